@@ -1,0 +1,33 @@
+//! Rows to delivered, accounted messages. The modules in the order in which a row meets them:
+//!
+//! `plan` says what to do · `run` starts it · `gate` may it get its message? · `route` where to · `queue` a shard's backlogs,
+//! sessions and ready messages · `render` the message · `sign` its signatures · `smtp` the conversation · `settle` how it
+//! ended · `retry` when again · `store` what survives · `report` who did not get it, and why.
+//!
+//! Layers, downwards only (`tests/layering.rs` checks): words `clock mail secret` ← mechanisms `render resolve retry sandbox
+//! sign smtp store` ← decisions `gate queue route settle` ← assembly `plan report run`.
+
+pub mod plan;
+pub mod run;
+
+pub mod gate;
+pub mod route;
+
+pub mod queue;
+pub mod settle;
+
+pub mod render;
+pub mod sign;
+
+pub mod smtp;
+
+pub mod retry;
+pub mod store;
+
+pub mod report;
+pub mod resolve;
+pub mod sandbox;
+
+pub mod clock;
+pub mod mail;
+pub mod secret;

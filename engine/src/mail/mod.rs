@@ -1,0 +1,20 @@
+//! The words that every other module uses: address, row, message, reply, outcome. Plain data; nothing here does I/O.
+
+mod address;
+mod closest;
+mod message;
+mod outcome;
+mod reply;
+mod row;
+mod run_id;
+mod tls;
+
+pub(crate) use address::is_host_name;
+pub use address::{Address, AddressFault, Mailbox};
+pub use closest::closest;
+pub use message::{Message, Sealed};
+pub use outcome::{Kind, Outcome};
+pub use reply::{Enhanced, Reply};
+pub use row::{Fields, Origin, Row};
+pub use run_id::RunId;
+pub use tls::{Demand, Level, TlsFault};

@@ -1,0 +1,43 @@
+//! One recipient on the way.
+
+use super::Address;
+use crate::clock::Timestamp;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// A row's cells by column name. PHI: `Debug` shows nothing of them.
+#[derive(Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Fields(pub Map<String, Value>);
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fields(redacted)")
+    }
+}
+
+/// Where a row came from, and so what must go from the store when it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Read from the input; the store knows nothing of it.
+    Input,
+    /// Taken up again from the store's `backlog`, where it stands under this provider.
+    Backlog(u64),
+}
+
+/// One recipient, past the gate.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its number in the input, from 1.
+    pub ordinal: u64,
+    /// Who gets it.
+    pub to: Address,
+    /// What the templates see.
+    pub fields: Fields,
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// When the first attempt was made: the message's `Date`, kept over all attempts.
+    pub first_attempt: Option<Timestamp>,
+    /// Where it came from.
+    pub origin: Origin,
+}

@@ -1,0 +1,227 @@
+//! A campaign file, checked and resolved; its templates are read here and compiled by `render`.
+
+use super::Error;
+use super::file::{CampaignFile, InputTable, MessageTable, OnDoubtWord, Paths, TransportTable};
+use crate::mail::{Demand, Level, Mailbox};
+use crate::render::{MessagePlan, Template};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+
+pub use super::file::OnDoubtWord as OnDoubt;
+
+/// A blast.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Its name, which all its runs share.
+    pub name: String,
+    /// Where its rows come from.
+    pub source: Source,
+    /// What recipients get.
+    pub message: MessagePlan,
+    /// How it travels.
+    pub transport: Transport,
+}
+
+/// The recipient file and the meaning of its columns.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file.
+    pub spec: loader::Spec,
+    /// The column with the address.
+    pub recipient: String,
+    /// The column that makes a row unique.
+    pub key: String,
+    /// Columns that are not PHI.
+    pub public: Vec<String>,
+}
+
+/// How messages travel.
+#[derive(Clone, Copy, Debug)]
+pub struct Transport {
+    /// The floor of TLS.
+    pub demand: Demand,
+    /// Drop at once what can't have it.
+    pub exclusive: bool,
+    /// How long a row is tried.
+    pub lifetime: Duration,
+    /// What becomes of rows in doubt.
+    pub on_doubt: OnDoubt,
+}
+
+/// Header fields that the engine writes itself or that a sender must not set.
+const RESERVED_HEADERS: [&str; 14] = [
+    "from",
+    "to",
+    "subject",
+    "date",
+    "message-id",
+    "mime-version",
+    "dkim-signature",
+    "received",
+    "return-path",
+    "bcc",
+    "cc",
+    "sender",
+    "reply-to",
+    "list-unsubscribe-post",
+];
+
+impl Campaign {
+    /// Reads and checks the file at `path` and the templates it names.
+    ///
+    /// # Errors
+    /// The first mistake, with its line.
+    pub fn read(path: &Path) -> Result<Campaign, Error> {
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            Error::new(path, format!("can't be read: {cause}")).hint("name a campaign file, for example eob.toml")
+        })?;
+        Campaign::parse(path, &text)
+    }
+
+    /// Checks `text` as the content of the file at `path`.
+    ///
+    /// # Errors
+    /// The first mistake, with its line.
+    pub fn parse(path: &Path, text: &str) -> Result<Campaign, Error> {
+        let file: CampaignFile = toml::from_str(text).map_err(|cause| Error::toml(path, text, &cause))?;
+        let reader = Reader { path, folder: path.parent().unwrap_or(Path::new(".")), text };
+        let name = file.campaign.name.get_ref().trim().to_owned();
+        if name.is_empty() || name.len() > 100 || name.contains(|c: char| c.is_control() || c == '/') {
+            return Err(reader.fail(&file.campaign.name, "name must be 1 to 100 characters without `/`"));
+        }
+        match file.campaign.class.get_ref().as_str() {
+            "transactional" => {}
+            "marketing" => {
+                return Err(reader
+                    .fail(&file.campaign.class, "class = \"marketing\" is not supported yet")
+                    .hint("its gate (consent and one-click unsubscribe) does not exist yet; nothing was sent"));
+            }
+            _ => return Err(reader.fail(&file.campaign.class, "class is \"transactional\" or \"marketing\"")),
+        }
+        Ok(Campaign {
+            path: path.to_owned(),
+            name,
+            source: reader.source(&file.input)?,
+            message: reader.message(&file.message)?,
+            transport: reader.transport(&file.transport)?,
+        })
+    }
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    folder: &'a Path,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn fail<T>(&self, place: &Spanned<T>, what: impl Into<String>) -> Error {
+        Error::new(self.path, what).at(self.text, place.span().start)
+    }
+
+    fn source(&self, input: &InputTable) -> Result<Source, Error> {
+        let path = match input.path.get_ref() {
+            Paths::One(path) => path,
+            Paths::Many(paths) => match paths.as_slice() {
+                [path] => path,
+                _ => return Err(self.fail(&input.path, "path must name exactly one file for now")),
+            },
+        };
+        if path == "-" || path.contains(['*', '?']) {
+            return Err(self.fail(&input.path, "standard input and patterns are not supported yet: name one file"));
+        }
+        let delimiter = match &input.delimiter {
+            None => b',',
+            Some(text) => match text.get_ref().as_bytes() {
+                [octet] if octet.is_ascii() && !matches!(octet, b'"' | b'\r' | b'\n') => *octet,
+                _ => return Err(self.fail(text, "delimiter must be one ASCII character, for example \";\" or \"\\t\"")),
+            },
+        };
+        Ok(Source {
+            spec: loader::Spec {
+                path: self.folder.join(path),
+                format: input.format,
+                delimiter,
+                columns: input.columns.clone(),
+            },
+            recipient: input.recipient.get_ref().clone(),
+            key: input.key.get_ref().clone(),
+            public: input.public.iter().map(|name| name.get_ref().clone()).collect(),
+        })
+    }
+
+    fn message(&self, table: &MessageTable) -> Result<MessagePlan, Error> {
+        let return_path = table.return_path.get_ref().to_ascii_lowercase();
+        if !crate::mail::is_host_name(&return_path) {
+            return Err(
+                self.fail(&table.return_path, "return_path must be a domain, for example \"bounces.acme.example\"")
+            );
+        }
+        let headers = table.headers.iter().map(|(name, value)| {
+            let token = !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_graphic() && octet != b':');
+            let lower = name.to_ascii_lowercase();
+            if !token || RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with("content-") {
+                return Err(self.fail(value, format!("header \"{name}\" can't be set here")));
+            }
+            Ok((name.clone(), self.inline(value)))
+        });
+        Ok(MessagePlan {
+            from: self.mailbox(&table.from)?,
+            reply_to: table.reply_to.as_ref().map(|text| self.mailbox(text)).transpose()?,
+            return_path,
+            subject: self.inline(&table.subject),
+            html: self.template(&table.html)?,
+            text: self.template(&table.text)?,
+            headers: headers.collect::<Result<_, Error>>()?,
+        })
+    }
+
+    fn mailbox(&self, text: &Spanned<String>) -> Result<Mailbox, Error> {
+        let mailbox =
+            Mailbox::parse(text.get_ref()).map_err(|fault| self.fail(text, format!("the address {fault}")))?;
+        match &mailbox.name {
+            Some(name) if name.contains(char::is_control) => Err(self.fail(text, "the name holds a control character")),
+            _ => Ok(mailbox),
+        }
+    }
+
+    fn inline(&self, text: &Spanned<String>) -> Template {
+        let line = self.text.as_bytes()[..text.span().start].iter().filter(|octet| **octet == b'\n').count() + 1;
+        Template { path: self.path.to_owned(), line, text: text.get_ref().clone() }
+    }
+
+    fn template(&self, path: &Spanned<PathBuf>) -> Result<Template, Error> {
+        let file = self.folder.join(path.get_ref());
+        let text = std::fs::read_to_string(&file)
+            .map_err(|cause| self.fail(path, format!("template {}: {cause}", file.display())))?;
+        Ok(Template { path: file, line: 1, text })
+    }
+
+    fn transport(&self, table: &TransportTable) -> Result<Transport, Error> {
+        // `exclusive` is on by default and says nothing where TLS is not demanded; written out, it is a contradiction.
+        if table.tls == Level::Opportunistic && *table.exclusive.get_ref() && !table.exclusive.span().is_empty() {
+            return Err(self
+                .fail(&table.exclusive, "exclusive = true is not possible with tls = \"opportunistic\"")
+                .hint("set tls = \"verified\", or exclusive = false"));
+        }
+        if table.lifetime.get_ref().0.is_zero() {
+            return Err(self.fail(&table.lifetime, "lifetime must be longer than nothing"));
+        }
+        Ok(Transport {
+            demand: Demand::new(table.tls),
+            exclusive: *table.exclusive.get_ref() && table.tls != Level::Opportunistic,
+            lifetime: table.lifetime.get_ref().0,
+            on_doubt: table.on_doubt,
+        })
+    }
+}
+
+impl OnDoubtWord {
+    /// Whether rows in doubt are sent again.
+    pub fn resends(self) -> bool {
+        self == OnDoubtWord::Resend
+    }
+}

@@ -1,0 +1,321 @@
+//! The two configuration files as written. Every default has its reason in the reference files under `config/`.
+
+use crate::mail::Level;
+use loader::{ColumnType, Format};
+use serde::{Deserialize, Deserializer, de};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Spanned;
+
+/// A time span as people write it: `300ms`, `5m`, `48h`, `1h 10m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Span).map_err(|_| {
+            de::Error::custom(format!("\"{text}\" is no time span: write it like \"90s\", \"5m\" or \"48h\""))
+        })
+    }
+}
+
+/// `sealpost.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineFile {
+    /// Where the store lives.
+    pub state_dir: PathBuf,
+    /// Who we are to the servers we send to.
+    #[serde(default)]
+    pub source: Vec<SourceTable>,
+    /// Signing keys by `d=` domain.
+    #[serde(default)]
+    pub dkim: BTreeMap<String, DkimTable>,
+    /// Where the master key is.
+    pub keys: KeysTable,
+    /// How domains are found.
+    #[serde(default)]
+    pub dns: DnsTable,
+    /// SMTP itself.
+    #[serde(default)]
+    pub smtp: SmtpTable,
+    /// Whom we trust.
+    #[serde(default)]
+    pub tls: TlsTable,
+    /// When deferred rows are tried again.
+    #[serde(default)]
+    pub retry: RetryTable,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: LimitsTable,
+}
+
+/// `[[source]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceTable {
+    /// Its name in reports.
+    pub name: String,
+    /// The name given in EHLO.
+    pub ehlo: Spanned<String>,
+}
+
+/// `[dkim."domain"]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DkimTable {
+    /// The RSA-2048 key (RFC 6376, RFC 8301).
+    pub rsa: Option<DkimKeyTable>,
+    /// The Ed25519 key (RFC 8463).
+    pub ed25519: Option<DkimKeyTable>,
+}
+
+/// One signing key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DkimKeyTable {
+    /// The `s=` selector.
+    pub selector: String,
+    /// A PKCS #8 PEM file, readable by its owner only.
+    pub key: Spanned<PathBuf>,
+}
+
+/// `[keys]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysTable {
+    /// The key that wraps all others.
+    pub master: Spanned<MasterTable>,
+}
+
+/// Where the master key is; exactly one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MasterTable {
+    /// A file, readable by its owner only.
+    pub file: Option<PathBuf>,
+    /// An environment variable.
+    pub env: Option<String>,
+}
+
+/// `[dns]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DnsTable {
+    /// Fixed routes by domain; `"*"` is every other domain.
+    #[serde(default, rename = "static")]
+    pub routes: BTreeMap<String, Spanned<RouteTable>>,
+}
+
+/// A fixed route: `"host:port"`, or the name that the certificate must prove with the address to connect to.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum RouteTable {
+    /// `"127.0.0.1:2525"`.
+    Address(String),
+    /// `{ host = "mx.gmail.example", address = "127.0.0.1:2525" }`.
+    Named {
+        /// The MX host's name.
+        host: String,
+        /// Its address and port.
+        address: String,
+    },
+}
+
+/// `[smtp]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SmtpTable {
+    /// The port of a route that names none.
+    pub port: u16,
+    /// How long a connection may take to open.
+    pub connect_timeout: Span,
+    /// How long an open connection waits for its next message before QUIT.
+    pub idle_timeout: Span,
+    /// A bound over all of RFC 5321's command timeouts, for tests and impatient partners.
+    pub command_timeout: Option<Span>,
+}
+
+impl Default for SmtpTable {
+    fn default() -> Self {
+        SmtpTable {
+            port: 25,
+            connect_timeout: Span(Duration::from_secs(30)),
+            idle_timeout: Span(Duration::from_secs(5)),
+            command_timeout: None,
+        }
+    }
+}
+
+/// `[tls]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsTable {
+    /// `"system"` and PEM files.
+    pub roots: Vec<Spanned<String>>,
+}
+
+impl Default for TlsTable {
+    fn default() -> Self {
+        TlsTable { roots: vec![Spanned::new(0..0, "system".to_owned())] }
+    }
+}
+
+/// `[retry]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryTable {
+    /// The wait after the first attempt.
+    pub first: Spanned<Span>,
+    /// The longest wait.
+    pub longest: Span,
+}
+
+impl Default for RetryTable {
+    fn default() -> Self {
+        RetryTable {
+            first: Spanned::new(0..0, Span(Duration::from_secs(5 * 60))),
+            longest: Span(Duration::from_secs(70 * 60)),
+        }
+    }
+}
+
+/// `[limits]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsTable {
+    /// Connections of the whole machine.
+    pub connections: Spanned<usize>,
+    /// Connections to one provider.
+    pub connections_per_provider: Spanned<usize>,
+    /// Messages on one connection before it is closed.
+    pub messages_per_connection: Spanned<u32>,
+    /// Rows waiting in memory.
+    pub rows_in_memory: Spanned<usize>,
+}
+
+impl Default for LimitsTable {
+    fn default() -> Self {
+        LimitsTable {
+            connections: Spanned::new(0..0, 2000),
+            connections_per_provider: Spanned::new(0..0, 20),
+            messages_per_connection: Spanned::new(0..0, 1000),
+            rows_in_memory: Spanned::new(0..0, 20_000),
+        }
+    }
+}
+
+/// A campaign file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignFile {
+    /// What it is.
+    pub campaign: CampaignTable,
+    /// Who gets it.
+    pub input: InputTable,
+    /// What they get.
+    pub message: MessageTable,
+    /// How it travels.
+    #[serde(default)]
+    pub transport: TransportTable,
+}
+
+/// `[campaign]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignTable {
+    /// Its name, which all its runs share.
+    pub name: Spanned<String>,
+    /// `transactional`; `marketing` waits for its gate.
+    pub class: Spanned<String>,
+}
+
+/// One path or a list.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Paths {
+    /// `path = "eob.csv"`.
+    One(String),
+    /// `path = ["eob.csv"]`.
+    Many(Vec<String>),
+}
+
+/// `[input]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputTable {
+    /// The recipient file.
+    pub path: Spanned<Paths>,
+    /// Its kind, where the name's ending doesn't tell.
+    pub format: Option<Format>,
+    /// Between two CSV fields; one ASCII character.
+    pub delimiter: Option<Spanned<String>>,
+    /// The column with the address.
+    pub recipient: Spanned<String>,
+    /// The column that makes a row unique.
+    pub key: Spanned<String>,
+    /// Types of CSV columns; undeclared ones are text.
+    #[serde(default)]
+    pub columns: BTreeMap<String, ColumnType>,
+    /// Columns that are not PHI; every other column is.
+    #[serde(default)]
+    pub public: Vec<Spanned<String>>,
+}
+
+/// `[message]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageTable {
+    /// `Name <address>`.
+    pub from: Spanned<String>,
+    /// Where answers go, if not to `from`.
+    pub reply_to: Option<Spanned<String>>,
+    /// The domain of the envelope sender.
+    pub return_path: Spanned<String>,
+    /// A template of public columns.
+    pub subject: Spanned<String>,
+    /// The HTML template's file.
+    pub html: Spanned<PathBuf>,
+    /// The text template's file.
+    pub text: Spanned<PathBuf>,
+    /// More header fields; values are templates of public columns.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Spanned<String>>,
+}
+
+/// `[transport]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransportTable {
+    /// The floor of TLS.
+    pub tls: Level,
+    /// Drop at once what can't have it.
+    pub exclusive: Spanned<bool>,
+    /// How long a row is tried.
+    pub lifetime: Spanned<Span>,
+    /// What becomes of rows in doubt.
+    pub on_doubt: OnDoubtWord,
+}
+
+impl Default for TransportTable {
+    fn default() -> Self {
+        TransportTable {
+            tls: Level::Verified,
+            exclusive: Spanned::new(0..0, true),
+            lifetime: Spanned::new(0..0, Span(Duration::from_secs(48 * 3600))),
+            on_doubt: OnDoubtWord::Hold,
+        }
+    }
+}
+
+/// `on_doubt`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDoubtWord {
+    /// List it and leave it.
+    Hold,
+    /// Send it again under the same Message-ID.
+    Resend,
+}

@@ -1,0 +1,13 @@
+//! Configuration: what was written ([`file`]) and what it means, checked and resolved ([`Machine`], [`Campaign`]).
+//!
+//! `sealpost.toml` describes the machine, a campaign file the blast. Relative paths are relative to the file that names
+//! them. An unknown key, a missing field or a value out of range is an [`Error`] with file, line and hint.
+
+mod campaign;
+mod error;
+pub mod file;
+mod machine;
+
+pub use campaign::{Campaign, OnDoubt, Source, Transport};
+pub use error::Error;
+pub use machine::{Dkim, Machine};

@@ -1,0 +1,41 @@
+//! Renders and signs: what a rayon thread does with a row.
+
+use crate::clock::Timestamp;
+use crate::mail::{Message, Row};
+use crate::render::{Renderer, Unrenderable};
+use crate::sign::Signer;
+use crate::smtp::Envelope;
+
+/// Makes messages of one run's rows. Shared by all rendering threads.
+pub struct Press {
+    renderer: Renderer,
+    signer: Signer,
+}
+
+impl Press {
+    /// A press of these two.
+    pub fn new(renderer: Renderer, signer: Signer) -> Press {
+        Press { renderer, signer }
+    }
+
+    /// The signed message of `row`. Its `Date` is that of the first attempt, its signatures are of now.
+    ///
+    /// # Errors
+    /// The row makes no message.
+    pub fn make(&self, row: &mut Row, now: Timestamp) -> Result<Message, Unrenderable> {
+        let date = *row.first_attempt.get_or_insert(now);
+        let content = self.renderer.render(row, date)?;
+        let signatures = self.signer.sign(&content, now);
+        Ok(Message::sealed(signatures, &content))
+    }
+
+    /// The envelope of `row` for a message of `size` octets.
+    pub fn envelope(&self, row: &Row, size: usize) -> Envelope {
+        Envelope { sender: self.renderer.return_path(row.ordinal), recipient: row.to.as_str().to_owned(), size }
+    }
+
+    /// The row's Message-ID.
+    pub fn message_id(&self, ordinal: u64) -> String {
+        self.renderer.message_id(ordinal)
+    }
+}

@@ -1,0 +1,274 @@
+//! One shard: its thread, its lanes, and when rows move on.
+
+use super::lane::Lane;
+use super::{Limits, Press, conversation};
+use crate::clock::Clock;
+use crate::mail::{Level, Message, Row};
+use crate::render::Unrenderable;
+use crate::retry::Retry;
+use crate::route::{ProviderId, Route};
+use crate::settle::Settle;
+use crate::smtp::{Connector, Policy, Verdict};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, watch};
+
+/// What a shard needs to know of a run.
+pub struct Run {
+    /// Its accounts.
+    pub settle: Settle,
+    /// What makes its messages.
+    pub press: Press,
+    /// Whether rows are dropped where STARTTLS is missing.
+    pub exclusive: bool,
+}
+
+/// A row on its way through a shard.
+pub struct Job {
+    /// The row.
+    pub row: Row,
+    /// Where it goes.
+    pub route: Arc<Route>,
+    /// Whose it is.
+    pub run: Arc<Run>,
+}
+
+/// Whether shards go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// They do.
+    No,
+    /// Finish what is on the wire, say QUIT, let go of the rest.
+    Gracefully,
+}
+
+/// What every shard is given.
+#[derive(Clone)]
+pub struct Deps {
+    /// Our name in EHLO.
+    pub ehlo: String,
+    /// Makes TLS connections.
+    pub connector: Connector,
+    /// The machine's bounds; `connections` and `rows_in_memory` already cut to this shard's share.
+    pub limits: Limits,
+    /// How long a provider is suspended.
+    pub retry: Retry,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Renders and signs.
+    pub pool: Arc<rayon::ThreadPool>,
+    /// When to stop.
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// A shard's thread and the way in.
+pub struct Shard {
+    /// Takes jobs; blocks while the shard holds all it may.
+    pub jobs: mpsc::Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+/// Jobs between the reader and the shard: enough to keep it busy while the reader decodes a batch.
+const CHANNEL: usize = 256;
+
+impl Shard {
+    /// Starts shard number `index`.
+    ///
+    /// # Errors
+    /// The thread or its runtime can't be made.
+    pub fn start(index: usize, deps: Deps) -> std::io::Result<Shard> {
+        let (jobs, inbox) = mpsc::channel(CHANNEL);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+            let (rendered, results) = mpsc::unbounded_channel();
+            let owner = Rc::new(Owner {
+                deps,
+                lanes: RefCell::default(),
+                held: Cell::new(0),
+                connections: Cell::new(0),
+                rendered,
+            });
+            tokio::task::LocalSet::new().block_on(&runtime, owner.work(inbox, results));
+        })?;
+        Ok(Shard { jobs, thread })
+    }
+
+    /// Whether its thread has ended.
+    pub fn is_done(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Lets it end once its jobs are settled, and waits for that.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub fn join(self) -> std::thread::Result<()> {
+        drop(self.jobs);
+        self.thread.join()
+    }
+}
+
+/// A provider and what is demanded there: what a pooled connection serves.
+type LaneKey = (ProviderId, Level, bool);
+
+pub(super) struct Owner {
+    pub(super) deps: Deps,
+    lanes: RefCell<HashMap<LaneKey, Rc<Lane>>>,
+    held: Cell<usize>,
+    connections: Cell<usize>,
+    rendered: mpsc::UnboundedSender<(LaneKey, Job, Result<Message, Unrenderable>)>,
+}
+
+impl Owner {
+    async fn work(
+        self: Rc<Self>,
+        mut inbox: mpsc::Receiver<Job>,
+        mut results: mpsc::UnboundedReceiver<(LaneKey, Job, Result<Message, Unrenderable>)>,
+    ) {
+        let mut stop = self.deps.stop.clone();
+        let mut open = true;
+        while open || self.held.get() > 0 || self.connections.get() > 0 {
+            let has_room = self.held.get() < self.deps.limits.rows_in_memory;
+            tokio::select! {
+                job = inbox.recv(), if open && has_room => match job {
+                    Some(job) => self.take(job),
+                    None => open = false,
+                },
+                Some((key, job, result)) = results.recv() => self.rendered(key, job, result),
+                _ = stop.changed() => {}
+                // Sessions change counts without a message to this loop.
+                () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+            }
+            if *stop.borrow() == Stop::Gracefully {
+                open = false;
+                inbox.close();
+                while let Ok(job) = inbox.try_recv() {
+                    job.run.settle.let_go();
+                }
+                self.wind_down();
+            }
+        }
+    }
+
+    fn take(self: &Rc<Self>, job: Job) {
+        let key = (job.route.provider, job.route.demand.level(), job.run.exclusive);
+        let policy = || Policy {
+            ehlo: self.deps.ehlo.clone(),
+            demand: job.route.demand,
+            exclusive: job.run.exclusive,
+            avoid_tls: false,
+        };
+        let lane = self
+            .lanes
+            .borrow_mut()
+            .entry(key)
+            .or_insert_with(|| Rc::new(Lane::new(job.route.clone(), policy())))
+            .clone();
+        self.held.set(self.held.get() + 1);
+        lane.state.borrow_mut().backlog.push_back(job);
+        self.advance(&lane);
+    }
+
+    fn rendered(self: &Rc<Self>, key: LaneKey, job: Job, result: Result<Message, Unrenderable>) {
+        let Some(lane) = self.lanes.borrow().get(&key).cloned() else { return self.let_go(job) };
+        lane.state.borrow_mut().rendering -= 1;
+        match result {
+            Ok(message) => {
+                lane.state.borrow_mut().ready.push_back((job, message));
+                lane.bell.notify_one();
+            }
+            Err(fault) => {
+                job.run.settle.unrenderable(&job.row, &fault);
+                self.settled();
+            }
+        }
+        self.advance(&lane);
+    }
+
+    /// Moves a lane's rows on as far as there is room: settled if it is suspended, else to rayon, and to new sessions.
+    pub(super) fn advance(self: &Rc<Self>, lane: &Rc<Lane>) {
+        if *self.deps.stop.borrow() == Stop::Gracefully {
+            return;
+        }
+        let suspension = lane.state.borrow_mut().suspension(self.deps.clock.now());
+        if let Some((verdict, until)) = suspension {
+            let jobs = lane.state.borrow_mut().drain();
+            for job in jobs {
+                job.run.settle.postpone(job.row, &verdict, until);
+                self.settled();
+            }
+            return;
+        }
+        let mut state = lane.state.borrow_mut();
+        // Two ahead of each session: one to go out with the next round trip, one being made.
+        let ahead = 2 * state.sessions.max(4);
+        while state.ready.len() + state.rendering < ahead {
+            let Some(job) = state.backlog.pop_front() else { break };
+            state.rendering += 1;
+            self.render(lane, job);
+        }
+        let most = self.deps.limits.connections_per_provider.min(state.most_sessions.unwrap_or(usize::MAX));
+        let idle = state.sessions - state.busy;
+        if state.ready.len() > idle && state.sessions < most && self.connections.get() < self.deps.limits.connections {
+            state.sessions += 1;
+            self.connections.set(self.connections.get() + 1);
+            tokio::task::spawn_local(conversation::hold(self.clone(), lane.clone()));
+        }
+    }
+
+    fn render(&self, lane: &Lane, mut job: Job) {
+        let key = (job.route.provider, lane.policy.demand.level(), lane.policy.exclusive);
+        let rendered = self.rendered.clone();
+        self.deps.pool.spawn(move || {
+            let now = job.run.settle.now();
+            let result = job.run.press.make(&mut job.row, now);
+            // The shard is gone only when it was told to stop; the row then stands where it stood.
+            if let Err(mpsc::error::SendError((_, job, _))) = rendered.send((key, job, result)) {
+                job.run.settle.let_go();
+            }
+        });
+    }
+
+    /// Suspends a lane by a verdict that every session there would meet.
+    pub(super) fn suspend(self: &Rc<Self>, lane: &Rc<Lane>, verdict: Verdict) {
+        let now = self.deps.clock.now();
+        {
+            let mut state = lane.state.borrow_mut();
+            state.failures += 1;
+            let until = now.after(self.deps.retry.wait(state.failures, lane.route.site.0));
+            let host = lane.route.hosts.first().map_or("", |host| host.name.as_str());
+            tracing::warn!(host, ?verdict, seconds = until.since(now).as_secs(), "open -> suspended");
+            state.suspended = Some((verdict, until));
+        }
+        self.advance(lane);
+    }
+
+    /// One row less in memory.
+    pub(super) fn settled(&self) {
+        self.held.set(self.held.get() - 1);
+    }
+
+    /// A session ended.
+    pub(super) fn hung_up(&self) {
+        self.connections.set(self.connections.get() - 1);
+    }
+
+    fn let_go(&self, job: Job) {
+        job.run.settle.let_go();
+        self.settled();
+    }
+
+    fn wind_down(&self) {
+        let lanes: Vec<_> = self.lanes.borrow().values().cloned().collect();
+        for lane in lanes {
+            let jobs = lane.state.borrow_mut().drain();
+            for job in jobs {
+                self.let_go(job);
+            }
+            lane.bell.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Who did not get it, and why? A run's accounts read back from the store.
+
+use crate::mail::{Kind, Outcome, RunId};
+use crate::secret::DataKey;
+use crate::store::{Error, Manifest, Store, Tally};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// A run's accounts.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The run.
+    pub run: RunId,
+    /// What is known of it as a whole.
+    pub manifest: Manifest,
+    /// Where its rows stand.
+    pub tally: Tally,
+    /// Outcomes by kind and reason (reply codes or closed labels; no PHI).
+    pub reasons: BTreeMap<(Kind, String), u64>,
+    /// Delivered rows by number of attempts.
+    pub attempts: BTreeMap<u32, u64>,
+}
+
+/// A row that ended without being delivered.
+#[derive(Clone, Debug)]
+pub struct Undelivered {
+    /// Its ordinal.
+    pub row: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Report {
+    /// Reads the accounts of `run`; `live` if an engine is at work on it.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn read(store: &Store, run: RunId, manifest: Manifest, live: bool) -> Result<Report, Error> {
+        let tally = Tally::of(store, run, &manifest, live)?;
+        let mut reasons = BTreeMap::new();
+        let mut attempts = BTreeMap::new();
+        store.scan_outcomes(run, None, |_, outcome| {
+            *reasons.entry((outcome.kind, outcome.why())).or_default() += 1;
+            if outcome.kind == Kind::Delivered {
+                *attempts.entry(outcome.attempts).or_default() += 1;
+            }
+        })?;
+        Ok(Report { run, manifest, tally, reasons, attempts })
+    }
+
+    /// The accounts as one JSON object.
+    pub fn json(&self) -> Value {
+        let mut object = counts(&self.manifest.campaign, self.run, &self.tally);
+        object.insert("input".into(), self.manifest.input.clone().into());
+        object.insert("fingerprint".into(), self.manifest.fingerprint.clone().into());
+        object.insert("opened".into(), rfc3339(self.manifest.opened).into());
+        object.insert("finished".into(), self.manifest.finished.map(rfc3339).into());
+        object.insert("seconds".into(), rounded(self.manifest.seconds));
+        let reasons =
+            self.reasons.iter().map(|((kind, why), rows)| json!({"outcome": kind.word(), "reason": why, "rows": rows}));
+        object.insert("reasons".into(), reasons.collect());
+        let attempts = self.attempts.iter().map(|(attempts, rows)| (attempts.to_string(), json!(rows)));
+        object.insert("delivered_by_attempts".into(), Value::Object(attempts.collect()));
+        Value::Object(object)
+    }
+
+    /// The accounts as text.
+    pub fn text(&self) -> String {
+        let mut lines = vec![
+            format!("campaign   {}", self.manifest.campaign),
+            format!("run        {}", self.run),
+            format!("input      {}", self.manifest.input),
+            format!("opened     {}", rfc3339(self.manifest.opened)),
+            format!("finished   {}", self.manifest.finished.map_or_else(|| "not yet".to_owned(), rfc3339)),
+            String::new(),
+            format!("{:>9}  rows read", self.tally.read),
+        ];
+        for kind in Kind::ALL {
+            let count = self.tally.count(kind);
+            if count == 0 {
+                continue;
+            }
+            lines.push(format!("{count:>9}  {}", kind.word().replace('_', " ")));
+            let reasons: Vec<_> = self.reasons.iter().filter(|((of, why), _)| *of == kind && !why.is_empty()).collect();
+            lines.extend(reasons.iter().map(|((_, why), rows)| format!("{:>9}    {rows}  {why}", "")));
+        }
+        for (word, count) in [("deferred", self.tally.deferred), ("waiting", self.tally.waiting)] {
+            if count > 0 {
+                lines.push(format!("{count:>9}  {word}"));
+            }
+        }
+        let later: u64 = self.attempts.iter().filter(|(attempts, _)| **attempts > 1).map(|(_, rows)| rows).sum();
+        if later > 0 {
+            lines.push(format!("\n{later} delivered after more than one attempt"));
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+/// Every row that ended without being delivered, by ordinal. Texts may hold PHI and need the run's key.
+///
+/// # Errors
+/// The store can't be read.
+pub fn undelivered(store: &Store, run: RunId, key: &DataKey) -> Result<Vec<Undelivered>, Error> {
+    let mut rows = Vec::new();
+    store.scan_outcomes(run, Some(key), |row, outcome| {
+        if outcome.kind != Kind::Delivered {
+            rows.push(Undelivered { row, outcome });
+        }
+    })?;
+    Ok(rows)
+}
+
+/// The counts that every JSON of ours has, in the words of `docs/OPERATIONS.md`.
+pub fn counts(campaign: &str, run: RunId, tally: &Tally) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.insert("campaign".into(), campaign.into());
+    object.insert("run".into(), run.to_string().into());
+    object.insert("rows".into(), tally.read.into());
+    for kind in Kind::ALL {
+        object.insert(kind.word().into(), tally.count(kind).into());
+    }
+    object.insert("deferred".into(), tally.deferred.into());
+    object.insert("waiting".into(), tally.waiting.into());
+    object
+}
+
+/// Seconds with three decimals.
+pub fn rounded(seconds: f64) -> Value {
+    json!((seconds * 1000.0).round() / 1000.0)
+}
+
+fn rfc3339(at: crate::clock::Timestamp) -> String {
+    let at = i64::try_from(at.0).ok().and_then(chrono::DateTime::from_timestamp_millis);
+    at.map_or_else(String::new, |at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+}

@@ -1,0 +1,131 @@
+//! Why a run can't start or go on.
+
+use crate::{plan, render, secret, sign, smtp, store};
+use std::path::PathBuf;
+
+/// A run that can't start or go on. Refusals by receivers are outcomes, never this.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A configuration file.
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+    /// The input file.
+    #[error(transparent)]
+    Input(#[from] loader::Error),
+    /// A column that the campaign names and the input hasn't.
+    #[error("{}: {role} names column \"{column}\", which {} does not have", campaign.display(), input.display())]
+    NoColumn {
+        /// The campaign file.
+        campaign: PathBuf,
+        /// The key that names it.
+        role: &'static str,
+        /// The column.
+        column: String,
+        /// The input.
+        input: PathBuf,
+        /// What is there.
+        present: Vec<String>,
+    },
+    /// A template.
+    #[error(transparent)]
+    Template(#[from] render::TemplateError),
+    /// A key.
+    #[error(transparent)]
+    Key(#[from] secret::KeyError),
+    /// A signing key.
+    #[error("{}: {cause}", path.display())]
+    SigningKey {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: sign::KeyTrouble,
+    },
+    /// No key for the domain in From.
+    #[error("{}: no signing key for {domain}, the domain of [message] from", machine.display())]
+    NoSigningKey {
+        /// `sealpost.toml`.
+        machine: PathBuf,
+        /// The domain.
+        domain: String,
+    },
+    /// Nothing says where mail goes.
+    #[error("{}: [dns.static] is empty, and DNS look-ups are not supported yet", .0.display())]
+    NoRoutes(PathBuf),
+    /// Trusted roots.
+    #[error(transparent)]
+    Roots(#[from] smtp::RootsError),
+    /// Another engine holds the state directory.
+    #[error("{}: another sealpost is at work here", .0.display())]
+    Busy(PathBuf),
+    /// The state directory itself.
+    #[error("{}: {cause}", path.display())]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// The system's refusal.
+        cause: std::io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// No row of that number.
+    #[error("{}: there is no row {row}", input.display())]
+    NoRow {
+        /// The input.
+        input: PathBuf,
+        /// The ordinal asked for.
+        row: u64,
+    },
+    /// Our own fault.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// Whose fault an error is; the command line makes its exit code of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The operator can mend it.
+    Configuration,
+    /// Somebody else is at work.
+    Busy,
+    /// Ours, or the machine's.
+    Engine,
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Error::Busy(_) => Blame::Busy,
+            Error::Store(_) | Error::Internal(_) => Blame::Engine,
+            _ => Blame::Configuration,
+        }
+    }
+
+    /// What the operator can do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Plan(error) => error.to_do().map(str::to_owned),
+            Error::Input(error) => error.hint(),
+            Error::NoColumn { column, present, .. } => {
+                let near = crate::mail::closest(column, present.iter().map(String::as_str));
+                Some(match near {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => format!("its columns are: {}", present.join(", ")),
+                })
+            }
+            Error::Template(error) => error.hint.clone(),
+            Error::Key(error) => Some(error.hint()),
+            Error::SigningKey { .. } => {
+                Some("make keys with `sealpost init`, or: openssl genpkey -algorithm rsa".into())
+            }
+            Error::NoSigningKey { domain, .. } => Some(format!("add [dkim.\"{domain}\"] with rsa and ed25519 keys")),
+            Error::NoRoutes(_) => Some("add routes, for example: \"*\" = \"127.0.0.1:2525\"".into()),
+            Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
+            Error::Store(_) => Some(
+                "is the disk full or the state directory damaged? nothing more is sent until it can be written".into(),
+            ),
+            Error::Roots(_) | Error::State { .. } | Error::NoRow { .. } | Error::Internal(_) => None,
+        }
+    }
+}

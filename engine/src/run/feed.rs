@@ -1,0 +1,145 @@
+//! What puts rows before the shards: the reader (new rows) and the retry thread (rows due again).
+
+use super::recovery::Known;
+use super::{Blueprint, Error};
+use crate::gate::Verdict;
+use crate::mail::{Kind, Origin, Outcome, Row, RunId};
+use crate::queue::{Job, Run};
+use crate::route::Router;
+use crate::store::{Manifest, Store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// The way to the shards.
+#[derive(Clone)]
+pub(super) struct Feed {
+    pub(super) run: Arc<Run>,
+    pub(super) router: Arc<Router>,
+    pub(super) shards: Vec<mpsc::Sender<Job>>,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// How often rows that are due are looked for.
+const TICK: Duration = Duration::from_millis(100);
+/// Rows taken up at once: what the shards can hold is bounded by their channels, not by this.
+const DUE_AT_ONCE: usize = 256;
+
+/// How the reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadTo {
+    /// The input's end.
+    End,
+    /// `--limit`, or a stop.
+    Somewhere,
+}
+
+impl Feed {
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::SeqCst) || self.run.settle.fault().is_some()
+    }
+
+    /// Reads the whole input, or until it is told to stop or has taken up `limit` rows.
+    pub(super) fn read(
+        &self,
+        mut blueprint: Blueprint,
+        known: &Known,
+        limit: Option<u64>,
+        save: impl Fn(u64),
+    ) -> Result<ReadTo, Error> {
+        let mut gate = blueprint.gate();
+        let mut taken = 0;
+        while let Some(batch) = blueprint.next_batch() {
+            let batch = batch?;
+            let mut refused = Vec::new();
+            let mut admitted = Vec::new();
+            let mut read = batch.first - 1;
+            for verdict in gate.judge(&batch, self.run.settle.now()) {
+                if limit == Some(taken) {
+                    break;
+                }
+                match verdict {
+                    Verdict::Refused(ordinal, outcome) => {
+                        read = ordinal;
+                        if !known.contains(ordinal) {
+                            refused.push((ordinal, outcome));
+                        }
+                    }
+                    Verdict::Admitted(row) => {
+                        read = row.ordinal;
+                        if !known.contains(row.ordinal) {
+                            taken += 1;
+                            admitted.push(row);
+                        }
+                    }
+                }
+            }
+            self.run.settle.refuse(&refused, read);
+            save(read);
+            for row in admitted {
+                if self.stopping() {
+                    return Ok(ReadTo::Somewhere);
+                }
+                self.run.settle.take_in_hand();
+                self.pass_on(row);
+            }
+            if self.stopping() || (limit == Some(taken) && read < batch.first + batch.len() as u64 - 1) {
+                return Ok(ReadTo::Somewhere);
+            }
+        }
+        Ok(ReadTo::End)
+    }
+
+    /// Takes up rows when they are due, until it is told to stop. `left_over` are rows that were due when the last engine
+    /// died.
+    pub(super) fn retry(&self, left_over: Vec<Row>) {
+        for row in left_over {
+            self.run.settle.take_in_hand();
+            self.pass_on(row);
+        }
+        while !self.stopping() {
+            let due = self.run.settle.take_due(DUE_AT_ONCE, |row| self.provider(row));
+            let idle = due.is_empty();
+            for row in due {
+                self.pass_on(row);
+            }
+            if idle {
+                std::thread::sleep(TICK);
+            }
+        }
+    }
+
+    /// Routes a row to its shard; waits while the shard is full. The row is in hand.
+    fn pass_on(&self, row: Row) {
+        match self.router.route(row.to.domain()) {
+            Ok(route) => {
+                let shard = &self.shards[route.shard(self.shards.len())];
+                let job = Job { row, route, run: self.run.clone() };
+                if shard.blocking_send(job).is_err() {
+                    self.run.settle.let_go();
+                }
+            }
+            Err(_) => {
+                let mut outcome = Outcome::new(Kind::Bounced, self.run.settle.now(), row.attempts, "no_route");
+                "[dns.static] has no route for the address's domain".clone_into(&mut outcome.text);
+                self.run.settle.end(&row, outcome);
+            }
+        }
+    }
+
+    fn provider(&self, row: &Row) -> u64 {
+        match row.origin {
+            Origin::Backlog(provider) => provider,
+            Origin::Input => self.router.route(row.to.domain()).map_or(0, |route| route.provider.0),
+        }
+    }
+}
+
+/// Writes how far the input was read. Not synced: after a crash the reader reads again, and the store knows better.
+pub(super) fn save(store: &Store, run: RunId, manifest: &Manifest, read: u64) {
+    let manifest = Manifest { read: manifest.read.max(read), ..manifest.clone() };
+    if let Err(error) = store.put_manifest(run, &manifest, false) {
+        tracing::error!(%error, "can't write how far the input was read");
+    }
+}

@@ -1,0 +1,45 @@
+//! One engine a state directory.
+
+use super::Error;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The state directory's lock; whoever holds it is the engine. The kernel lets go of it when the process dies.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+
+impl Lock {
+    /// Takes the lock, making the directory (0700) where it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if another process holds it.
+    pub fn take(state_dir: &Path) -> Result<Lock, Error> {
+        let fail = |cause| Error::State { path: state_dir.to_owned(), cause };
+        DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(fail)?;
+        let path = state_dir.join("lock");
+        let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) => Err(Error::Busy(state_dir.to_owned())),
+            Err(TryLockError::Error(cause)) => Err(fail(cause)),
+        }
+    }
+
+    /// Whether somebody holds it now. `None` if the directory was never used.
+    ///
+    /// # Errors
+    /// The directory can't be looked at.
+    pub fn is_held(state_dir: &Path) -> Result<Option<bool>, Error> {
+        match File::open(state_dir.join("lock")) {
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(Some(false)),
+                Err(TryLockError::WouldBlock) => Ok(Some(true)),
+                Err(TryLockError::Error(cause)) => Err(Error::State { path: state_dir.to_owned(), cause }),
+            },
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(Error::State { path: state_dir.to_owned(), cause }),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Starts a run, feeds it, and ends it.
+//!
+//! 1. [`Setup`] is everything a run needs, from configuration ([`Setup::of`]) or made on the spot for a rehearsal.
+//! 2. [`start`] locks the state directory, opens the store, finds or opens the run, recovers it, and starts the threads:
+//!    one reader, one for rows due again, N shards, a rayon pool.
+//! 3. [`Running`] is the handle: counts now, stop, wait, [`Summary`].
+//!
+//! Promise: a finished run is never sent twice; an open run goes on where it stopped.
+
+mod blueprint;
+mod error;
+mod feed;
+mod keys;
+mod lock;
+mod recovery;
+mod rehearsal;
+mod running;
+mod setup;
+
+pub use blueprint::{Blueprint, Sample, SampleRow};
+pub use error::{Blame, Error};
+pub use keys::{data_key, token_key};
+pub use lock::Lock;
+pub use rehearsal::rehearsal;
+pub use running::{Running, Started, Summary, start};
+pub use setup::{Options, Setup};

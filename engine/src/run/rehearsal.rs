@@ -1,0 +1,64 @@
+//! The whole campaign at full speed into an embedded MX: real rendering, signing, TLS and SMTP, throw-away keys, a scratch
+//! store. Nobody is mailed, nothing is marked sent.
+
+use super::{Error, Options, Setup};
+use crate::clock::SystemClock;
+use crate::plan::{Campaign, Machine};
+use crate::resolve::{MxHost, NoRoute, Resolver};
+use crate::retry::Retry;
+use crate::sandbox::{Ledger, Recipe, Sandbox};
+use crate::secret::MasterKey;
+use crate::sign::{Algorithm, DkimKey, KeyPair, Signer, generate};
+use crate::smtp::Root;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Deferred rows come back soon: a rehearsal shows that they do, not how long providers make one wait.
+const RETRY: Retry = Retry { first: Duration::from_secs(1), longest: Duration::from_secs(5) };
+
+/// Makes the embedded MX and a setup that sends into it. State goes to `scratch`.
+///
+/// # Errors
+/// The embedded MX can't start.
+pub fn rehearsal(
+    machine: &Machine,
+    campaign: Campaign,
+    recipe: Recipe,
+    scratch: &Path,
+    options: Options,
+) -> Result<(Sandbox, Setup), Error> {
+    let internal = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
+    let ledger = Arc::new(Ledger::new(None, None).map_err(|error| internal(&error))?);
+    let sandbox = Sandbox::start((Ipv4Addr::LOCALHOST, 0).into(), recipe, ledger).map_err(|error| internal(&error))?;
+    let (master, _) = MasterKey::generate();
+    let keys =
+        [("rehearsal-rsa", Algorithm::Rsa), ("rehearsal-ed25519", Algorithm::Ed25519)].map(|(selector, algorithm)| {
+            let pair = KeyPair::parse(generate(algorithm).as_bytes(), algorithm).expect("a key just made can be read");
+            DkimKey { selector: selector.to_owned(), backend: Box::new(pair) }
+        });
+    let setup = Setup {
+        state_dir: scratch.to_owned(),
+        master,
+        signer: Signer::new(campaign.message.from.address.domain(), keys.into(), campaign.transport.lifetime),
+        resolver: Arc::new(Everywhere(sandbox.address())),
+        roots: vec![Root::Der(sandbox.root())],
+        ehlo: machine.ehlo.clone(),
+        retry: RETRY,
+        limits: machine.limits,
+        clock: Arc::new(SystemClock),
+        options,
+        campaign,
+    };
+    Ok((sandbox, setup))
+}
+
+/// Every domain has an MX host of its own name, at one address: as many sites as the file has domains.
+struct Everywhere(SocketAddr);
+
+impl Resolver for Everywhere {
+    fn mx(&self, domain: &str) -> Result<Vec<MxHost>, NoRoute> {
+        Ok(vec![MxHost { name: format!("mx.{domain}"), addresses: vec![self.0] }])
+    }
+}

@@ -1,0 +1,111 @@
+//! The embedded MX's thread and its sockets.
+
+use super::authority::Authority;
+use super::speaker::Speaker;
+use super::{Ledger, Recipe};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+/// A running embedded MX; it ends when it is dropped.
+pub struct Sandbox {
+    address: SocketAddr,
+    authority: Arc<Authority>,
+    ledger: Arc<Ledger>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// An embedded MX that can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// Its socket or thread.
+    #[error("the sandbox: {0}")]
+    Io(#[from] std::io::Error),
+    /// Its certificates.
+    #[error("the sandbox's certificates: {0}")]
+    Certificate(#[from] rcgen::Error),
+}
+
+impl Sandbox {
+    /// Listens on `listen`, which must be a loopback address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The socket, the thread or the certificates can't be made.
+    pub fn start(listen: SocketAddr, recipe: Recipe, ledger: Arc<Ledger>) -> Result<Sandbox, SandboxError> {
+        if !listen.ip().is_loopback() {
+            return Err(std::io::Error::other("listens on loopback addresses only").into());
+        }
+        let listener = std::net::TcpListener::bind(listen)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let authority = Arc::new(Authority::new(address.ip())?);
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .expect("aws-lc-rs does both versions")
+            .with_no_client_auth()
+            .with_cert_resolver(authority.clone());
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let book = ledger.clone();
+        let thread = std::thread::Builder::new().name("sandbox".into()).spawn(move || {
+            let recipe = Rc::new(recipe);
+            let accept = async move {
+                let Ok(listener) = TcpListener::from_std(listener) else { return };
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            let speaker = Speaker::new(recipe.clone(), book.clone(), acceptor.clone());
+                            tokio::task::spawn_local(speaker.talk(stream));
+                        }
+                        // Out of descriptors: wait for sessions to end.
+                        Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                    }
+                }
+            };
+            tokio::task::LocalSet::new().block_on(&runtime, async {
+                tokio::select! {
+                    () = accept => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Sandbox { address, authority, ledger, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its CA's certificate in DER.
+    pub fn root(&self) -> Vec<u8> {
+        self.authority.der().to_vec()
+    }
+
+    /// Its CA's certificate in PEM.
+    pub fn root_pem(&self) -> &str {
+        self.authority.pem()
+    }
+
+    /// What it accepted.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}

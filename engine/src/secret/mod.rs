@@ -1,0 +1,27 @@
+//! Keys and what they protect.
+//!
+//! ```text
+//! master key (outside the state directory)
+//!  ├─ wraps the token key       Message-ID, VERP token, MIME boundary
+//!  └─ wraps a data key per run  sealed rows and reply texts of that run
+//! ```
+//! Everything that rests on disk and holds a field of a row is sealed with its run's data key: AES-256-GCM under a random
+//! nonce (NIST SP 800-38D section 8.2.2), with the place where it rests (column family, run, ordinal) as associated data,
+//! so that a sealed value moved elsewhere does not open. Keys are zeroed when dropped and have no `Debug`.
+
+mod data_key;
+mod file;
+mod master;
+mod token;
+
+pub use data_key::{DataKey, Place};
+pub use file::{KeyFileError, owner_only, write_owner_only};
+pub use master::{KeyError, KeyPlace, MasterKey};
+pub use token::TokenKey;
+
+/// Fills an array from the operating system's random source.
+fn random<const N: usize>() -> [u8; N] {
+    let mut octets = [0; N];
+    aws_lc_rs::rand::fill(&mut octets).expect("the operating system's random source answers");
+    octets
+}

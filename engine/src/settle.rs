@@ -1,0 +1,216 @@
+//! Decides what a verdict makes of a row, and records it: outcome or deferral in the store, counters, doubt.
+//!
+//! Comes in: verdicts of sessions, refusals of the gate, rows that can't be rendered. Promise: when a call returns, the row's
+//! new standing is in the WAL; if the store refuses, the run is told to stop and the row stays where recovery finds it.
+
+use crate::clock::{Clock, Timestamp};
+use crate::mail::{Kind, Outcome, Row, RunId};
+use crate::render::Unrenderable;
+use crate::retry::Retry;
+use crate::secret::DataKey;
+use crate::smtp::{Fate, Verdict};
+use crate::store::{Change, Store, Tally};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What a run does with deferral and doubt.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The back-off.
+    pub retry: Retry,
+    /// How long a row is tried.
+    pub lifetime: Duration,
+    /// Whether rows in doubt are sent again.
+    pub resend_doubt: bool,
+}
+
+/// The accounts of one run. Shared by the reader, the retry thread and all shards.
+pub struct Settle {
+    store: Arc<Store>,
+    run: RunId,
+    key: DataKey,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+    counters: Counters,
+    fault: Mutex<Option<String>>,
+}
+
+/// Live counts; `in_hand` are rows in memory.
+#[derive(Default)]
+struct Counters {
+    read: AtomicU64,
+    ended: [AtomicU64; Kind::ALL.len()],
+    deferred: AtomicU64,
+    in_hand: AtomicU64,
+}
+
+impl Settle {
+    /// Accounts that go on from `tally`.
+    pub fn new(
+        store: Arc<Store>,
+        run: RunId,
+        key: DataKey,
+        clock: Arc<dyn Clock>,
+        rules: Rules,
+        tally: &Tally,
+    ) -> Settle {
+        let counters = Counters::default();
+        counters.read.store(tally.read, Ordering::SeqCst);
+        counters.deferred.store(tally.deferred, Ordering::SeqCst);
+        for (kind, count) in &tally.ended {
+            counters.ended(*kind).store(*count, Ordering::SeqCst);
+        }
+        Settle { store, run, key, clock, rules, counters, fault: Mutex::default() }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Records that the last octets of this row's message are about to leave. `false`: they must not.
+    pub fn started(&self, ordinal: u64) -> bool {
+        self.recorded(self.store.put_started(self.run, ordinal, self.clock.now()))
+    }
+
+    /// A row came into memory.
+    pub fn take_in_hand(&self) {
+        self.counters.in_hand.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A row left memory unsettled: it stands in the input or the store as before.
+    pub fn let_go(&self) {
+        self.counters.in_hand.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Rows that are due again, taken into memory.
+    pub fn take_due(&self, most: usize, provider: impl Fn(&Row) -> u64) -> Vec<Row> {
+        let taken = self.store.take_due(self.run, self.clock.now(), most, &self.key, provider);
+        let Ok(rows) = taken.map_err(|error| self.complain(&error)) else { return Vec::new() };
+        let count = rows.len() as u64;
+        self.counters.in_hand.fetch_add(count, Ordering::SeqCst);
+        self.counters.deferred.fetch_sub(count, Ordering::SeqCst);
+        rows
+    }
+
+    /// Settles a row after an attempt.
+    pub fn settle(&self, mut row: Row, verdict: &Verdict) {
+        row.attempts += 1;
+        let now = self.clock.now();
+        match verdict.fate {
+            Fate::Delivered => self.end(&row, outcome(Kind::Delivered, now, &row, verdict)),
+            Fate::Bounced => self.end(&row, outcome(Kind::Bounced, now, &row, verdict)),
+            Fate::Dropped => self.end(&row, outcome(Kind::Dropped, now, &row, verdict)),
+            Fate::InDoubt if !self.rules.resend_doubt => self.end(&row, outcome(Kind::InDoubt, now, &row, verdict)),
+            Fate::InDoubt | Fate::Deferred => self.defer(row, verdict, None),
+        }
+    }
+
+    /// Settles a row that was not tried, because its provider is suspended by `verdict` until then.
+    pub fn postpone(&self, row: Row, verdict: &Verdict, until: Timestamp) {
+        match verdict.fate {
+            Fate::Dropped => self.end(&row, outcome(Kind::Dropped, self.clock.now(), &row, verdict)),
+            _ => self.defer(row, verdict, Some(until)),
+        }
+    }
+
+    /// Settles a row that makes no message.
+    pub fn unrenderable(&self, row: &Row, fault: &Unrenderable) {
+        let mut outcome = Outcome::new(Kind::Invalid, self.clock.now(), row.attempts, fault.reason);
+        outcome.text.clone_from(&fault.detail);
+        self.end(row, outcome);
+    }
+
+    /// Records what the gate refused of a batch, and that the input was read up to `read`.
+    pub fn refuse(&self, refused: &[(u64, Outcome)], read: u64) {
+        if refused.is_empty() || self.recorded(self.store.put_outcomes(self.run, refused, &self.key)) {
+            for (_, outcome) in refused {
+                self.counters.ended(outcome.kind).fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        self.counters.read.fetch_max(read, Ordering::SeqCst);
+    }
+
+    /// The counts now.
+    pub fn tally(&self) -> Tally {
+        let ended: BTreeMap<_, _> = Kind::ALL
+            .into_iter()
+            .map(|kind| (kind, self.counters.ended(kind).load(Ordering::SeqCst)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let deferred = self.counters.deferred.load(Ordering::SeqCst);
+        let read = self.counters.read.load(Ordering::SeqCst);
+        let waiting = read.saturating_sub(ended.values().sum::<u64>() + deferred);
+        Tally { read, ended, deferred, waiting }
+    }
+
+    /// Whether no row is in memory and none waits for a time.
+    pub fn is_at_rest(&self) -> bool {
+        // In this order: a row that becomes due is in hand before it stops being deferred.
+        self.counters.deferred.load(Ordering::SeqCst) == 0 && self.counters.in_hand.load(Ordering::SeqCst) == 0
+    }
+
+    /// Why the run must stop, if the store failed it.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().expect("no holder panics").clone()
+    }
+
+    fn defer(&self, mut row: Row, verdict: &Verdict, until: Option<Timestamp>) {
+        let now = self.clock.now();
+        let first = *row.first_attempt.get_or_insert(now);
+        let luck = self.run.0 ^ row.ordinal.rotate_left(32) ^ u64::from(row.attempts);
+        let Some(mut due) = self.rules.retry.next(now, first, self.rules.lifetime, row.attempts, luck) else {
+            return self.end(&row, outcome(Kind::Expired, now, &row, verdict));
+        };
+        if let Some(until) = until {
+            due = due.max(until).min(first.after(self.rules.lifetime));
+        }
+        if self.recorded(self.store.settle(self.run, &row, &Change::Deferred(due), &self.key)) {
+            self.counters.deferred.fetch_add(1, Ordering::SeqCst);
+        }
+        self.let_go();
+    }
+
+    /// Ends a row.
+    pub fn end(&self, row: &Row, outcome: Outcome) {
+        if self.recorded(self.store.settle(self.run, row, &Change::Ended(&outcome), &self.key)) {
+            self.counters.ended(outcome.kind).fetch_add(1, Ordering::SeqCst);
+        }
+        self.let_go();
+    }
+
+    fn recorded(&self, written: Result<(), crate::store::Error>) -> bool {
+        match written {
+            Ok(()) => true,
+            Err(error) => {
+                self.complain(&error);
+                false
+            }
+        }
+    }
+
+    fn complain(&self, error: &crate::store::Error) {
+        tracing::error!(%error, "the store failed; the run stops");
+        self.fault.lock().expect("no holder panics").get_or_insert_with(|| error.to_string());
+    }
+}
+
+impl Counters {
+    fn ended(&self, kind: Kind) -> &AtomicU64 {
+        &self.ended[usize::from(kind.number()) - 1]
+    }
+}
+
+fn outcome(kind: Kind, at: Timestamp, row: &Row, verdict: &Verdict) -> Outcome {
+    Outcome {
+        kind,
+        at,
+        attempts: row.attempts,
+        code: verdict.code,
+        enhanced: verdict.enhanced,
+        reason: verdict.reason.to_owned(),
+        text: if kind == Kind::Delivered { String::new() } else { verdict.text.clone() },
+    }
+}

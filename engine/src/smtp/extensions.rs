@@ -1,0 +1,31 @@
+//! What EHLO's reply offers.
+
+use crate::mail::Reply;
+
+/// The extensions that we use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extensions {
+    /// RFC 3207.
+    pub(super) starttls: bool,
+    /// RFC 2920.
+    pub(super) pipelining: bool,
+    /// RFC 1870: offered, and the largest message in octets where one is told.
+    pub(super) size: Option<Option<u64>>,
+}
+
+impl Extensions {
+    pub(super) fn read(reply: &Reply) -> Extensions {
+        let mut found = Extensions::default();
+        for line in reply.lines.iter().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
+            match keyword.as_str() {
+                "STARTTLS" => found.starttls = true,
+                "PIPELINING" => found.pipelining = true,
+                "SIZE" => found.size = Some(words.next().and_then(|most| most.parse().ok()).filter(|most| *most > 0)),
+                _ => {}
+            }
+        }
+        found
+    }
+}

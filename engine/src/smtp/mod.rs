@@ -1,0 +1,22 @@
+//! One SMTP session (RFC 5321), from connect to QUIT.
+//!
+//! 1. [`session`] connects, reads, writes and does TLS; it decides nothing.
+//! 2. [`machine`] decides what is said next; it does no I/O.
+//! 3. [`reply`] makes replies of octets, [`extensions`] reads what EHLO offers.
+//! 4. [`verdict`] alone says what a reply or failure means for the message, the session and the site.
+//! 5. [`tls`] is the only maker of a [`Proof`]; without one that satisfies the demand there is no MAIL FROM.
+
+mod extensions;
+mod machine;
+mod reply;
+mod session;
+mod step;
+mod tls;
+mod verdict;
+
+pub use machine::{Directive, Envelope, Machine, Policy};
+pub use reply::{Malformed, ReplyParser};
+pub use session::{Session, Timeouts};
+pub use step::Step;
+pub use tls::{Connector, Proof, Root, RootsError};
+pub use verdict::{Fate, IoFault, Scope, Verdict};

@@ -1,0 +1,304 @@
+//! Drives a [`Machine`] over a connection. It reads, writes and waits; it decides nothing.
+
+use super::step::BLOCK_TIMEOUT;
+use super::{Connector, Directive, Envelope, IoFault, Machine, Policy, Proof, ReplyParser, Step, Verdict};
+use crate::mail::{Demand, TlsFault};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+/// The largest piece of content written at once: a TLS record. The piece with the final dot is the last.
+const BLOCK: usize = 16 * 1024;
+
+/// Waits that configuration can shorten.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection to open.
+    pub connect: Duration,
+    /// A bound over each command's own timeout.
+    pub command: Option<Duration>,
+}
+
+impl Timeouts {
+    fn of(&self, wait: Duration) -> Duration {
+        self.command.map_or(wait, |bound| bound.min(wait))
+    }
+}
+
+/// An open session: greeted, encrypted as demanded, idle between messages.
+pub struct Session {
+    machine: Machine,
+    stream: Stream,
+    replies: ReplyParser,
+    timeouts: Timeouts,
+}
+
+enum Stream {
+    Clear(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Between the two, or after a handshake that failed.
+    Gone,
+}
+
+/// What the driver came back with.
+enum Event {
+    Idle,
+    Content,
+    Settled(Verdict),
+    Failed(Verdict),
+    Closed,
+}
+
+impl Session {
+    /// Connects to `address`, whose name is `host`, and goes as far as a message could be sent.
+    ///
+    /// # Errors
+    /// Why no message can be sent here now.
+    pub async fn open(
+        address: SocketAddr,
+        host: &str,
+        policy: Policy,
+        connector: &Connector,
+        timeouts: Timeouts,
+    ) -> Result<Session, Verdict> {
+        let demand = policy.demand;
+        let mut session =
+            Session { machine: Machine::new(policy), stream: Stream::Gone, replies: ReplyParser::default(), timeouts };
+        match timeout(timeouts.connect, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Commands are written whole; waiting for more octets would only add latency.
+                stream.set_nodelay(true).ok();
+                session.stream = Stream::Clear(stream);
+            }
+            Ok(Err(error)) => session.machine.broke(connect_fault(&error)),
+            Err(_) => session.machine.broke(IoFault::TimedOut),
+        }
+        match session.drive(Some((connector, host, demand))).await {
+            Event::Idle => Ok(session),
+            Event::Failed(verdict) | Event::Settled(verdict) => Err(verdict),
+            Event::Content | Event::Closed => Err(super::verdict::of_fault(None, IoFault::Lost)),
+        }
+    }
+
+    /// Sends one message. `started` is called before the last octets are handed to the socket and may refuse.
+    ///
+    /// Returns what became of it, and whether the session can take another.
+    pub async fn send(
+        &mut self,
+        envelope: &Envelope,
+        demand: Demand,
+        content: &[u8],
+        started: impl FnOnce() -> bool,
+    ) -> (Verdict, bool) {
+        self.machine.begin(envelope, demand);
+        let mut event = self.drive(None).await;
+        if matches!(event, Event::Content) {
+            self.write_content(content, started).await;
+            event = self.drive(None).await;
+        }
+        match event {
+            Event::Settled(verdict) | Event::Failed(verdict) => {
+                // Brings the session back to rest: reads the reply to RSET, or finds that it was closed.
+                let open = matches!(self.drive(None).await, Event::Idle);
+                (verdict, open)
+            }
+            Event::Idle | Event::Content | Event::Closed => {
+                (super::verdict::of_fault(Some(Step::Data), IoFault::Lost), false)
+            }
+        }
+    }
+
+    /// What the peer has proven.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.machine.proof()
+    }
+
+    /// Says goodbye and closes.
+    pub async fn quit(mut self) {
+        self.machine.quit();
+        self.drive(None).await;
+        if let Stream::Tls(stream) = &mut self.stream {
+            timeout(Step::Quit.timeout(), stream.shutdown()).await.ok();
+        }
+    }
+
+    /// Waits until the server says or does something on an idle session: nothing good can come (421, or a close).
+    pub async fn disturbed(&mut self) {
+        let mut octet = [0; 512];
+        self.read(&mut octet).await.ok();
+    }
+
+    async fn drive(&mut self, tls: Option<(&Connector, &str, Demand)>) -> Event {
+        loop {
+            match self.machine.next() {
+                Directive::Write(octets) => {
+                    let wait = self.timeouts.of(BLOCK_TIMEOUT);
+                    if let Err(fault) = bounded(wait, self.write(&octets)).await {
+                        self.machine.broke(fault);
+                    }
+                }
+                Directive::Await(step) => match bounded(self.timeouts.of(step.timeout()), self.next_reply()).await {
+                    Ok(()) => {}
+                    Err(fault) => self.machine.broke(fault),
+                },
+                Directive::Handshake => self.handshake(tls).await,
+                Directive::Idle => return Event::Idle,
+                Directive::Content => return Event::Content,
+                Directive::Settled(verdict) => return Event::Settled(verdict),
+                Directive::Failed(verdict) => return Event::Failed(verdict),
+                Directive::Close => return Event::Closed,
+            }
+        }
+    }
+
+    async fn next_reply(&mut self) -> io::Result<()> {
+        loop {
+            match self.replies.next() {
+                Ok(Some(reply)) => {
+                    self.machine.reply(&reply);
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Err(malformed) => return Err(io::Error::new(io::ErrorKind::InvalidData, malformed)),
+            }
+            let mut buffer = [0; 2048];
+            match self.read(&mut buffer).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.replies.feed(&buffer[..count]),
+            }
+        }
+    }
+
+    async fn handshake(&mut self, tls: Option<(&Connector, &str, Demand)>) {
+        // RFC 3207 section 4, CVE-2011-0411: what was said in clear after the 220 must not be heard inside TLS.
+        if self.replies.has_rest() {
+            return self.machine.tls_failed(TlsFault::Injection);
+        }
+        let Stream::Clear(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return self.machine.tls_failed(TlsFault::HandshakeFailed);
+        };
+        let Some((connector, host, demand)) = tls else {
+            return self.machine.tls_failed(TlsFault::HandshakeFailed);
+        };
+        match timeout(self.timeouts.of(Step::StartTls.timeout()), connector.connect(stream, host, demand)).await {
+            Ok(Ok((stream, proof))) => {
+                self.stream = Stream::Tls(Box::new(stream));
+                self.machine.secured(proof);
+            }
+            Ok(Err(fault)) => self.machine.tls_failed(fault),
+            Err(_) => self.machine.broke(IoFault::TimedOut),
+        }
+    }
+
+    /// Writes the message, dot-stuffed, in pieces. Before the last piece `started` records that it leaves; if the connection
+    /// breaks in that piece, nobody knows whether the server has it.
+    async fn write_content(&mut self, content: &[u8], started: impl FnOnce() -> bool) {
+        let wire = dot_stuffed(content);
+        let last = wire.len().saturating_sub(1) / BLOCK * BLOCK;
+        let wait = self.timeouts.of(BLOCK_TIMEOUT);
+        for block in wire[..last].chunks(BLOCK) {
+            if let Err(fault) = bounded(wait, self.write(block)).await {
+                return self.machine.broke(fault);
+            }
+        }
+        if !started() {
+            return self.machine.content_withheld();
+        }
+        match bounded(wait, self.write(&wire[last..])).await {
+            Ok(()) => self.machine.content_written(),
+            Err(fault) => self.machine.broke_at_the_end(fault),
+        }
+    }
+
+    async fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Clear(stream) => write_all(stream, octets).await,
+            Stream::Tls(stream) => write_all(stream, octets).await,
+            Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.stream {
+            Stream::Clear(stream) => read(stream, buffer).await,
+            Stream::Tls(stream) => read(stream, buffer).await,
+            Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+async fn write_all(stream: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> io::Result<()> {
+    stream.write_all(octets).await?;
+    stream.flush().await
+}
+
+async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> io::Result<usize> {
+    stream.read(buffer).await
+}
+
+async fn bounded(wait: Duration, work: impl Future<Output = io::Result<()>>) -> Result<(), IoFault> {
+    match timeout(wait, work).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(IoFault::Malformed),
+        Ok(Err(_)) => Err(IoFault::Lost),
+        Err(_) => Err(IoFault::TimedOut),
+    }
+}
+
+fn connect_fault(error: &io::Error) -> IoFault {
+    // EMFILE, ENFILE, ENOBUFS, EADDRNOTAVAIL: ours, not the peer's.
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::ConnectionRefused, _) => IoFault::Refused,
+        (io::ErrorKind::TimedOut, _) => IoFault::TimedOut,
+        (_, Some(23 | 24 | 99 | 105)) => IoFault::Exhausted,
+        _ => IoFault::Lost,
+    }
+}
+
+/// The message as it goes over the wire: a dot before each line that begins with one (RFC 5321 section 4.5.2), and the final
+/// dot.
+fn dot_stuffed(content: &[u8]) -> Vec<u8> {
+    let mut wire = Vec::with_capacity(content.len() + content.len() / 64 + 8);
+    for line in content.split_inclusive(|octet| *octet == b'\n') {
+        if line.first() == Some(&b'.') {
+            wire.push(b'.');
+        }
+        wire.extend_from_slice(line);
+    }
+    if !content.ends_with(b"\r\n") {
+        wire.extend_from_slice(b"\r\n");
+    }
+    wire.extend_from_slice(b".\r\n");
+    wire
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_at_line_beginnings_are_doubled() {
+        assert_eq!(dot_stuffed(b"a\r\n.\r\n..b\r\nc.\r\n"), b"a\r\n..\r\n...b\r\nc.\r\n.\r\n");
+        assert_eq!(dot_stuffed(b"a"), b"a\r\n.\r\n");
+        assert_eq!(dot_stuffed(b""), b"\r\n.\r\n");
+    }
+
+    proptest::proptest! {
+        /// A receiver that undoes it (RFC 5321 section 4.5.2) has the same lines.
+        #[test]
+        fn a_receiver_undoes_it(lines in proptest::collection::vec("[.a]{0,4}", 1..8)) {
+            let content = lines.join("\r\n") + "\r\n";
+            let wire = String::from_utf8(dot_stuffed(content.as_bytes())).unwrap();
+            let body = wire.strip_suffix(".\r\n").unwrap();
+            let undone: Vec<_> = body.split_terminator("\r\n").map(|line| {
+                assert_ne!(line, ".", "the end came early");
+                line.strip_prefix('.').unwrap_or(line)
+            }).collect();
+            proptest::prop_assert_eq!(undone, content.split_terminator("\r\n").collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! TLS 1.2 and 1.3 towards MX hosts, and the proof that it gives.
+
+use crate::mail::{Demand, Level, TlsFault};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// What a session's transport has proven. Only this module makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    level: Level,
+    version: &'static str,
+}
+
+impl Proof {
+    /// Nothing is proven: clear text.
+    pub(super) fn clear() -> Proof {
+        Proof { level: Level::Opportunistic, version: "none" }
+    }
+
+    /// Whether a message that demands `demand` may travel here.
+    pub fn satisfies(&self, demand: Demand) -> bool {
+        self.level >= demand.level()
+    }
+
+    /// `TLSv1.3`, `TLSv1.2`, or `none`.
+    pub fn version(&self) -> &'static str {
+        self.version
+    }
+}
+
+/// Where trusted certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// The system's store.
+    System,
+    /// A PEM file.
+    File(PathBuf),
+    /// A certificate in DER: a rehearsal's own.
+    Der(Vec<u8>),
+}
+
+/// Roots that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    /// A file without certificates.
+    #[error("{}: {cause}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Nothing to trust: every certificate would be refused.
+    #[error("[tls] roots names no certificate at all")]
+    None,
+}
+
+/// Makes TLS connections; shared by all sessions, whose tickets it keeps.
+#[derive(Clone)]
+pub struct Connector {
+    verifying: Arc<ClientConfig>,
+    encrypting: Arc<ClientConfig>,
+}
+
+impl Connector {
+    /// A connector that trusts `roots`.
+    ///
+    /// # Errors
+    /// A root can't be read, or there is none.
+    pub fn new(roots: &[Root]) -> Result<Connector, RootsError> {
+        let store = roots_of(roots)?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = || {
+            ClientConfig::builder_with_provider(provider.clone())
+                .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+                .expect("aws-lc-rs does both versions")
+        };
+        let verifying = builder().with_root_certificates(store).with_no_client_auth();
+        let verifier = Arc::new(AnyCertificate(provider.clone()));
+        let encrypting = builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        Ok(Connector { verifying: Arc::new(verifying), encrypting: Arc::new(encrypting) })
+    }
+
+    /// Does the handshake with the MX host `name` over `stream`.
+    ///
+    /// # Errors
+    /// How TLS fell short of `demand`.
+    pub(super) async fn connect(
+        &self,
+        stream: TcpStream,
+        name: &str,
+        demand: Demand,
+    ) -> Result<(TlsStream<TcpStream>, Proof), TlsFault> {
+        let verified = demand.level() >= Level::Verified;
+        let config = if verified { &self.verifying } else { &self.encrypting };
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| TlsFault::NameMismatch)?;
+        let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(|error| fault(&error))?;
+        let version = match stream.get_ref().1.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => return Err(TlsFault::NoCommonVersion),
+        };
+        let level = if verified { Level::Verified } else { Level::Required };
+        Ok((stream, Proof { level, version }))
+    }
+}
+
+fn roots_of(roots: &[Root]) -> Result<RootCertStore, RootsError> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        match root {
+            Root::System => {
+                store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+            Root::Der(der) => {
+                store.add_parsable_certificates([CertificateDer::from(der.clone())]);
+            }
+            Root::File(path) => {
+                let fail = |cause: String| RootsError::File { path: path.clone(), cause };
+                let certificates = CertificateDer::pem_file_iter(path).map_err(|cause| fail(cause.to_string()))?;
+                let certificates: Vec<_> =
+                    certificates.collect::<Result<_, _>>().map_err(|cause| fail(cause.to_string()))?;
+                if store.add_parsable_certificates(certificates).0 == 0 {
+                    return Err(fail("holds no certificate that can be used".into()));
+                }
+            }
+        }
+    }
+    if store.is_empty() { Err(RootsError::None) } else { Ok(store) }
+}
+
+/// tokio-rustls hands rustls's error over inside an `io::Error`; this is where the fault is born for us.
+fn fault(error: &std::io::Error) -> TlsFault {
+    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return TlsFault::HandshakeFailed;
+    };
+    match error {
+        rustls::Error::InvalidCertificate(cause) => match cause {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => TlsFault::CertificateExpired,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsFault::NameMismatch
+            }
+            CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
+            _ => TlsFault::CertificateInvalid,
+        },
+        rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(_) => TlsFault::NoCommonVersion,
+        _ => TlsFault::HandshakeFailed,
+    }
+}
+
+/// For `required` and `opportunistic`: encrypted, whoever the peer is. Its signatures are still checked, so that the peer at
+/// least holds the key of the certificate it shows.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,199 @@
+//! What a reply or a failure means. This module alone decides: pipelined or lock-step, first message or last.
+
+use super::Step;
+use crate::mail::{Enhanced, Reply, TlsFault};
+
+/// What becomes of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The server took responsibility.
+    Delivered,
+    /// It refused for good.
+    Bounced,
+    /// Try again later.
+    Deferred,
+    /// TLS can't be what was demanded: never again (exclusive mode).
+    Dropped,
+    /// The last octet left and no reply came.
+    InDoubt,
+}
+
+/// How far the verdict reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// This message only; the session goes on.
+    Message,
+    /// The session ends; others may do better.
+    Session,
+    /// Every session to this site would meet the same.
+    Site,
+}
+
+/// A verdict, with what reports say of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What becomes of the message.
+    pub fate: Fate,
+    /// How far it reaches.
+    pub scope: Scope,
+    /// The deciding reply's code.
+    pub code: Option<u16>,
+    /// Its enhanced status code.
+    pub enhanced: Option<Enhanced>,
+    /// A closed label; empty where the codes say all.
+    pub reason: &'static str,
+    /// The reply's text; may be PHI.
+    pub text: String,
+    tls: bool,
+}
+
+impl Verdict {
+    /// Whether TLS is what stood in the way.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+}
+
+impl std::fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Verdict({:?} {:?} {:?} {:?} {})", self.fate, self.scope, self.code, self.enhanced, self.reason)
+    }
+}
+
+/// A failure of the network, or of the peer to speak SMTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoFault {
+    /// Nobody listens.
+    Refused,
+    /// The connection did not open in time, or no reply came in time.
+    TimedOut,
+    /// The connection closed or broke.
+    Lost,
+    /// What came is no reply.
+    Malformed,
+    /// Our own side has no descriptors, memory or ports left.
+    Exhausted,
+}
+
+impl IoFault {
+    fn label(self) -> &'static str {
+        match self {
+            IoFault::Refused => "connection_refused",
+            IoFault::TimedOut => "timed_out",
+            IoFault::Lost => "connection_lost",
+            IoFault::Malformed => "malformed_reply",
+            IoFault::Exhausted => "out_of_resources",
+        }
+    }
+}
+
+/// What `reply` to `step` means. Positive replies only have a meaning after the final dot; before it the conversation goes on.
+pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
+    let (fate, scope, reason) = match (step, reply.code) {
+        // RFC 5321 section 3.8: 421 may come at any time and closes the session; before the greeting it is the site's word.
+        (Step::Greeting | Step::Ehlo | Step::Helo, 421) => (Fate::Deferred, Scope::Site, "service_unavailable"),
+        (_, 421) => (Fate::Deferred, Scope::Session, "service_unavailable"),
+        (Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls, _) => {
+            (Fate::Deferred, Scope::Site, "session_refused")
+        }
+        // RFC 5321 section 4.1.4: out of step. The fault is in the conversation, not in the message.
+        (_, 503) => (Fate::Deferred, Scope::Session, "out_of_sequence"),
+        // RFC 3207 section 4: the server demands TLS or (RFC 4954) authentication of us, not of this message.
+        (_, 530) => (Fate::Deferred, Scope::Site, "session_refused"),
+        (Step::Content, _) if reply.is_positive() => (Fate::Delivered, Scope::Message, ""),
+        (_, _) if reply.is_permanent() => (Fate::Bounced, Scope::Message, ""),
+        (_, _) if reply.is_transient() => (Fate::Deferred, Scope::Message, ""),
+        // A positive reply where it makes no sense, 250 to DATA say.
+        (_, _) => (Fate::Deferred, Scope::Session, "unexpected_reply"),
+    };
+    Verdict { fate, scope, code: Some(reply.code), enhanced: reply.enhanced, reason, text: reply.text(), tls: false }
+}
+
+/// What a broken connection means while the reply to `step` was awaited. After the last octet of a message nobody knows
+/// whether the server took it: it is in doubt.
+pub(super) fn of_fault(step: Option<Step>, fault: IoFault) -> Verdict {
+    let (fate, scope) = match step {
+        Some(Step::Content) => (Fate::InDoubt, Scope::Session),
+        Some(Step::Mail | Step::Rcpt | Step::Data | Step::Rset | Step::Quit) => (Fate::Deferred, Scope::Session),
+        None | Some(Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls) => (Fate::Deferred, Scope::Site),
+    };
+    bare(fate, scope, fault.label())
+}
+
+/// What a TLS fault means. Exclusive mode's simple half: a site without STARTTLS is dropped, everything else may mend.
+pub(super) fn of_tls(fault: TlsFault, exclusive: bool) -> Verdict {
+    let fate = if exclusive && fault == TlsFault::NoStartTls { Fate::Dropped } else { Fate::Deferred };
+    Verdict { tls: true, ..bare(fate, Scope::Site, fault.label()) }
+}
+
+/// The message is larger than the server says it takes (RFC 1870 section 6.1).
+pub(super) fn of_size() -> Verdict {
+    bare(Fate::Bounced, Scope::Message, "too_large")
+}
+
+/// The session's proof does not satisfy this message's demand. The pool asks before, so this is the last guard.
+pub(super) fn of_proof() -> Verdict {
+    bare(Fate::Deferred, Scope::Session, "proof_insufficient")
+}
+
+/// We could not record that the message is about to leave, so it must not leave.
+pub(super) fn of_store() -> Verdict {
+    bare(Fate::Deferred, Scope::Session, "store_unavailable")
+}
+
+fn bare(fate: Fate, scope: Scope, reason: &'static str) -> Verdict {
+    Verdict { fate, scope, code: None, enhanced: None, reason, text: String::new(), tls: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(code: u16) -> Reply {
+        Reply { code, enhanced: None, lines: vec![String::new()] }
+    }
+
+    #[test]
+    fn replies() {
+        let cases = [
+            (Step::Greeting, 421, Fate::Deferred, Scope::Site),
+            (Step::Greeting, 554, Fate::Deferred, Scope::Site),
+            (Step::Mail, 451, Fate::Deferred, Scope::Message),
+            (Step::Mail, 553, Fate::Bounced, Scope::Message),
+            (Step::Mail, 530, Fate::Deferred, Scope::Site),
+            (Step::Rcpt, 450, Fate::Deferred, Scope::Message),
+            (Step::Rcpt, 550, Fate::Bounced, Scope::Message),
+            (Step::Rcpt, 552, Fate::Bounced, Scope::Message),
+            (Step::Rcpt, 421, Fate::Deferred, Scope::Session),
+            (Step::Data, 503, Fate::Deferred, Scope::Session),
+            (Step::Data, 250, Fate::Deferred, Scope::Session),
+            (Step::Content, 250, Fate::Delivered, Scope::Message),
+            (Step::Content, 452, Fate::Deferred, Scope::Message),
+            (Step::Content, 554, Fate::Bounced, Scope::Message),
+            (Step::Content, 421, Fate::Deferred, Scope::Session),
+        ];
+        for (step, code, fate, scope) in cases {
+            let verdict = of_reply(step, &reply(code));
+            assert_eq!((verdict.fate, verdict.scope), (fate, scope), "{} {code}", step.word());
+        }
+    }
+
+    #[test]
+    fn only_the_final_dot_leaves_doubt() {
+        for step in
+            [Step::Greeting, Step::Ehlo, Step::StartTls, Step::Mail, Step::Rcpt, Step::Data, Step::Rset, Step::Quit]
+        {
+            assert_eq!(of_fault(Some(step), IoFault::Lost).fate, Fate::Deferred, "{}", step.word());
+        }
+        for fault in [IoFault::Lost, IoFault::TimedOut, IoFault::Malformed] {
+            assert_eq!(of_fault(Some(Step::Content), fault).fate, Fate::InDoubt);
+        }
+    }
+
+    #[test]
+    fn exclusive_drops_only_what_offers_no_starttls() {
+        assert_eq!(of_tls(TlsFault::NoStartTls, true).fate, Fate::Dropped);
+        assert_eq!(of_tls(TlsFault::NoStartTls, false).fate, Fate::Deferred);
+        assert_eq!(of_tls(TlsFault::UnknownIssuer, true).fate, Fate::Deferred);
+    }
+}

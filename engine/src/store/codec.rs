@@ -1,0 +1,169 @@
+//! Keys and values as octets. See the module's format table.
+
+use crate::clock::Timestamp;
+use crate::mail::{Address, Enhanced, Fields, Kind, Origin, Outcome, Row, RunId};
+use crate::secret::{DataKey, Place};
+use serde::{Deserialize, Serialize};
+
+pub(super) const VERSION: u8 = 1;
+const OUTCOME_HEAD: usize = 1 + 1 + 8 + 4 + 2 + 5 + 1;
+
+/// `parts` one after the other, big-endian.
+pub(super) fn key(run: RunId, parts: &[u64]) -> Vec<u8> {
+    let mut key = run.octets().to_vec();
+    for part in parts {
+        key.extend_from_slice(&part.to_be_bytes());
+    }
+    key
+}
+
+/// The number at `at` of a key.
+pub(super) fn number(key: &[u8], at: usize) -> Option<u64> {
+    key.get(at * 8..at * 8 + 8)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// An outcome as a value of the `outcome` family.
+pub fn encode_outcome(outcome: &Outcome, run: RunId, ordinal: u64, key: &DataKey) -> Vec<u8> {
+    let mut value = vec![VERSION, outcome.kind.number()];
+    value.extend_from_slice(&outcome.at.0.to_be_bytes());
+    value.extend_from_slice(&outcome.attempts.to_be_bytes());
+    value.extend_from_slice(&outcome.code.unwrap_or(0).to_be_bytes());
+    let enhanced = outcome.enhanced.unwrap_or(Enhanced(0, 0, 0));
+    value.push(enhanced.0);
+    value.extend_from_slice(&enhanced.1.to_be_bytes());
+    value.extend_from_slice(&enhanced.2.to_be_bytes());
+    let reason = outcome.reason.as_bytes();
+    let length = u8::try_from(reason.len()).unwrap_or(u8::MAX);
+    value.push(length);
+    value.extend_from_slice(&reason[..usize::from(length)]);
+    if !outcome.text.is_empty() {
+        value.extend(key.seal(Place::Row("outcome", run, ordinal), outcome.text.as_bytes()));
+    }
+    value
+}
+
+/// Reads an outcome; its text stays empty without the run's key. `None` if the value is damaged.
+pub fn decode_outcome(value: &[u8], run: RunId, ordinal: u64, key: Option<&DataKey>) -> Option<Outcome> {
+    if value.len() < OUTCOME_HEAD || value[0] != VERSION {
+        return None;
+    }
+    let (head, rest) = value.split_at(OUTCOME_HEAD);
+    let short = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+    let (reason, sealed) = rest.split_at_checked(usize::from(head[OUTCOME_HEAD - 1]))?;
+    let text = match key {
+        Some(key) if !sealed.is_empty() => {
+            String::from_utf8(key.open(Place::Row("outcome", run, ordinal), sealed)?).ok()?
+        }
+        _ => String::new(),
+    };
+    Some(Outcome {
+        kind: Kind::from_number(head[1])?,
+        at: Timestamp(u64::from_be_bytes(head[2..10].try_into().ok()?)),
+        attempts: u32::from_be_bytes(head[10..14].try_into().ok()?),
+        code: Some(short(14)).filter(|code| *code != 0),
+        enhanced: (head[16] != 0).then(|| Enhanced(head[16], short(17), short(19))),
+        reason: String::from_utf8(reason.to_vec()).ok()?,
+        text,
+    })
+}
+
+#[derive(Serialize, Deserialize)]
+struct SealedRow {
+    to: String,
+    fields: Fields,
+    attempts: u32,
+    first: Option<Timestamp>,
+}
+
+/// A row as a value of `family`.
+pub(super) fn encode_row(row: &Row, family: &'static str, run: RunId, key: &DataKey) -> Vec<u8> {
+    let plain = SealedRow {
+        to: row.to.as_str().to_owned(),
+        fields: row.fields.clone(),
+        attempts: row.attempts,
+        first: row.first_attempt,
+    };
+    let plain = zeroize::Zeroizing::new(serde_json::to_vec(&plain).expect("JSON values serialise"));
+    let mut value = vec![VERSION];
+    value.extend(key.seal(Place::Row(family, run, row.ordinal), &plain));
+    value
+}
+
+/// Reads a sealed row; `None` if it is damaged or not of this place.
+pub(super) fn decode_row(
+    value: &[u8],
+    family: &'static str,
+    run: RunId,
+    ordinal: u64,
+    origin: Origin,
+    key: &DataKey,
+) -> Option<Row> {
+    let sealed = value.strip_prefix(&[VERSION])?;
+    let plain = zeroize::Zeroizing::new(key.open(Place::Row(family, run, ordinal), sealed)?);
+    let row: SealedRow = serde_json::from_slice(&plain).ok()?;
+    Some(Row {
+        ordinal,
+        to: Address::parse(&row.to).ok()?,
+        fields: row.fields,
+        attempts: row.attempts,
+        first_attempt: row.first,
+        origin,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_outcome() -> impl Strategy<Value = Outcome> {
+        (0..Kind::ALL.len(), any::<u64>(), any::<u32>(), 0_u16..600, any::<bool>(), "[a-z_]{0,40}", "\\PC{0,80}")
+            .prop_map(|(kind, at, attempts, code, enhanced, reason, text)| Outcome {
+                kind: Kind::ALL[kind],
+                at: Timestamp(at),
+                attempts,
+                code: Some(code).filter(|code| *code != 0),
+                enhanced: enhanced.then_some(Enhanced(5, 7, 509)),
+                reason,
+                text,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn outcomes_come_back(outcome in any_outcome(), run: u64, ordinal: u64) {
+            let key = DataKey::new(&[3; 32]);
+            let value = encode_outcome(&outcome, RunId(run), ordinal, &key);
+            prop_assert_eq!(decode_outcome(&value, RunId(run), ordinal, Some(&key)), Some(outcome.clone()));
+            let without = decode_outcome(&value, RunId(run), ordinal, None).expect("readable without the key");
+            prop_assert_eq!(without.text, "");
+            prop_assert_eq!(without.kind, outcome.kind);
+        }
+
+        #[test]
+        fn damaged_outcomes_do_not_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = decode_outcome(&value, RunId(1), 1, Some(&DataKey::new(&[3; 32])));
+        }
+    }
+
+    #[test]
+    fn rows_come_back_from_their_own_place_only() {
+        let key = DataKey::new(&[3; 32]);
+        let mut row = Row {
+            ordinal: 9,
+            to: Address::parse("ann@b.example").expect("an address"),
+            fields: Fields::default(),
+            attempts: 2,
+            first_attempt: Some(Timestamp(5)),
+            origin: Origin::Input,
+        };
+        row.fields.0.insert("zip".into(), "02155".into());
+        let value = encode_row(&row, "deferred", RunId(1), &key);
+        let back = decode_row(&value, "deferred", RunId(1), 9, Origin::Input, &key).expect("opens");
+        assert_eq!(
+            (back.to, back.fields, back.attempts, back.first_attempt),
+            (row.to, row.fields, 2, Some(Timestamp(5)))
+        );
+        assert!(decode_row(&value, "backlog", RunId(1), 9, Origin::Input, &key).is_none());
+    }
+}

@@ -1,0 +1,227 @@
+//! What can be typed.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Send one personal, sealed message to each row of a recipient file.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 all rows settled · 1 undelivered above --tolerate, or rows held in doubt · 2 usage or \
+configuration · 3 stopped with rows left · 70 our own fault · 75 the engine is busy"
+)]
+pub struct Args {
+    /// The machine's configuration [default: ./sealpost.toml, then /etc/sealpost/sealpost.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "SEALPOST_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What is logged to stderr: error, warn, info, debug, or a filter like engine=debug
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", env = "SEALPOST_LOG")]
+    pub log: String,
+
+    /// Log as JSON
+    #[arg(long, global = true)]
+    pub log_json: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write an annotated configuration, make the keys, print the DNS records to publish
+    Init(Init),
+    /// Check files, columns, templates, keys and sample rows; say what would stop a run
+    Check(Check),
+    /// Print the very octets that one row would get
+    Preview(Preview),
+    /// Send the whole campaign into an embedded MX: nobody is mailed, nothing is marked sent
+    Rehearse(Rehearse),
+    /// Send a campaign, or go on where it stopped; safe to run twice
+    Send(Send),
+    /// How the runs of this state directory stand, during a run and after
+    Status,
+    /// A campaign's outcomes: who did not get it, and why
+    Report(Report),
+    /// The embedded MX as a process of its own
+    #[command(hide = true)]
+    Sandbox(Sandbox),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Init {
+    /// The folder to write to; files that are there are left alone
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+
+    /// The domain of your From address
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// The campaign file
+    pub campaign: PathBuf,
+
+    /// Render every row, not only the first 1,000
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The whole message as it would be sent
+    Eml,
+    /// The HTML alone
+    Html,
+    /// The text alone
+    Text,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Preview {
+    /// The campaign file
+    pub campaign: PathBuf,
+
+    /// The row's number, from 1
+    #[arg(long, default_value_t = 1)]
+    pub row: u64,
+
+    /// What of the message
+    #[arg(long, value_enum, default_value = "eml")]
+    pub part: Part,
+
+    /// A new file (mode 0600) instead of stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Without signatures and with a throw-away Message-ID: needs neither keys nor state
+    #[arg(long)]
+    pub unsigned: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Rehearse {
+    /// The campaign file
+    pub campaign: PathBuf,
+
+    /// Share of recipients that the MX defers once (450), in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    pub defer: f64,
+
+    /// Share of recipients that the MX refuses (550), in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    pub bounce: f64,
+
+    /// How long the MX takes to accept a message
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = span)]
+    pub latency: Duration,
+
+    /// At most this many rows
+    #[arg(long, value_name = "ROWS")]
+    pub limit: Option<u64>,
+
+    /// Where the report goes [default: rehearsal/NAME beside the working directory]
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Send {
+    /// The campaign file
+    pub campaign: PathBuf,
+
+    /// Take up at most this many new rows of the input, then stop
+    #[arg(long, value_name = "ROWS")]
+    pub limit: Option<u64>,
+
+    /// Gate and render every row, and send none
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Exit with 1 if more than this share of rows ends undelivered, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 100.0, value_parser = percent)]
+    pub tolerate: f64,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Report {
+    /// The campaign file
+    pub campaign: PathBuf,
+
+    /// Which run, by the name `status` shows [default: the latest]
+    #[arg(long)]
+    pub run: Option<String>,
+
+    /// List every row that was not delivered, with the reply that decided (needs the master key; may show addresses)
+    #[arg(long)]
+    pub list: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Sandbox {
+    /// Loopback address and port; 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+
+    /// Write the CA's certificate here
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Append accepted Message-IDs here
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+
+    /// Append what clients say here (not their messages)
+    #[arg(long, value_name = "FILE")]
+    pub transcript: Option<PathBuf>,
+
+    /// Share of recipients deferred once, in percent
+    #[arg(long, default_value_t = 0.0, value_parser = percent)]
+    pub defer: f64,
+
+    /// Share of recipients refused, in percent
+    #[arg(long, default_value_t = 0.0, value_parser = percent)]
+    pub bounce: f64,
+
+    /// How long a message takes
+    #[arg(long, default_value = "0ms", value_parser = span)]
+    pub latency: Duration,
+
+    /// Don't offer STARTTLS
+    #[arg(long)]
+    pub no_starttls: bool,
+
+    /// Don't offer PIPELINING
+    #[arg(long)]
+    pub no_pipelining: bool,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse::<f64>() {
+        Ok(share) if (0.0..=100.0).contains(&share) => Ok(share),
+        _ => Err("a percentage from 0 to 100".into()),
+    }
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "a time like 5ms or 2s".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Args::command().debug_assert();
+    }
+}

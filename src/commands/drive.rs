@@ -1,0 +1,61 @@
+//! Watches a run to its end: progress, signals, the last line, the exit code.
+
+use crate::args::Args;
+use crate::failure::{Failure, ROWS_LEFT, SETTLED, UNDELIVERED};
+use crate::progress::{Progress, words};
+use crate::signals;
+use engine::mail::Kind;
+use engine::report::{counts, rounded};
+use engine::run::{Running, Summary};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const TICK: Duration = Duration::from_millis(50);
+
+/// Waits until the run is done or asked to stop, showing its progress.
+pub fn to_the_end(mut running: Box<Running>) -> Result<Summary, Failure> {
+    let asked = signals::watch()?;
+    if running.found_in_doubt() > 0 {
+        eprintln!("{} rows of an engine that died are in doubt", running.found_in_doubt());
+    }
+    let mut progress = Progress::new(&running.tally());
+    while !running.is_done() && !asked.load(Ordering::SeqCst) {
+        progress.show(&running.tally(), running.rows());
+        std::thread::sleep(TICK);
+    }
+    progress.end();
+    Ok(running.finish()?)
+}
+
+/// Prints how the run stands: one JSON object, or a line or two.
+pub fn print(args: &Args, summary: &Summary) {
+    #[expect(clippy::cast_precision_loss, reason = "shown, not counted")]
+    let rate = if summary.seconds > 0.0 { summary.delivered_now as f64 / summary.seconds } else { 0.0 };
+    if args.json {
+        let mut object = counts(&summary.campaign, summary.run, &summary.tally);
+        object.insert("seconds".into(), rounded(summary.seconds));
+        object.insert("messages_per_second".into(), rounded(rate));
+        println!("{}", serde_json::Value::Object(object));
+        return;
+    }
+    println!("{} (run {}): {} rows read", summary.campaign, summary.run, summary.tally.read);
+    println!("  {}", words(&summary.tally).join(" · "));
+    if summary.delivered_now > 0 {
+        println!("  {} delivered in {:.1} s, {rate:.0} a second", summary.delivered_now, summary.seconds);
+    }
+    if !summary.read_all {
+        println!("  the input was not read to its end: `sealpost send` goes on where this stopped");
+    }
+}
+
+/// The exit code of DESIGN's table.
+pub fn exit_code(summary: &Summary, tolerate: f64) -> u8 {
+    let tally = &summary.tally;
+    if !summary.read_all || tally.left() > 0 {
+        return ROWS_LEFT;
+    }
+    let undelivered = tally.ended() - tally.count(Kind::Delivered) - tally.count(Kind::Duplicate);
+    #[expect(clippy::cast_precision_loss, reason = "a share in percent")]
+    let share = undelivered as f64 * 100.0 / tally.read.max(1) as f64;
+    if tally.count(Kind::InDoubt) > 0 || share > tolerate { UNDELIVERED } else { SETTLED }
+}

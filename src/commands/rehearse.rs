@@ -1,0 +1,64 @@
+//! `sealpost rehearse`.
+
+use super::drive;
+use crate::args::{Args, Rehearse};
+use crate::failure::{Failure, INTERNAL};
+use engine::plan::Campaign;
+use engine::report::Report;
+use engine::run::{Options, Started, Summary, rehearsal, start};
+use engine::sandbox::{Recipe, Totals};
+use engine::store::Store;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Sends the whole campaign into an embedded MX, and writes a report of what happened.
+pub fn run(args: &Args, options: &Rehearse) -> Result<u8, Failure> {
+    let machine = super::machine(args)?;
+    let campaign = Campaign::read(&options.campaign)?;
+    let folder = options.out.clone().unwrap_or_else(|| Path::new("rehearsal").join(&campaign.name));
+    let recipe = Recipe {
+        greylist: options.defer / 100.0,
+        bounce: options.bounce / 100.0,
+        latency: options.latency,
+        ..Recipe::default()
+    };
+    let scratch = tempfile::tempdir().map_err(|error| Failure::internal(format!("scratch folder: {error}")))?;
+    let limit = Options { limit: options.limit };
+    let (sandbox, setup) = rehearsal(&machine, campaign, recipe, scratch.path(), limit)?;
+    let Started::Running(running) = start(setup)? else {
+        return Err(Failure::internal("a new scratch folder held a finished run"));
+    };
+    let summary = drive::to_the_end(running)?;
+    let received = sandbox.ledger().totals();
+    let report = write_report(scratch.path(), &folder, &summary, received)?;
+    drive::print(args, &summary);
+    if !args.json {
+        println!(
+            "  the embedded MX accepted {} over {} TLS sessions, {} twice",
+            received.accepted, received.encrypted, received.twice
+        );
+        println!("report: {}", report.display());
+        println!("this was a rehearsal: nobody was mailed, nothing was marked sent");
+    }
+    let agreed = received.twice == 0 && received.accepted == summary.delivered_now;
+    if !agreed {
+        eprintln!("error: the embedded MX and our accounts disagree");
+        return Ok(INTERNAL);
+    }
+    Ok(drive::exit_code(&summary, 100.0))
+}
+
+fn write_report(scratch: &Path, folder: &Path, summary: &Summary, received: Totals) -> Result<PathBuf, Failure> {
+    let store = Store::open(scratch).map_err(engine::run::Error::from)?;
+    let manifest = store.manifest(summary.run).map_err(engine::run::Error::from)?;
+    let manifest = manifest.ok_or_else(|| Failure::internal("the rehearsal left no manifest"))?;
+    let report = Report::read(&store, summary.run, manifest, false).map_err(engine::run::Error::from)?;
+    let mut json = report.json();
+    json["received"] = serde_json::to_value(received).map_err(|error| Failure::internal(error.to_string()))?;
+    let text = folder.join("report.txt");
+    fs::create_dir_all(folder).map_err(|error| Failure::writing(folder, &error))?;
+    fs::write(&text, report.text()).map_err(|error| Failure::writing(&text, &error))?;
+    let path = folder.join("report.json");
+    fs::write(&path, format!("{json:#}\n")).map_err(|error| Failure::writing(&path, &error))?;
+    Ok(text)
+}

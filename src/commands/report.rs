@@ -1,0 +1,53 @@
+//! `sealpost report`.
+
+use crate::args::{Args, Report as Options};
+use crate::failure::{Failure, SETTLED};
+use engine::plan::Campaign;
+use engine::report::{Report, Undelivered, undelivered};
+use engine::run::{Error, data_key};
+use engine::secret::MasterKey;
+use serde_json::json;
+
+/// A campaign's outcomes.
+pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
+    let machine = super::machine(args)?;
+    let campaign = Campaign::read(&options.campaign)?;
+    let none = || {
+        let hint = "`sealpost status` lists the runs of this state directory";
+        Failure::usage(format!("{} has no such run", campaign.name), Some(hint.into()))
+    };
+    let (store, live, _scratch) = super::observe(&machine.state_dir)?.ok_or_else(none)?;
+    let runs = store.runs().map_err(Error::from)?;
+    let wanted = |name: &String| options.run.as_ref().is_none_or(|wanted| wanted == name);
+    let of_campaign =
+        runs.into_iter().filter(|(run, manifest)| manifest.campaign == campaign.name && wanted(&run.to_string()));
+    let (run, manifest) = of_campaign.last().ok_or_else(none)?;
+    let live = live && manifest.finished.is_none();
+    if options.list {
+        let master = MasterKey::fetch(&machine.master)?;
+        let rows = undelivered(&store, run, &data_key(&store, &master, run)?).map_err(Error::from)?;
+        print_list(args, &rows);
+        return Ok(SETTLED);
+    }
+    let report = Report::read(&store, run, manifest, live).map_err(Error::from)?;
+    if args.json {
+        println!("{}", report.json());
+    } else {
+        print!("{}", report.text());
+    }
+    Ok(SETTLED)
+}
+
+fn print_list(args: &Args, rows: &[Undelivered]) {
+    for Undelivered { row, outcome } in rows {
+        if args.json {
+            let object = json!({
+                "row": row, "outcome": outcome.kind.word(), "reason": outcome.why(), "attempts": outcome.attempts,
+                "text": outcome.text,
+            });
+            println!("{object}");
+        } else {
+            println!("row {row}: {}: {} {}", outcome.kind, outcome.why(), outcome.text);
+        }
+    }
+}

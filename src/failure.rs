@@ -1,0 +1,63 @@
+//! How the command line fails: `error: …`, its causes, then `hint: …`, and an exit code.
+
+use engine::run::{Blame, Error};
+use std::process::ExitCode;
+
+/// All rows settled.
+pub const SETTLED: u8 = 0;
+/// Settled, but too many undelivered, or some in doubt.
+pub const UNDELIVERED: u8 = 1;
+/// Usage or configuration.
+pub const USAGE: u8 = 2;
+/// Stopped with rows left.
+pub const ROWS_LEFT: u8 = 3;
+/// Our own fault (sysexits' EX_SOFTWARE).
+pub const INTERNAL: u8 = 70;
+/// The engine is busy (sysexits' EX_TEMPFAIL).
+pub const BUSY: u8 = 75;
+
+/// Something that ends a command.
+#[derive(Debug)]
+pub struct Failure {
+    what: String,
+    hint: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// The operator can mend it.
+    pub fn usage(what: impl Into<String>, hint: Option<String>) -> Failure {
+        Failure { what: what.into(), hint, code: USAGE }
+    }
+
+    /// Ours, or the machine's.
+    pub fn internal(what: impl Into<String>) -> Failure {
+        Failure { what: what.into(), hint: None, code: INTERNAL }
+    }
+
+    /// A file that can't be written.
+    pub fn writing(path: &std::path::Path, cause: &std::io::Error) -> Failure {
+        Failure::usage(format!("{}: {cause}", path.display()), None)
+    }
+
+    /// Says it on stderr.
+    pub fn print(&self) -> ExitCode {
+        eprintln!("error: {}", self.what);
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        let error = error.into();
+        let code = match error.blame() {
+            Blame::Configuration => USAGE,
+            Blame::Busy => BUSY,
+            Blame::Engine => INTERNAL,
+        };
+        Failure { what: error.to_string(), hint: error.hint(), code }
+    }
+}

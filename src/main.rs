@@ -1,0 +1,46 @@
+//! The command line: parses, calls the engine, prints. Data goes to stdout, talk to stderr.
+
+mod args;
+mod commands;
+mod failure;
+mod progress;
+mod signals;
+
+use args::{Args, Command};
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(failure) = start_logging(&args) {
+        return failure.print();
+    }
+    let result = match &args.command {
+        Command::Init(options) => commands::init::run(options),
+        Command::Check(options) => commands::check::run(&args, options),
+        Command::Preview(options) => commands::preview::run(&args, options),
+        Command::Rehearse(options) => commands::rehearse::run(&args, options),
+        Command::Send(options) => commands::send::run(&args, options),
+        Command::Status => commands::status::run(&args),
+        Command::Report(options) => commands::report::run(&args, options),
+        Command::Sandbox(options) => commands::sandbox::run(options),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.print(),
+    }
+}
+
+fn start_logging(args: &Args) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .parse(&args.log)
+        .map_err(|error| Failure::usage(format!("--log: {error}"), Some("for example: --log info".into())))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if args.log_json {
+        subscriber.json().init();
+    } else {
+        subscriber.compact().with_ansi(false).init();
+    }
+    Ok(())
+}
