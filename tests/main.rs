@@ -1,0 +1,13 @@
+//! End to end: the real binary against real and scripted servers. One module a family of scenarios, one test a scenario.
+
+mod bad_input;
+mod canary;
+mod commands;
+mod greylist;
+mod layering;
+mod peers;
+mod postfix;
+mod reference;
+mod resume;
+mod support;
+mod transport;

@@ -1,0 +1,53 @@
+//! A real Postfix takes the real claims; dkimpy verifies every signature.
+
+use crate::support::{Authority, Desk, Postfix, root};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+
+const CSV_TYPES: &str = r#"columns = { billed = "decimal", plan_paid = "decimal", you_owe = "decimal", birth_date = "date", service_date = "date", lines = "json" }"#;
+
+/// Sends one file and gives what `verify.py` rendered of the maildir.
+fn delivered(file: &str, columns: &str) -> Value {
+    let authority = Authority::new();
+    let postfix = Postfix::start(&authority);
+    let desk = Desk::new();
+    authority.write(&desk.path("ca.pem"));
+    desk.machine(postfix.port, "");
+    let name = file.replace('.', "-");
+    let campaign = desk.campaign(&name, &root().join("tests/data/eob").join(file), columns, "");
+    let (code, counts) = desk.send(&campaign);
+    assert_eq!((code, counts["delivered"].as_u64()), (0, Some(1267)), "{counts}");
+    postfix.drain();
+    let rendered = desk.path("rendered.json");
+    let cache = std::env::var_os("SEALPOST_CACHE").map_or_else(default_cache, PathBuf::from);
+    let output = Command::new(cache.join("venv/bin/python"))
+        .arg(root().join("tests/support/verify.py"))
+        .arg(postfix.maildir())
+        .args(["--expect", "1267", "--dns"])
+        .arg(desk.dns())
+        .arg("--render")
+        .arg(&rendered)
+        .output()
+        .expect("the venv's Python runs; `make test` installs it");
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&std::fs::read(rendered).expect("rendered")).expect("JSON")
+}
+
+fn default_cache() -> PathBuf {
+    PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/sealpost")
+}
+
+#[test]
+fn csv_and_parquet_give_the_same_1267_verified_messages() {
+    let from_csv = delivered("eob.csv", CSV_TYPES);
+    let from_parquet = delivered("eob.parquet", "");
+    assert_eq!(from_csv.as_object().map(serde_json::Map::len), Some(1267));
+    assert!(from_csv == from_parquet, "the texts of the CSV and the Parquet run differ");
+}
+
+#[test]
+fn snappy_pages_of_version_2_are_delivered_too() {
+    delivered("eob-snappy.parquet", "");
+}

@@ -1,0 +1,24 @@
+//! What scenarios are made of.
+
+pub mod certificates;
+pub mod desk;
+pub mod peer;
+pub mod receivers;
+
+pub use certificates::Authority;
+pub use desk::{Desk, Ran};
+pub use peer::Peer;
+pub use receivers::{Mx, Postfix};
+
+use std::path::PathBuf;
+
+/// The project's folder.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A port on 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("it was bound").port()
+}

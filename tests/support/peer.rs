@@ -1,0 +1,102 @@
+//! A scripted SMTP server in clear text, for what no well-behaved server does.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Listens, and runs the script for each connection with its number, from 0. Every line that clients say is kept.
+pub struct Peer {
+    pub port: u16,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+/// One connection, in a script's hands.
+pub struct Line {
+    reader: BufReader<TcpStream>,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Peer {
+    pub fn start(script: impl Fn(usize, &mut Line) + Send + Sync + 'static) -> Peer {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let port = listener.local_addr().expect("bound").port();
+        let said: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (book, script) = (said.clone(), Arc::new(script));
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let (stream, said, script) = (stream.expect("a connection"), book.clone(), script.clone());
+                stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+                std::thread::spawn(move || script(number, &mut Line { reader: BufReader::new(stream), said }));
+            }
+        });
+        Peer { port, said }
+    }
+
+    /// Everything clients said, in order.
+    pub fn said(&self) -> Vec<String> {
+        self.said.lock().expect("no holder panics").clone()
+    }
+
+    /// Whether any client said something that begins so.
+    pub fn heard(&self, start: &str) -> bool {
+        self.said().iter().any(|line| line.starts_with(start))
+    }
+}
+
+impl Line {
+    pub fn say(&mut self, text: &str) {
+        self.reader.get_mut().write_all(text.as_bytes()).ok();
+    }
+
+    /// The next line, or empty at the end.
+    pub fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap_or(0);
+        let line = line.trim_end().to_owned();
+        self.said.lock().expect("no holder panics").push(line.clone());
+        line
+    }
+
+    /// Whether the client already sent more than was read: it pipelines.
+    pub fn has_more(&self) -> bool {
+        !self.reader.buffer().is_empty()
+    }
+
+    /// Greeting and EHLO, with these extensions.
+    pub fn greet(&mut self, extensions: &[&str]) {
+        self.say("220 peer.example ESMTP\r\n");
+        self.hear();
+        let mut text = "250-peer.example\r\n".to_owned();
+        for extension in extensions {
+            text.push_str(&format!("250-{extension}\r\n"));
+        }
+        self.say(&(text + "250 ENHANCEDSTATUSCODES\r\n"));
+    }
+
+    /// Reads a message to its final dot.
+    pub fn content(&mut self) {
+        loop {
+            let mut line = String::new();
+            if self.reader.read_line(&mut line).unwrap_or(0) == 0 || line == ".\r\n" {
+                return;
+            }
+        }
+    }
+
+    /// Takes every message until the client leaves.
+    pub fn take_everything(&mut self) {
+        loop {
+            match self.hear().get(..4).unwrap_or_default() {
+                "DATA" => {
+                    self.say("354 go on\r\n");
+                    self.content();
+                    self.say("250 2.0.0 taken\r\n");
+                }
+                "QUIT" => return self.say("221 bye\r\n"),
+                "" => return,
+                _ => self.say("250 2.0.0 fine\r\n"),
+            }
+        }
+    }
+}
