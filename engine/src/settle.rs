@@ -146,10 +146,15 @@ impl Settle {
         Tally { read, ended, deferred, waiting }
     }
 
+    /// Whether no row is in memory.
+    pub fn is_idle(&self) -> bool {
+        self.counters.in_hand.load(Ordering::SeqCst) == 0
+    }
+
     /// Whether no row is in memory and none waits for a time.
     pub fn is_at_rest(&self) -> bool {
         // In this order: a row that becomes due is in hand before it stops being deferred.
-        self.counters.deferred.load(Ordering::SeqCst) == 0 && self.counters.in_hand.load(Ordering::SeqCst) == 0
+        self.counters.deferred.load(Ordering::SeqCst) == 0 && self.is_idle()
     }
 
     /// Why the run must stop, if the store failed it.

@@ -184,7 +184,8 @@ impl Running {
         }
         match &self.read {
             None => false,
-            Some(Err(_)) => true,
+            // The input broke: what was read of it is still sent.
+            Some(Err(_)) => self.shared.settle.is_idle(),
             Some(Ok(_)) => self.shared.settle.is_at_rest(),
         }
     }
