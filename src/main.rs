@@ -2,7 +2,9 @@
 
 mod args;
 mod commands;
+mod descriptors;
 mod failure;
+mod output;
 mod progress;
 mod signals;
 

@@ -217,6 +217,82 @@ fn nobody_listens_at_first() {
 }
 
 #[test]
+fn peer_blocks_us_at_ehlo_and_nothing_is_dropped() {
+    let peer = Peer::start(|_, line| {
+        line.say("220 peer.example ESMTP\r\n");
+        line.hear();
+        line.say("550 5.7.1 your address is on a list\r\n");
+        line.hear();
+    });
+    let desk = Desk::new();
+    Authority::new().write(&desk.path("ca.pem"));
+    desk.machine(peer.port, "[retry]\nfirst = \"1s\"\nlongest = \"1s\"\n");
+    let campaign = desk.small(3, "[transport]\nlifetime = \"2s\"\n");
+    let (_, counts) = desk.send(&campaign);
+    assert_eq!((&counts["dropped"], &counts["expired"]), (&0.into(), &3.into()), "{counts}");
+    let report = desk.sealpost(&["report", &campaign, "--json"]).json();
+    assert_eq!(report["reasons"][0]["reason"], "550 5.7.1 session_refused", "{report}");
+}
+
+#[test]
+fn refused_sessions_beside_an_open_one_cost_no_row() {
+    // One session is open; every further one is refused as if it had met another host behind the same balancer.
+    let peer = Peer::start(|number, line| {
+        if number > 0 {
+            return line.say("554 5.3.2 no more of you\r\n");
+        }
+        line.greet(&["PIPELINING"]);
+        line.take_everything();
+    });
+    let desk = Desk::new();
+    Authority::new().write(&desk.path("ca.pem"));
+    desk.machine(peer.port, "");
+    let campaign = desk.small(200, CLEAR);
+    let (code, counts) = desk.send(&campaign);
+    assert_eq!((code, &counts["delivered"]), (0, &200.into()), "{counts}");
+}
+
+#[test]
+fn replies_before_their_time_are_not_believed() {
+    let peer = Peer::start(|number, line| {
+        line.greet(&[]);
+        if number > 0 {
+            return line.take_everything();
+        }
+        for _ in 0..2 {
+            line.hear();
+            line.say("250 ok\r\n");
+        }
+        line.hear();
+        line.say("354 go on\r\n250 2.0.0 taken already\r\n");
+        line.hear();
+    });
+    let (code, counts, report) = send(&peer, 1, "");
+    assert_eq!((code, &counts["delivered"]), (0, &1.into()), "{counts}");
+    assert_eq!(report["delivered_by_attempts"], serde_json::json!({"2": 1}), "{report}");
+}
+
+#[test]
+fn one_connection_for_many_sites_serves_them_all() {
+    let desk = Desk::new();
+    let mx = crate::support::Mx::start(&desk, &[]);
+    desk.machine(mx.port, "[limits]\nconnections = 1\n");
+    let text = std::fs::read_to_string(desk.path("sealpost.toml")).expect("written");
+    let routes: String = (0..6)
+        .map(|site| {
+            format!("\"s{site}.example\" = {{ host = \"mx{site}.example\", address = \"127.0.0.1:{}\" }}\n", mx.port)
+        })
+        .collect();
+    desk.write("sealpost.toml", text.replace("[dns.static]\n", &format!("[dns.static]\n{routes}")).as_bytes());
+    let campaign = desk.small(1, "");
+    let rows: String = (0..60).map(|row| format!("{row},r{row}@s{}.example,Ann\n", row % 6)).collect();
+    desk.write("small.csv", format!("id,email,first_name\n{rows}").as_bytes());
+    let (code, counts) = desk.send(&campaign);
+    assert_eq!((code, &counts["delivered"]), (0, &60.into()), "{counts}");
+    assert!(counts["seconds"].as_f64() < Some(15.0), "idle sessions give way to those who wait: {counts}");
+}
+
+#[test]
 fn peer_speaks_no_smtp() {
     let peer = Peer::start(|number, line| {
         if number == 0 {

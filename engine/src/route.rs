@@ -7,7 +7,8 @@ use crate::resolve::{MxHost, NoRoute, Resolver};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-/// The name of a site: a hash of its sorted lower-case MX hosts with their ports. Never a printed name, which can collide.
+/// The name of a site: a hash of its sorted lower-case MX hosts. Never a printed name, which can collide. A fixed route's
+/// address is part of it: two routes may give one name to two machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SiteId(pub u64);
 
@@ -70,8 +71,8 @@ fn site(hosts: &[MxHost]) -> SiteId {
     let mut names: Vec<String> = hosts
         .iter()
         .map(|host| {
-            let ports: Vec<_> = host.addresses.iter().map(|address| address.port().to_string()).collect();
-            format!("{}:{}", host.name.to_ascii_lowercase(), ports.join(","))
+            let addresses: Vec<_> = host.addresses.iter().map(ToString::to_string).collect();
+            format!("{} {}", host.name.to_ascii_lowercase(), addresses.join(","))
         })
         .collect();
     names.sort_unstable();

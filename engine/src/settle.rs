@@ -34,6 +34,8 @@ pub struct Settle {
     clock: Arc<dyn Clock>,
     rules: Rules,
     counters: Counters,
+    /// No deferred row is due before this: where the search for due rows begins, past what was taken and deleted.
+    none_due_before: AtomicU64,
     fault: Mutex<Option<String>>,
 }
 
@@ -62,7 +64,8 @@ impl Settle {
         for (kind, count) in &tally.ended {
             counters.ended(*kind).store(*count, Ordering::SeqCst);
         }
-        Settle { store, run, key, clock, rules, counters, fault: Mutex::default() }
+        let none_due_before = AtomicU64::new(0);
+        Settle { store, run, key, clock, rules, counters, none_due_before, fault: Mutex::default() }
     }
 
     /// The time now.
@@ -71,8 +74,8 @@ impl Settle {
     }
 
     /// Records that the last octets of this row's message are about to leave. `false`: they must not.
-    pub fn started(&self, ordinal: u64) -> bool {
-        self.recorded(self.store.put_started(self.run, ordinal, self.clock.now()))
+    pub fn started(&self, row: &Row) -> bool {
+        self.recorded(self.store.put_started(self.run, row, self.clock.now()))
     }
 
     /// A row came into memory.
@@ -87,8 +90,11 @@ impl Settle {
 
     /// Rows that are due again, taken into memory.
     pub fn take_due(&self, most: usize, provider: impl Fn(&Row) -> u64) -> Vec<Row> {
-        let taken = self.store.take_due(self.run, self.clock.now(), most, &self.key, provider);
-        let Ok(rows) = taken.map_err(|error| self.complain(&error)) else { return Vec::new() };
+        let now = self.clock.now();
+        let from = Timestamp(self.none_due_before.load(Ordering::SeqCst));
+        let taken = self.store.take_due(self.run, from, now, most, &self.key, provider);
+        let Ok((rows, next)) = taken.map_err(|error| self.complain(&error)) else { return Vec::new() };
+        self.none_due_before.store(next.0, Ordering::SeqCst);
         let count = rows.len() as u64;
         self.counters.in_hand.fetch_add(count, Ordering::SeqCst);
         self.counters.deferred.fetch_sub(count, Ordering::SeqCst);
@@ -153,8 +159,10 @@ impl Settle {
 
     /// Whether no row is in memory and none waits for a time.
     pub fn is_at_rest(&self) -> bool {
-        // In this order: a row that becomes due is in hand before it stops being deferred.
-        self.counters.deferred.load(Ordering::SeqCst) == 0 && self.is_idle()
+        // A row that becomes due is in hand before it stops being deferred, and one that is deferred is so before it leaves
+        // our hands: looked for on both sides of the hand, it is seen.
+        let none_deferred = || self.counters.deferred.load(Ordering::SeqCst) == 0;
+        none_deferred() && self.is_idle() && none_deferred()
     }
 
     /// Why the run must stop, if the store failed it.
@@ -167,13 +175,18 @@ impl Settle {
         let first = *row.first_attempt.get_or_insert(now);
         let luck = self.run.0 ^ row.ordinal.rotate_left(32) ^ u64::from(row.attempts);
         let Some(mut due) = self.rules.retry.next(now, first, self.rules.lifetime, row.attempts, luck) else {
-            return self.end(&row, outcome(Kind::Expired, now, &row, verdict));
+            let kind = if verdict.fate == Fate::InDoubt { Kind::InDoubt } else { Kind::Expired };
+            return self.end(&row, outcome(kind, now, &row, verdict));
         };
         if let Some(until) = until {
             due = due.max(until).min(first.after(self.rules.lifetime));
         }
+        // Counted first: once it is written, the retry thread may take it up.
+        self.counters.deferred.fetch_add(1, Ordering::SeqCst);
         if self.recorded(self.store.settle(self.run, &row, &Change::Deferred(due), &self.key)) {
-            self.counters.deferred.fetch_add(1, Ordering::SeqCst);
+            self.none_due_before.fetch_min(due.0, Ordering::SeqCst);
+        } else {
+            self.counters.deferred.fetch_sub(1, Ordering::SeqCst);
         }
         self.let_go();
     }

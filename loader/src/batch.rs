@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 ///
 /// Malformed rows keep their place, as nulls, and are listed in `rejects`: row `i` of `records` always has the ordinal
 /// `first + i`.
-#[derive(Debug)]
 pub struct Batch {
     /// The ordinal of the first row, counted from 1.
     pub first: u64,
@@ -16,6 +15,12 @@ pub struct Batch {
     pub records: RecordBatch,
     /// The malformed rows, in ascending order of `index`.
     pub rejects: Vec<Reject>,
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Batch({} rows from {})", self.len(), self.first)
+    }
 }
 
 impl Batch {

@@ -20,6 +20,7 @@ const BATCH_ROWS: usize = 1024;
 /// A batch is cut early past this much content, so that memory follows octets and not only rows.
 const BATCH_OCTETS: usize = 8 << 20;
 const MAX_COLUMNS: usize = 10_000;
+const MAX_NAME: usize = 128;
 
 pub(crate) struct Rows {
     path: PathBuf,
@@ -66,7 +67,7 @@ impl Rows {
                 rejects.push(Reject { index, line: record.line, column, flaw });
             }
             index += 1;
-            octets += self.records.content.len();
+            octets += record.octets;
             match self.records.read() {
                 Ok(next) => self.pending = next,
                 Err(cause) => return Some(Err(Error::new(&self.path, cause.into()))),
@@ -119,9 +120,16 @@ impl Rows {
 }
 
 fn header_names(records: &Records, header: &Record) -> Result<Vec<String>, Fault> {
+    if header.too_long || header.open_quote {
+        return Err(Fault::NoHeader);
+    }
     let mut names: Vec<String> = Vec::with_capacity(header.fields);
     for at in 0..header.fields {
         let name = std::str::from_utf8(records.field(at)).map_err(|_| Fault::HeaderNotUtf8)?.trim();
+        // Names are shown in errors, data must not be: a file without a header has an address in its first row.
+        if name.contains('@') || name.contains(char::is_control) || name.len() > MAX_NAME {
+            return Err(Fault::NoHeader);
+        }
         if name.is_empty() {
             return Err(Fault::UnnamedColumn(at + 1));
         }
@@ -229,6 +237,7 @@ impl Column {
 struct Record {
     line: u64,
     fields: usize,
+    octets: usize,
     too_long: bool,
     open_quote: bool,
 }
@@ -259,7 +268,7 @@ impl Records {
     /// Reads one record, or `None` at the file's end.
     fn read(&mut self) -> std::io::Result<Option<Record>> {
         let (mut written, mut fields, mut quotes) = (0, 0, 0_usize);
-        let mut too_long = false;
+        let (mut too_long, mut open_quote, mut probed) = (false, false, false);
         let mut line = self.parser.line();
         loop {
             let input = match self.input.fill_buf() {
@@ -267,7 +276,11 @@ impl Records {
                 Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(cause) => return Err(cause),
             };
+            // At the file's end a line end is offered first: one that does not end the record stands inside a quote.
             let at_end = input.is_empty();
+            let in_record = written > 0 || fields > 0 || quotes > 0;
+            let probing = at_end && in_record && !probed;
+            let input = if probing { b"\n".as_slice() } else { input };
             let (result, taken, wrote, ended) =
                 self.parser.read_record(input, &mut self.content[written..], &mut self.ends[fields..]);
             if written == 0 && fields == 0 && quotes == 0 {
@@ -279,7 +292,9 @@ impl Records {
                     .count() as u64;
             }
             quotes += input[..taken].iter().filter(|octet| **octet == b'"').count();
-            self.input.consume(taken);
+            self.input.consume(if probing { 0 } else { taken });
+            open_quote |= probing && result == ReadRecordResult::InputEmpty;
+            probed |= probing;
             written += wrote;
             fields += ended;
             match result {
@@ -293,8 +308,7 @@ impl Records {
                 }
                 ReadRecordResult::OutputEndsFull => (fields, too_long) = (0, true),
                 ReadRecordResult::Record => {
-                    let open_quote = at_end && quotes % 2 == 1;
-                    return Ok(Some(Record { line, fields, too_long, open_quote }));
+                    return Ok(Some(Record { line, fields, octets: written, too_long, open_quote }));
                 }
                 ReadRecordResult::End => return Ok(None),
             }
@@ -385,6 +399,9 @@ mod tests {
         let batches = rows(b"a,b\n1,\"x\n2,y\n", &[]).expect("readable");
         assert_eq!(batches[0].rejects[0].flaw, Flaw::OpenQuote);
         assert_eq!(batches[0].rejects[0].line, 2);
+        for whole in [&b"a,b\n1,5\" pipe"[..], b"a,b\n1,\"\"", b"a,b\n1,\"x\"", b"a,b\n1,2"] {
+            assert!(rows(whole, &[]).expect("readable")[0].rejects.is_empty(), "{}", String::from_utf8_lossy(whole));
+        }
     }
 
     #[test]
@@ -394,6 +411,8 @@ mod tests {
             (b"a,b\n", "has a header and no rows"),
             (b"a,\xff\n1,2\n", "its header is not UTF-8 text"),
             (b"a,,c\n1,2,3\n", "column 2 of its header has no name"),
+            (b"ann@b.example,7\n1,2\n", "its first row does not look like a header"),
+            (b"a,\"b\n1,2\n", "its first row does not look like a header"),
             (b"a,b,a\n1,2,3\n", "has two columns named \"a\""),
         ];
         for (content, text) in cases {

@@ -46,6 +46,9 @@ pub enum Fault {
     /// The name's ending says nothing.
     #[error("can't tell its format from its name")]
     UnknownFormat,
+    /// A first row that holds an address, or is too long or broken to be a header. Its cells may be PHI and are not shown.
+    #[error("its first row does not look like a header")]
+    NoHeader,
     /// A CSV header that isn't UTF-8 text.
     #[error("its header is not UTF-8 text")]
     HeaderNotUtf8,
@@ -87,6 +90,7 @@ impl Fault {
             Fault::Directory => "name the file itself in [input] path".into(),
             Fault::Empty | Fault::HeaderOnly => "check that the export that wrote it has finished".into(),
             Fault::UnknownFormat => "name it .csv or .parquet, or set format = \"csv\" under [input]".into(),
+            Fault::NoHeader => "the first row must name the columns; were they left out of the export?".into(),
             Fault::HeaderNotUtf8 => "export it as UTF-8, for example: iconv -f latin1 -t utf-8".into(),
             Fault::UnnamedColumn(_) => {
                 "give every column a name; is the delimiter right, and is the first row the header?".into()

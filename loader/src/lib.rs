@@ -2,7 +2,7 @@
 //!
 //! The way of a row:
 //! 1. [`spec`] — what the operator said of the file: path, delimiter, declared column types;
-//! 2. [`open`] — looks at the file and refuses what can't be read before anything starts;
+//! 2. [`mod@open`] — looks at the file and refuses what can't be read before anything starts;
 //! 3. [`csv`] or [`parquet`] — streams it as [`Batch`]es of Arrow columns, in memory bounded by one batch;
 //! 4. [`value`] — turns one row of a batch into the JSON object that templates see.
 //!

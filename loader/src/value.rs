@@ -46,6 +46,8 @@ fn cell(array: &dyn Array, index: usize) -> Option<Value> {
         return None;
     }
     Some(match array.data_type() {
+        // A column of nothing but nulls has no null bitmap.
+        DataType::Null => return None,
         DataType::Boolean => array.as_boolean().value(index).into(),
         DataType::Int8 => native::<Int8Type>(array, index).into(),
         DataType::Int16 => native::<Int16Type>(array, index).into(),

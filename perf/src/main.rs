@@ -1,2 +1,133 @@
-//! x
-fn main() {}
+//! Throughput of a rehearsal: makes rows from the claims, runs the real binary, watches its threads, writes what it saw.
+//!
+//! `make perf` runs it. The embedded MX shares the process and the cores; its thread's CPU is counted apart, so that
+//! "messages per sender CPU-second" leaves it out.
+
+mod generate;
+mod measure;
+
+use clap::Parser;
+use measure::Measured;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Measure rehearsals of rows made from the claims.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Rows to send
+    #[arg(long, default_value_t = 100_000)]
+    rows: u64,
+
+    /// Counted runs, after one that isn't
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+
+    /// The binary to measure
+    #[arg(long)]
+    sealpost: PathBuf,
+
+    /// Where results are written
+    #[arg(long, default_value = "perf/results")]
+    results: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(path) => {
+            println!("\nwritten to {}", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let folder = std::env::temp_dir().join(format!("sealpost-perf-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let outcome = measure_in(args, &folder);
+    std::fs::remove_dir_all(&folder)?;
+    outcome
+}
+
+fn measure_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let input = folder.join("rows.csv");
+    generate::rows(Path::new("tests/data/eob/eob.csv"), &input, args.rows)?;
+    let campaign = folder.join("perf.toml");
+    std::fs::write(&campaign, generate::campaign(&input)?)?;
+    let command = ["--config", "config/demo/sealpost.toml", "rehearse", "--json", "--out"];
+    let mut runs = Vec::new();
+    for number in 0..=args.runs {
+        let mut rehearse = Command::new(&args.sealpost);
+        rehearse.args(command).arg(folder.join("report")).arg(&campaign);
+        let measured = measure::run(rehearse, args.rows)?;
+        println!("{}{}", if number == 0 { "warm-up: " } else { "" }, measured.line());
+        if number > 0 {
+            runs.push(measured);
+        }
+    }
+    let text = report(args, &runs)?;
+    print!("\n{text}");
+    std::fs::create_dir_all(&args.results)?;
+    let path = args.results.join(format!("rehearse-{}-{}.md", args.rows, commit()));
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// A figure of every run.
+type Figure = fn(&Measured) -> f64;
+
+fn report(args: &Args, runs: &[Measured]) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    writeln!(text, "# A rehearsal of {} rows\n", args.rows)?;
+    writeln!(
+        text,
+        "`make perf ROWS={}`, commit {}, {} runs after a warm-up; {}.",
+        args.rows,
+        commit(),
+        runs.len(),
+        machine()
+    )?;
+    writeln!(
+        text,
+        "Each message: HTML and text, RSA-2048 and Ed25519 signatures, TLS 1.3 to an embedded MX in the same"
+    )?;
+    writeln!(text, "process, outcome in RocksDB. Rows are the claims of `tests/data/eob/eob.csv`, repeated.\n")?;
+    writeln!(text, "| figure | min | median | max |\n|---|---|---|---|")?;
+    let figures: [(&str, Figure); 5] = [
+        ("messages per second", |run| run.messages_per_second),
+        ("messages per sender CPU-second (without the embedded MX)", |run| run.rows / run.sender_cpu()),
+        ("messages per CPU-second of the whole process", |run| run.rows / run.cpu()),
+        ("peak memory of the process, MB (embedded MX and its ledger included)", |run| run.peak_mb),
+        ("seconds", |run| run.seconds),
+    ];
+    for (name, figure) in figures {
+        let mut values: Vec<f64> = runs.iter().map(figure).collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.get(values.len() / 2).copied().unwrap_or(0.0);
+        let (least, most) = (values.first().copied().unwrap_or(0.0), values.last().copied().unwrap_or(0.0));
+        writeln!(text, "| {name} | {least:.1} | {middle:.1} | {most:.1} |")?;
+    }
+    writeln!(text, "\nCPU by thread in the last run, in µs a message:\n\n| thread | µs |\n|---|---|")?;
+    if let Some(last) = runs.last() {
+        for (thread, seconds) in &last.threads {
+            writeln!(text, "| {thread} | {:.1} |", seconds * 1e6 / last.rows)?;
+        }
+    }
+    Ok(text)
+}
+
+fn commit() -> String {
+    let output = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    output.map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!("{cores} × {}", model.trim_start_matches([':', '\t', ' ']))
+}

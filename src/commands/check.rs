@@ -2,6 +2,7 @@
 
 use crate::args::{Args, Check};
 use crate::failure::{Failure, SETTLED};
+use crate::output::outln;
 use engine::clock::{Clock, SystemClock};
 use engine::plan::Campaign;
 use engine::run::{Blueprint, Options, Sample, Setup};
@@ -21,15 +22,15 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
     let name = blueprint.campaign().name.clone();
     if !args.json {
         let columns: Vec<_> = blueprint.columns().iter().map(|column| column.name.as_str()).collect();
-        println!("input      {}", blueprint.campaign().source.spec.path.display());
-        println!("columns    {}", columns.join(", "));
+        outln!("input      {}", blueprint.campaign().source.spec.path.display());
+        outln!("columns    {}", columns.join(", "));
         let public = &blueprint.campaign().source.public;
-        println!("not PHI    {}", if public.is_empty() { "none".into() } else { public.join(", ") });
+        outln!("not PHI    {}", if public.is_empty() { "none".into() } else { public.join(", ") });
         if let Some(rows) = blueprint.rows() {
-            println!("rows       {rows}");
+            outln!("rows       {rows}");
         }
-        println!("run        {}", blueprint.run());
-        println!("templates and keys are good");
+        outln!("run        {}", blueprint.run());
+        outln!("templates and keys are good");
     }
     let most = (!options.all).then_some(SAMPLE);
     let sample = blueprint.sample(TokenKey::new(&[0; 32]), most, SystemClock.now())?;
@@ -48,17 +49,19 @@ pub fn print_sample(args: &Args, campaign: &str, sample: &Sample) {
             "campaign": campaign, "rows": sample.rows, "good": sample.good, "refused": refused.collect::<Vec<_>>(),
             "largest_message": sample.largest,
         });
-        println!("{object}");
+        outln!("{object}");
         return;
     }
-    println!(
+    outln!(
         "{} rows looked at, {} would be sent; the largest message has {} octets",
-        sample.rows, sample.good, sample.largest
+        sample.rows,
+        sample.good,
+        sample.largest
     );
     for ((kind, reason), rows) in &sample.refused {
-        println!("  {rows} {kind}: {reason}");
+        outln!("  {rows} {kind}: {reason}");
     }
     for row in &sample.first_refused {
-        println!("  row {}: {}: {}", row.row, row.outcome, row.text);
+        outln!("  row {}: {}: {}", row.row, row.outcome, row.text);
     }
 }

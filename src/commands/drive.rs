@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::failure::{Failure, ROWS_LEFT, SETTLED, UNDELIVERED};
+use crate::output::outln;
 use crate::progress::{Progress, words};
 use crate::signals;
 use engine::mail::Kind;
@@ -35,16 +36,16 @@ pub fn print(args: &Args, summary: &Summary) {
         let mut object = counts(&summary.campaign, summary.run, &summary.tally);
         object.insert("seconds".into(), rounded(summary.seconds));
         object.insert("messages_per_second".into(), rounded(rate));
-        println!("{}", serde_json::Value::Object(object));
+        outln!("{}", serde_json::Value::Object(object));
         return;
     }
-    println!("{} (run {}): {} rows read", summary.campaign, summary.run, summary.tally.read);
-    println!("  {}", words(&summary.tally).join(" · "));
+    outln!("{} (run {}): {} rows read", summary.campaign, summary.run, summary.tally.read);
+    outln!("  {}", words(&summary.tally).join(" · "));
     if summary.delivered_now > 0 {
-        println!("  {} delivered in {:.1} s, {rate:.0} a second", summary.delivered_now, summary.seconds);
+        outln!("  {} delivered in {:.1} s, {rate:.0} a second", summary.delivered_now, summary.seconds);
     }
     if !summary.read_all {
-        println!("  the input was not read to its end: `sealpost send` goes on where this stopped");
+        outln!("  the input was not read to its end: `sealpost send` goes on where this stopped");
     }
 }
 

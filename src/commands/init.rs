@@ -2,6 +2,7 @@
 
 use crate::args::Init;
 use crate::failure::{Failure, SETTLED};
+use crate::output::outln;
 use engine::secret::{MasterKey, write_owner_only};
 use engine::sign::{Algorithm, KeyPair, dns_record, generate};
 use std::fs;
@@ -51,7 +52,7 @@ pub fn run(options: &Init) -> Result<u8, Failure> {
         "publish these DNS records, then edit sealpost.toml and campaign.toml and run `sealpost check campaign.toml`:"
     );
     for record in records {
-        println!("{record}");
+        outln!("{record}");
     }
     Ok(SETTLED)
 }

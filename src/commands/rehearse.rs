@@ -2,7 +2,9 @@
 
 use super::drive;
 use crate::args::{Args, Rehearse};
+use crate::descriptors;
 use crate::failure::{Failure, INTERNAL};
+use crate::output::outln;
 use engine::plan::Campaign;
 use engine::report::Report;
 use engine::run::{Options, Started, Summary, rehearsal, start};
@@ -16,6 +18,8 @@ pub fn run(args: &Args, options: &Rehearse) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
     let campaign = Campaign::read(&options.campaign)?;
     let folder = options.out.clone().unwrap_or_else(|| Path::new("rehearsal").join(&campaign.name));
+    // The embedded MX has the other end of each connection.
+    descriptors::make_room_for(2 * machine.limits.connections);
     let recipe = Recipe {
         greylist: options.defer / 100.0,
         bounce: options.bounce / 100.0,
@@ -33,12 +37,14 @@ pub fn run(args: &Args, options: &Rehearse) -> Result<u8, Failure> {
     let report = write_report(scratch.path(), &folder, &summary, received)?;
     drive::print(args, &summary);
     if !args.json {
-        println!(
+        outln!(
             "  the embedded MX accepted {} over {} TLS sessions, {} twice",
-            received.accepted, received.encrypted, received.twice
+            received.accepted,
+            received.encrypted,
+            received.twice
         );
-        println!("report: {}", report.display());
-        println!("this was a rehearsal: nobody was mailed, nothing was marked sent");
+        outln!("report: {}", report.display());
+        outln!("this was a rehearsal: nobody was mailed, nothing was marked sent");
     }
     let agreed = received.twice == 0 && received.accepted == summary.delivered_now;
     if !agreed {

@@ -2,6 +2,7 @@
 
 use crate::args::{Args, Report as Options};
 use crate::failure::{Failure, SETTLED};
+use crate::output::outln;
 use engine::plan::Campaign;
 use engine::report::{Report, Undelivered, undelivered};
 use engine::run::{Error, data_key};
@@ -19,9 +20,9 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
     let (store, live, _scratch) = super::observe(&machine.state_dir)?.ok_or_else(none)?;
     let runs = store.runs().map_err(Error::from)?;
     let wanted = |name: &String| options.run.as_ref().is_none_or(|wanted| wanted == name);
-    let of_campaign =
+    let mut of_campaign =
         runs.into_iter().filter(|(run, manifest)| manifest.campaign == campaign.name && wanted(&run.to_string()));
-    let (run, manifest) = of_campaign.last().ok_or_else(none)?;
+    let (run, manifest) = of_campaign.next_back().ok_or_else(none)?;
     let live = live && manifest.finished.is_none();
     if options.list {
         let master = MasterKey::fetch(&machine.master)?;
@@ -31,9 +32,9 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
     }
     let report = Report::read(&store, run, manifest, live).map_err(Error::from)?;
     if args.json {
-        println!("{}", report.json());
+        outln!("{}", report.json());
     } else {
-        print!("{}", report.text());
+        outln!("{}", report.text().trim_end());
     }
     Ok(SETTLED)
 }
@@ -45,9 +46,9 @@ fn print_list(args: &Args, rows: &[Undelivered]) {
                 "row": row, "outcome": outcome.kind.word(), "reason": outcome.why(), "attempts": outcome.attempts,
                 "text": outcome.text,
             });
-            println!("{object}");
+            outln!("{object}");
         } else {
-            println!("row {row}: {}: {} {}", outcome.kind, outcome.why(), outcome.text);
+            outln!("row {row}: {}: {} {}", outcome.kind, outcome.why(), outcome.text);
         }
     }
 }

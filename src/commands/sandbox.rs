@@ -2,9 +2,10 @@
 
 use crate::args::Sandbox as Options;
 use crate::failure::{Failure, SETTLED};
+use crate::output::outln;
 use crate::signals;
 use engine::sandbox::{Ledger, Recipe, Sandbox};
-use std::io::Write;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,12 +27,11 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     if let Some(path) = &options.ca {
         std::fs::write(path, sandbox.root_pem()).map_err(|error| Failure::writing(path, &error))?;
     }
-    println!("{}", sandbox.address());
-    std::io::stdout().flush().ok();
+    outln!("{}", sandbox.address());
     while !asked.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(20));
     }
     let totals = serde_json::to_string(&sandbox.ledger().totals());
-    println!("{}", totals.map_err(|error| Failure::internal(error.to_string()))?);
+    outln!("{}", totals.map_err(|error| Failure::internal(error.to_string()))?);
     Ok(SETTLED)
 }

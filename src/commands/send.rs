@@ -2,6 +2,7 @@
 
 use super::drive;
 use crate::args::{Args, Send};
+use crate::descriptors;
 use crate::failure::{Failure, SETTLED};
 use engine::clock::{Clock, SystemClock};
 use engine::plan::Campaign;
@@ -19,6 +20,7 @@ pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
         super::check::print_sample(args, &name, &sample);
         return Ok(SETTLED);
     }
+    descriptors::make_room_for(machine.limits.connections);
     let setup = Setup::of(&machine, campaign, Options { limit: options.limit })?;
     let summary = match start(setup)? {
         Started::Running(running) => drive::to_the_end(running)?,

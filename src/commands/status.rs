@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::failure::{Failure, SETTLED};
+use crate::output::outln;
 use crate::progress::words;
 use engine::report::counts;
 use engine::run::Error;
@@ -13,9 +14,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
     let Some((store, live, _scratch)) = super::observe(&machine.state_dir)? else {
         if args.json {
-            println!("{}", serde_json::json!({"engine": "never started", "runs": []}));
+            outln!("{}", serde_json::json!({"engine": "never started", "runs": []}));
         } else {
-            println!("{}: nothing was sent from here yet", machine.state_dir.display());
+            outln!("{}: nothing was sent from here yet", machine.state_dir.display());
         }
         return Ok(SETTLED);
     };
@@ -28,8 +29,8 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             (false, false) => "stopped",
         };
         if !args.json {
-            println!("{} (run {run}): {state}, {} rows read", manifest.campaign, tally.read);
-            println!("  {}", words(&tally).join(" · "));
+            outln!("{} (run {run}): {state}, {} rows read", manifest.campaign, tally.read);
+            outln!("  {}", words(&tally).join(" · "));
         }
         let mut object = counts(&manifest.campaign, run, &tally);
         object.insert("state".into(), state.into());
@@ -37,7 +38,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         runs.push(Value::Object(object));
     }
     if args.json {
-        println!("{}", serde_json::json!({"engine": if live { "running" } else { "stopped" }, "runs": runs}));
+        outln!("{}", serde_json::json!({"engine": if live { "running" } else { "stopped" }, "runs": runs}));
     }
     Ok(SETTLED)
 }

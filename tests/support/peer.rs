@@ -26,6 +26,7 @@ impl Peer {
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let (stream, said, script) = (stream.expect("a connection"), book.clone(), script.clone());
+                stream.set_nodelay(true).expect("set");
                 stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
                 std::thread::spawn(move || script(number, &mut Line { reader: BufReader::new(stream), said }));
             }

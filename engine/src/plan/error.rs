@@ -46,7 +46,7 @@ impl Error {
 
     /// A mistake that the TOML reader or serde found in `text`.
     pub(crate) fn toml(path: &Path, text: &str, cause: &toml::de::Error) -> Error {
-        let mut error = Error::new(path, cause.message().lines().collect::<Vec<_>>().join(" "));
+        let mut error = Error::new(path, without_value(&cause.message().lines().collect::<Vec<_>>().join(" ")));
         if let Some(span) = cause.span() {
             error = error.at(text, span.start);
         }
@@ -55,6 +55,12 @@ impl Error {
             None => error,
         }
     }
+}
+
+/// serde repeats a value of the wrong type (`invalid type: string "…", expected …`); it may be a key that was pasted in.
+fn without_value(message: &str) -> String {
+    let value = message.strip_prefix("invalid type: string \"").and_then(|rest| rest.rsplit_once("\", expected "));
+    value.map_or_else(|| message.to_owned(), |(_, expected)| format!("invalid type: a string, expected {expected}"))
 }
 
 /// `did you mean` for serde's "unknown field `x`, expected one of `a`, `b`". Only a hint hangs on the text.

@@ -116,12 +116,17 @@ pub enum RouteTable {
     /// `"127.0.0.1:2525"`.
     Address(String),
     /// `{ host = "mx.gmail.example", address = "127.0.0.1:2525" }`.
-    Named {
-        /// The MX host's name.
-        host: String,
-        /// Its address and port.
-        address: String,
-    },
+    Named(NamedRouteTable),
+}
+
+/// A fixed route to a named host.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedRouteTable {
+    /// The MX host's name, which its certificate must prove.
+    pub host: String,
+    /// Its address and port.
+    pub address: String,
 }
 
 /// `[smtp]`.

@@ -1,15 +1,15 @@
 //! `sealpost.toml`, checked and resolved.
 
 use super::Error;
-use super::file::{DkimKeyTable, LimitsTable, MachineFile, MasterTable, RouteTable};
-use crate::mail::Address;
+use super::file::{DkimKeyTable, LimitsTable, MachineFile, MasterTable, NamedRouteTable, RouteTable};
+use crate::mail::{Address, is_host_name};
 use crate::queue::Limits;
 use crate::resolve::StaticRoute;
 use crate::retry::Retry;
 use crate::secret::KeyPlace;
 use crate::smtp::Root;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
@@ -67,10 +67,13 @@ impl Machine {
         let folder = path.parent().unwrap_or(Path::new("."));
         let fail = |offset: usize, what: String| Error::new(path, what).at(text, offset);
         let ehlo = match file.source.as_slice() {
-            [] => "localhost.localdomain".to_owned(),
+            [] => {
+                return Err(Error::new(path, "has no [[source]], and so no name for EHLO")
+                    .hint("add: [[source]] name = \"a\" ehlo = \"out.your.domain\""));
+            }
             [source] => {
                 let name = source.ehlo.get_ref();
-                if !crate::mail::is_host_name(name) {
+                if !is_host_name(name) {
                     return Err(fail(source.ehlo.span().start, "ehlo is no host name of two labels or more".into())
                         .hint("use the name that the PTR record of the sending address gives"));
                 }
@@ -131,12 +134,15 @@ fn static_route(domain: &str, route: &RouteTable, port: u16) -> Result<StaticRou
     }
     let (host, address) = match route {
         RouteTable::Address(address) => (None, address),
-        RouteTable::Named { host, address } => (Some(host.to_ascii_lowercase()), address),
+        RouteTable::Named(NamedRouteTable { host, address }) => (Some(host.to_ascii_lowercase()), address),
     };
     let parsed = address
         .parse::<SocketAddr>()
         .or_else(|_| address.parse().map(|ip| SocketAddr::new(ip, port)))
         .map_err(|_| format!("\"{address}\" is no IP address with an optional port"))?;
+    if host.as_ref().is_some_and(|host| !is_host_name(host) && host.parse::<IpAddr>().is_err()) {
+        return Err("its host is neither a host name nor an IP address".into());
+    }
     Ok(StaticRoute { host: host.unwrap_or_else(|| parsed.ip().to_string()), address: parsed })
 }
 
@@ -148,6 +154,11 @@ fn limits(table: &LimitsTable, smtp: &super::file::SmtpTable) -> Result<Limits, 
     let messages = &table.messages_per_connection;
     if *messages.get_ref() == 0 {
         return Err((messages.span().start, "[limits] messages_per_connection must be at least 1".into()));
+    }
+    for (name, span) in [("connect_timeout", Some(smtp.connect_timeout)), ("command_timeout", smtp.command_timeout)] {
+        if span.is_some_and(|span| span.0.is_zero()) {
+            return Err((0, format!("[smtp] {name} must be longer than nothing")));
+        }
     }
     Ok(Limits {
         connections: above_zero("connections", &table.connections)?,

@@ -1,4 +1,4 @@
-//! Configuration: what was written ([`file`]) and what it means, checked and resolved ([`Machine`], [`Campaign`]).
+//! Configuration: what was written ([`mod@file`]) and what it means, checked and resolved ([`Machine`], [`Campaign`]).
 //!
 //! `sealpost.toml` describes the machine, a campaign file the blast. Relative paths are relative to the file that names
 //! them. An unknown key, a missing field or a value out of range is an [`Error`] with file, line and hint.

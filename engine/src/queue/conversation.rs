@@ -4,13 +4,24 @@ use super::Job;
 use super::lane::Lane;
 use super::shard::{Owner, Stop};
 use crate::mail::{Level, Message};
-use crate::smtp::{Fate, Scope, Session, Timeouts, Verdict};
+use crate::smtp::{Fate, Policy, Scope, Session, Timeouts, Verdict};
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a site that refused one session more is believed to take no more than it had.
+const CAP_HOLDS: Duration = Duration::from_secs(60);
 
 /// Holds a session for `lane` until it has nothing more to do.
 pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
-    match open(&owner, &lane).await {
-        Ok(session) => {
+    let mut stop = owner.deps.stop.clone();
+    let avoid_tls = lane.state.borrow().avoid_tls;
+    let opened = tokio::select! {
+        opened = open(&owner, &lane, avoid_tls) => Some(opened),
+        // Nothing is on the wire yet, so nothing is worth waiting for.
+        _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => None,
+    };
+    match opened {
+        Some(Ok(session)) => {
             {
                 let mut state = lane.state.borrow_mut();
                 state.established += 1;
@@ -19,32 +30,32 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
             serve(&owner, &lane, session).await;
             lane.state.borrow_mut().established -= 1;
         }
-        Err(verdict) => refused(&owner, &lane, verdict),
+        Some(Err(verdict)) => refused(&owner, &lane, verdict, avoid_tls),
+        None => {}
     }
     lane.state.borrow_mut().sessions -= 1;
-    owner.hung_up();
-    owner.advance(&lane);
+    owner.hung_up(&lane);
 }
 
-/// Tries the site's hosts and their addresses in order, until one takes a session.
-async fn open(owner: &Owner, lane: &Lane) -> Result<Session, Verdict> {
+/// Tries the site's hosts and their addresses in order, until one takes a session. If none does, the mildest refusal
+/// counts: rows are dropped only where every host of the site says so.
+async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Verdict> {
     let limits = &owner.deps.limits;
     let timeouts = Timeouts { connect: limits.connect_timeout, command: limits.command_timeout };
-    let mut first_refusal = None;
+    let mut refusal: Option<Verdict> = None;
     for host in &lane.route.hosts {
         for address in &host.addresses {
-            let mut policy = lane.policy.clone();
-            policy.avoid_tls = lane.state.borrow().avoid_tls;
+            let policy = Policy { avoid_tls, ..lane.policy.clone() };
             match Session::open(*address, &host.name, policy, &owner.deps.connector, timeouts).await {
                 Ok(session) => return Ok(session),
                 Err(verdict) => {
                     tracing::debug!(host = host.name, ?verdict, "no session");
-                    first_refusal.get_or_insert(verdict);
+                    refusal = Some(refusal.filter(|first| first.fate != Fate::Dropped).unwrap_or(verdict));
                 }
             }
         }
     }
-    Err(first_refusal.expect("a route has at least one host with an address"))
+    Err(refusal.expect("a route has at least one host with an address"))
 }
 
 /// Sends ready messages until there are none for a while, the session breaks, or it has had its share.
@@ -52,8 +63,11 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session) {
     let mut stop = owner.deps.stop.clone();
     for _ in 0..owner.deps.limits.messages_per_connection {
         let next = tokio::select! {
-            next = next_ready(lane) => Some(next),
+            // A session that the server has left must not cost a message an attempt: look before taking one.
+            biased;
             () = session.disturbed() => return,
+            next = next_ready(lane) => Some(next),
+            () = owner.gives_way(lane) => None,
             () = tokio::time::sleep(owner.deps.limits.idle_timeout) => None,
             _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => None,
         };
@@ -66,11 +80,12 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session) {
         lane.state.borrow_mut().busy += 1;
         owner.advance(lane);
         let envelope = job.run.press.envelope(&job.row, message.octets().len());
-        let started = || job.run.settle.started(job.row.ordinal);
-        let (verdict, goes_on) = session.send(&envelope, job.route.demand, message.octets(), started).await;
+        let started = || job.run.settle.started(&job.row);
+        let verdict = session.send(&envelope, job.route.demand, message.octets(), started).await;
         settle(owner, lane, job, verdict);
+        let rested = session.rest().await;
         lane.state.borrow_mut().busy -= 1;
-        if !goes_on {
+        if !rested {
             return;
         }
     }
@@ -95,16 +110,18 @@ fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict) {
     }
 }
 
-/// No session could be opened. If others are open, the site only takes no more of them; else nobody gets through.
-fn refused(owner: &Rc<Owner>, lane: &Rc<Lane>, verdict: Verdict) {
-    let established = lane.state.borrow().established;
-    if established > 0 && verdict.fate == Fate::Deferred {
-        lane.state.borrow_mut().most_sessions = Some(established);
+/// No session could be opened. If others are open, the site only takes no more of them, whatever it said to this one; else
+/// nobody gets through.
+fn refused(owner: &Rc<Owner>, lane: &Rc<Lane>, verdict: Verdict, avoided_tls: bool) {
+    let mut state = lane.state.borrow_mut();
+    if state.established > 0 {
+        state.session_cap = Some((state.established, owner.deps.clock.now().after(CAP_HOLDS)));
         return;
     }
-    if lane.policy.demand.level() == Level::Opportunistic && verdict.is_tls() && !lane.state.borrow().avoid_tls {
-        lane.state.borrow_mut().avoid_tls = true;
+    if lane.policy.demand.level() == Level::Opportunistic && verdict.is_tls() && !avoided_tls {
+        state.avoid_tls = true;
         return;
     }
+    drop(state);
     owner.suspend(lane, verdict);
 }

@@ -32,8 +32,8 @@ pub(super) struct State {
     pub(super) established: usize,
     /// Sessions with a message on the wire.
     pub(super) busy: usize,
-    /// How many sessions the site lets us have, once it refused one more.
-    pub(super) most_sessions: Option<usize>,
+    /// How many sessions the site lets us have, once it refused one more, and until when we believe it.
+    pub(super) session_cap: Option<(usize, Timestamp)>,
     /// Suspensions in a row.
     pub(super) failures: u32,
     /// Why nothing is sent, and until when.
@@ -55,6 +55,19 @@ impl State {
             self.suspended = None;
         }
         self.suspended.clone()
+    }
+
+    /// How many sessions the site is believed to take at `now`.
+    pub(super) fn most_sessions(&self, now: Timestamp) -> usize {
+        match self.session_cap {
+            Some((most, until)) if now < until => most,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Whether no row waits here or is being rendered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.backlog.is_empty() && self.ready.is_empty() && self.rendering == 0
     }
 
     /// Every job that is not on a wire or on rayon.

@@ -10,11 +10,11 @@ use crate::route::{ProviderId, Route};
 use crate::settle::Settle;
 use crate::smtp::{Connector, Policy, Verdict};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// What a shard needs to know of a run.
 pub struct Run {
@@ -89,6 +89,8 @@ impl Shard {
                 lanes: RefCell::default(),
                 held: Cell::new(0),
                 connections: Cell::new(0),
+                wanting: RefCell::default(),
+                wanted: Notify::new(),
                 rendered,
             });
             tokio::task::LocalSet::new().block_on(&runtime, owner.work(inbox, results));
@@ -119,6 +121,10 @@ pub(super) struct Owner {
     lanes: RefCell<HashMap<LaneKey, Rc<Lane>>>,
     held: Cell<usize>,
     connections: Cell<usize>,
+    /// Lanes that wanted a session while all were taken, the longest waiting first.
+    wanting: RefCell<VecDeque<Rc<Lane>>>,
+    /// Rung for an idle session when a lane wants its place.
+    wanted: Notify,
     rendered: mpsc::UnboundedSender<(LaneKey, Job, Result<Message, Unrenderable>)>,
 }
 
@@ -193,7 +199,8 @@ impl Owner {
         if *self.deps.stop.borrow() == Stop::Gracefully {
             return;
         }
-        let suspension = lane.state.borrow_mut().suspension(self.deps.clock.now());
+        let now = self.deps.clock.now();
+        let suspension = lane.state.borrow_mut().suspension(now);
         if let Some((verdict, until)) = suspension {
             let jobs = lane.state.borrow_mut().drain();
             for job in jobs {
@@ -210,13 +217,23 @@ impl Owner {
             state.rendering += 1;
             self.render(lane, job);
         }
-        let most = self.deps.limits.connections_per_provider.min(state.most_sessions.unwrap_or(usize::MAX));
+        let most = self.deps.limits.connections_per_provider.min(state.most_sessions(now));
         let idle = state.sessions - state.busy;
-        if state.ready.len() > idle && state.sessions < most && self.connections.get() < self.deps.limits.connections {
-            state.sessions += 1;
-            self.connections.set(self.connections.get() + 1);
-            tokio::task::spawn_local(conversation::hold(self.clone(), lane.clone()));
+        if state.ready.len() <= idle || state.sessions >= most {
+            return;
         }
+        if self.connections.get() == self.deps.limits.connections {
+            let mut wanting = self.wanting.borrow_mut();
+            if !wanting.iter().any(|other| Rc::ptr_eq(other, lane)) {
+                wanting.push_back(lane.clone());
+            }
+            drop(wanting);
+            self.wanted.notify_waiters();
+            return;
+        }
+        state.sessions += 1;
+        self.connections.set(self.connections.get() + 1);
+        tokio::task::spawn_local(conversation::hold(self.clone(), lane.clone()));
     }
 
     fn render(&self, lane: &Lane, mut job: Job) {
@@ -232,18 +249,28 @@ impl Owner {
         });
     }
 
-    /// Suspends a lane by a verdict that every session there would meet.
+    /// Suspends a lane by a verdict that every session there would meet. Sessions that fail together are one failure: a
+    /// suspension in force is neither counted again nor prolonged.
     pub(super) fn suspend(self: &Rc<Self>, lane: &Rc<Lane>, verdict: Verdict) {
         let now = self.deps.clock.now();
-        {
-            let mut state = lane.state.borrow_mut();
+        let mut state = lane.state.borrow_mut();
+        if state.suspension(now).is_none() {
             state.failures += 1;
             let until = now.after(self.deps.retry.wait(state.failures, lane.route.site.0));
             let host = lane.route.hosts.first().map_or("", |host| host.name.as_str());
             tracing::warn!(host, ?verdict, seconds = until.since(now).as_secs(), "open -> suspended");
             state.suspended = Some((verdict, until));
         }
+        drop(state);
         self.advance(lane);
+    }
+
+    /// Returns when `lane` has nothing to send and another lane wants the place of its idle session.
+    pub(super) async fn gives_way(&self, lane: &Lane) {
+        // Nothing else runs between the question and the wait: a shard is one thread.
+        while !lane.state.borrow().is_empty() || self.wanting.borrow().is_empty() {
+            self.wanted.notified().await;
+        }
     }
 
     /// One row less in memory.
@@ -251,9 +278,15 @@ impl Owner {
         self.held.set(self.held.get() - 1);
     }
 
-    /// A session ended.
-    pub(super) fn hung_up(&self) {
+    /// A session of `lane` ended. Its place goes to the lane that waited longest, and only then back to this one.
+    pub(super) fn hung_up(self: &Rc<Self>, lane: &Rc<Lane>) {
         self.connections.set(self.connections.get() - 1);
+        // One that waited may have got a place since, or have nothing left to send: ask until the place is taken.
+        while self.connections.get() < self.deps.limits.connections {
+            let Some(next) = self.wanting.borrow_mut().pop_front() else { break };
+            self.advance(&next);
+        }
+        self.advance(lane);
     }
 
     fn let_go(&self, job: Job) {

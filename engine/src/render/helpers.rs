@@ -10,10 +10,8 @@ use serde_json::Value;
 pub(super) const NO_VALUE: &str = "has no value";
 
 /// Our helpers and those of handlebars that templates may use.
-const BUILT_IN: [&str; 17] = [
-    "if", "unless", "each", "with", "lookup", "raw", "len", "eq", "ne", "gt", "gte", "lt", "lte", "and", "or", "not",
-    "log",
-];
+const BUILT_IN: [&str; 16] =
+    ["if", "unless", "each", "with", "lookup", "raw", "len", "eq", "ne", "gt", "gte", "lt", "lte", "and", "or", "not"];
 
 type Compute = fn(&Helper<'_>) -> Result<Value, RenderError>;
 
@@ -22,6 +20,8 @@ const OURS: [(&str, Compute); 6] =
     [("money", money), ("date", date), ("mask", mask), ("plural", plural), ("default", default), ("pad", pad)];
 
 pub(super) fn register(registry: &mut Handlebars<'static>) {
+    // It would write values to a log.
+    registry.unregister_helper("log");
     for (name, compute) in OURS {
         registry.register_helper(name, Box::new(Plain(compute)));
     }

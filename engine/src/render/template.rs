@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::mail::{Mailbox, Row, RunId};
 use crate::secret::TokenKey;
 use handlebars::{Context, Handlebars, RenderError, RenderErrorReason};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The parts of a message.
@@ -55,7 +56,7 @@ pub struct TemplateError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct Unrenderable {
-    /// `missing_field`, `render` or `header`.
+    /// `missing_field`, `control_character`, `header` or `render`.
     pub reason: &'static str,
     /// Where and what.
     pub detail: String,
@@ -66,6 +67,7 @@ pub struct Renderer {
     escaped: Handlebars<'static>,
     plain: Handlebars<'static>,
     plan: MessagePlan,
+    public: Vec<String>,
     token: TokenKey,
     run: RunId,
 }
@@ -91,12 +93,12 @@ impl Renderer {
         plain.register_escape_fn(handlebars::no_escape);
         add(&mut escaped, HTML, &plan.html, columns)?;
         add(&mut plain, TEXT, &plan.text, columns)?;
-        let public: Vec<Column> = columns.iter().filter(|column| public.contains(&column.name)).cloned().collect();
-        let headers = plan.headers.iter().map(|(name, template)| (name.as_str(), template));
-        for (name, template) in headers.chain([(SUBJECT, &plan.subject)]) {
-            add(&mut plain, name, template, &public).map_err(|error| tell_phi(error, columns))?;
+        let visible: Vec<Column> = columns.iter().filter(|column| public.contains(&column.name)).cloned().collect();
+        let headers = plan.headers.iter().map(|(name, template)| (header_key(name), template));
+        for (name, template) in headers.chain([(SUBJECT.to_owned(), &plan.subject)]) {
+            add(&mut plain, &name, template, &visible).map_err(|error| tell_phi(error, columns))?;
         }
-        Ok(Renderer { escaped, plain, plan, token, run })
+        Ok(Renderer { escaped, plain, plan, public: public.to_vec(), token, run })
     }
 
     /// The message of `row` without signatures, dated `date`: header fields, an empty line, the body.
@@ -104,9 +106,12 @@ impl Renderer {
     /// # Errors
     /// The row makes no message.
     pub fn render(&self, row: &Row, date: Timestamp) -> Result<Vec<u8>, Unrenderable> {
-        let context = context(row)?;
-        let header = |name: &str| part(&self.plain, name, &context).and_then(|value| one_line(name, value));
-        let headers = self.plan.headers.iter().map(|(name, _)| Ok((name.as_str(), header(name)?)));
+        let context = context(&row.fields)?;
+        // Headers are rendered from public columns alone: whatever a template tries, PHI isn't there.
+        let visible = row.fields.0.iter().filter(|(name, _)| self.public.contains(name));
+        let visible = self::context(&visible.collect::<BTreeMap<_, _>>())?;
+        let header = |name: &str| part(&self.plain, name, &visible).and_then(|value| one_line(name, value));
+        let headers = self.plan.headers.iter().map(|(name, _)| Ok((name.as_str(), header(&header_key(name))?)));
         Ok(mime::message(&mime::Parts {
             from: &self.plan.from,
             reply_to: self.plan.reply_to.as_ref(),
@@ -116,8 +121,8 @@ impl Renderer {
             boundary: &self.token.boundary(self.run, row.ordinal),
             subject: &header(SUBJECT)?,
             headers: headers.collect::<Result<_, _>>()?,
-            text: &part(&self.plain, TEXT, &context)?,
-            html: &part(&self.escaped, HTML, &context)?,
+            text: &lines(TEXT, part(&self.plain, TEXT, &context)?)?,
+            html: &lines(HTML, part(&self.escaped, HTML, &context)?)?,
         }))
     }
 
@@ -126,7 +131,7 @@ impl Renderer {
     /// # Errors
     /// The row makes no message.
     pub fn html(&self, row: &Row) -> Result<String, Unrenderable> {
-        part(&self.escaped, HTML, &context(row)?)
+        part(&self.escaped, HTML, &context(&row.fields)?)
     }
 
     /// The text of `row` alone.
@@ -134,7 +139,7 @@ impl Renderer {
     /// # Errors
     /// The row makes no message.
     pub fn text(&self, row: &Row) -> Result<String, Unrenderable> {
-        part(&self.plain, TEXT, &context(row)?)
+        part(&self.plain, TEXT, &context(&row.fields)?)
     }
 
     /// The row's Message-ID, without angle brackets.
@@ -190,12 +195,27 @@ fn tell_phi(mut error: TemplateError, columns: &[Column]) -> TemplateError {
     error
 }
 
-fn context(row: &Row) -> Result<Context, Unrenderable> {
-    Context::wraps(&row.fields).map_err(|error| unrenderable("row", error))
+fn context(fields: &impl serde::Serialize) -> Result<Context, Unrenderable> {
+    Context::wraps(fields).map_err(|error| unrenderable("row", error))
 }
 
 fn part(registry: &Handlebars<'_>, name: &str, context: &Context) -> Result<String, Unrenderable> {
     registry.render_with_context(name, context).map_err(|error| unrenderable(name, error))
+}
+
+/// Headers share a registry with the text, whatever they are called.
+fn header_key(name: &str) -> String {
+    format!("header {name}")
+}
+
+/// A body whose lines all end in LF, which the MIME writer makes CR LF. A bare CR from a row would be a line end to some
+/// receivers and none to others (SMTP smuggling); other control characters have no place in a letter.
+fn lines(name: &str, body: String) -> Result<String, Unrenderable> {
+    let body = if body.contains('\r') { body.replace("\r\n", "\n").replace('\r', "\n") } else { body };
+    if body.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
+        return Err(Unrenderable { reason: "control_character", detail: format!("template {name} would hold one") });
+    }
+    Ok(body)
 }
 
 fn unrenderable(template: &str, error: RenderError) -> Unrenderable {
@@ -302,6 +322,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_bare_cr_is_a_line_end_and_nothing_else() {
+        let renderer = renderer("s", "x", "{{name}}").expect("compiles");
+        let smuggled = json!({"plan": "A", "name": "x\r.\r\nMAIL FROM:<evil@y.example>"});
+        let message =
+            String::from_utf8(renderer.render(&row(smuggled), Timestamp(0)).expect("renders")).expect("ASCII");
+        assert!(!message.replace("\r\n", "").contains(['\r', '\n']), "{message:?}");
+        let fault = renderer.render(&row(json!({"plan": "A", "name": "a\0b"})), Timestamp(0)).expect_err("refused");
+        assert_eq!(fault.reason, "control_character");
+    }
+
+    #[test]
     fn names_are_checked_before_the_first_row() {
         let cases = [
             ("{{nmae}}", "t.hbs:1: there is no column \"nmae\"", Some("did you mean \"name\"?")),
@@ -320,6 +351,13 @@ pub(super) mod tests {
         }
         let error = renderer("{{name}}", "x", "x").err().expect("PHI in the subject");
         assert!(error.what.contains("is PHI"), "{error}");
+        for sneaky in ["{{lookup this \"name\"}}", "{{#each this}}{{this}}{{/each}}"] {
+            let renderer = self::renderer(sneaky, "x", "x").expect("compiles");
+            let row = row(json!({"plan": "A", "name": "SECRET"}));
+            if let Ok(message) = renderer.render(&row, Timestamp(0)) {
+                assert!(!String::from_utf8(message).expect("ASCII").contains("SECRET"), "{sneaky}");
+            }
+        }
         for text in ["{{#each lines}}{{code}} {{../name}} {{@index}}{{/each}}", "{{#if (gt owe 0)}}{{this.owe}}{{/if}}"]
         {
             renderer("s", "x", text).map(drop).expect(text);

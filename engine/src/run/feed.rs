@@ -2,11 +2,13 @@
 
 use super::recovery::Known;
 use super::{Blueprint, Error};
+use crate::clock::Timestamp;
 use crate::gate::Verdict;
 use crate::mail::{Kind, Origin, Outcome, Row, RunId};
 use crate::queue::{Job, Run};
 use crate::route::Router;
 use crate::store::{Manifest, Store};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,51 +42,36 @@ impl Feed {
         self.stop.load(Ordering::SeqCst) || self.run.settle.fault().is_some()
     }
 
-    /// Reads the whole input, or until it is told to stop or has taken up `limit` rows.
+    /// Reads the whole input, or until it is told to stop or has taken up `limit` rows. Rows that are `known` to the store
+    /// are passed over; rows in `again` keep the time of their first attempt. `save` is told how far it came.
     pub(super) fn read(
         &self,
         mut blueprint: Blueprint,
         known: &Known,
+        again: &BTreeMap<u64, Timestamp>,
         limit: Option<u64>,
         save: impl Fn(u64),
     ) -> Result<ReadTo, Error> {
         let mut gate = blueprint.gate();
-        let mut taken = 0;
+        let mut room = limit.unwrap_or(u64::MAX);
         while let Some(batch) = blueprint.next_batch() {
             let batch = batch?;
-            let mut refused = Vec::new();
-            let mut admitted = Vec::new();
-            let mut read = batch.first - 1;
-            for verdict in gate.judge(&batch, self.run.settle.now()) {
-                if limit == Some(taken) {
-                    break;
-                }
-                match verdict {
-                    Verdict::Refused(ordinal, outcome) => {
-                        read = ordinal;
-                        if !known.contains(ordinal) {
-                            refused.push((ordinal, outcome));
-                        }
-                    }
-                    Verdict::Admitted(row) => {
-                        read = row.ordinal;
-                        if !known.contains(row.ordinal) {
-                            taken += 1;
-                            admitted.push(row);
-                        }
-                    }
-                }
+            let verdicts = gate.judge(&batch, self.run.settle.now());
+            let Sorted { admitted, refused, read } = sort(verdicts, known, &mut room);
+            if let Some(read) = read {
+                self.run.settle.refuse(&refused, read);
+                save(read);
             }
-            self.run.settle.refuse(&refused, read);
-            save(read);
-            for row in admitted {
+            for mut row in admitted {
                 if self.stopping() {
                     return Ok(ReadTo::Somewhere);
                 }
+                row.first_attempt = again.get(&row.ordinal).copied();
                 self.run.settle.take_in_hand();
                 self.pass_on(row);
             }
-            if self.stopping() || (limit == Some(taken) && read < batch.first + batch.len() as u64 - 1) {
+            let last = batch.first + batch.len() as u64 - 1;
+            if self.stopping() || read != Some(last) {
                 return Ok(ReadTo::Somewhere);
             }
         }
@@ -92,10 +79,9 @@ impl Feed {
     }
 
     /// Takes up rows when they are due, until it is told to stop. `left_over` are rows that were due when the last engine
-    /// died.
+    /// died; they are in hand.
     pub(super) fn retry(&self, left_over: Vec<Row>) {
         for row in left_over {
-            self.run.settle.take_in_hand();
             self.pass_on(row);
         }
         while !self.stopping() {
@@ -134,6 +120,40 @@ impl Feed {
             Origin::Input => self.router.route(row.to.domain()).map_or(0, |route| route.provider.0),
         }
     }
+}
+
+/// A batch past the gate.
+struct Sorted {
+    admitted: Vec<Row>,
+    refused: Vec<(u64, Outcome)>,
+    /// The last row looked at, unless there was no room for any.
+    read: Option<u64>,
+}
+
+/// Takes verdicts until `room` rows were admitted; rows that the store knows are passed over.
+fn sort(verdicts: Vec<Verdict>, known: &Known, room: &mut u64) -> Sorted {
+    let mut sorted = Sorted { admitted: Vec::new(), refused: Vec::new(), read: None };
+    for verdict in verdicts {
+        if *room == 0 {
+            break;
+        }
+        match verdict {
+            Verdict::Refused(ordinal, outcome) => {
+                sorted.read = Some(ordinal);
+                if !known.contains(ordinal) {
+                    sorted.refused.push((ordinal, outcome));
+                }
+            }
+            Verdict::Admitted(row) => {
+                sorted.read = Some(row.ordinal);
+                if !known.contains(row.ordinal) {
+                    *room -= 1;
+                    sorted.admitted.push(row);
+                }
+            }
+        }
+    }
+    sorted
 }
 
 /// Writes how far the input was read. Not synced: after a crash the reader reads again, and the store knows better.

@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::mail::{Kind, Outcome, Row, RunId};
 use crate::secret::DataKey;
 use crate::store::{Change, Error, Family, Store};
+use std::collections::BTreeMap;
 
 /// Which rows of the input are not to be taken up again: a bit a row, so that ten million cost 1.2 MB.
 #[derive(Debug, Default)]
@@ -28,30 +29,39 @@ fn place(ordinal: u64) -> (usize, u64) {
     (usize::try_from(ordinal / 64).expect("row numbers fit memory"), 1 << (ordinal % 64))
 }
 
-/// Settles what the last engine left open: rows that were started and have no outcome are in doubt. They are recorded so
-/// (`hold`), or their marks are forgotten and they go out again under the same Message-ID (`resend`).
-///
-/// Returns how many rows were in doubt, and the rows that were due when the engine died.
+/// What the last engine left open.
+pub(super) struct LeftOver {
+    /// Rows that were due when it died.
+    pub(super) backlog: Vec<Row>,
+    /// Rows of the input that go out again, with the time of their first attempt: their `Date` and lifetime stay.
+    pub(super) again: BTreeMap<u64, Timestamp>,
+    /// How many rows were in doubt.
+    pub(super) in_doubt: usize,
+}
+
+/// Settles doubt: rows that were started and have no outcome are recorded so (`hold`), or their marks are forgotten and they
+/// go out again under the same Message-ID (`resend`).
 pub(super) fn take_up(
     store: &Store,
     run: RunId,
     key: &DataKey,
     resend: bool,
     now: Timestamp,
-) -> Result<(usize, Vec<Row>), Error> {
+) -> Result<LeftOver, Error> {
     let started = store.open_leases(run)?;
     let mut backlog = store.backlog(run, key)?;
+    let in_doubt = started.len();
     if resend {
-        store.forget_leases(run, &started)?;
-        return Ok((started.len(), backlog));
+        store.forget_leases(run, started.keys().copied())?;
+        return Ok(LeftOver { backlog, again: started, in_doubt });
     }
-    let in_doubt = |attempts| Outcome::new(Kind::InDoubt, now, attempts + 1, "engine_died");
-    for row in backlog.extract_if(.., |row| started.contains(&row.ordinal)) {
-        store.settle(run, &row, &Change::Ended(&in_doubt(row.attempts)), key)?;
+    let outcome = |attempts| Outcome::new(Kind::InDoubt, now, attempts + 1, "engine_died");
+    for row in backlog.extract_if(.., |row| started.contains_key(&row.ordinal)) {
+        store.settle(run, &row, &Change::Ended(&outcome(row.attempts)), key)?;
     }
-    let fresh: Vec<_> = store.open_leases(run)?.into_iter().map(|ordinal| (ordinal, in_doubt(0))).collect();
+    let fresh: Vec<_> = store.open_leases(run)?.into_keys().map(|ordinal| (ordinal, outcome(0))).collect();
     store.put_outcomes(run, &fresh, key)?;
-    Ok((started.len(), backlog))
+    Ok(LeftOver { backlog, again: BTreeMap::new(), in_doubt })
 }
 
 /// The rows that have an outcome or stand in the store.

@@ -1,10 +1,12 @@
 //! A run at work.
 
 use super::feed::{self, Feed, ReadTo};
-use super::{Blueprint, Error, Lock, Setup, data_key, recovery, token_key};
+use super::recovery::{self, Known, LeftOver};
+use super::{Blueprint, Error, Lock, Setup, data_key, token_key};
 use crate::mail::{Kind, RunId};
-use crate::queue::{Deps, Press, Run, Shard, Stop};
+use crate::queue::{Deps, Limits, Press, Run, Shard, Stop};
 use crate::route::Router;
+use crate::secret::DataKey;
 use crate::settle::{Rules, Settle};
 use crate::smtp::Connector;
 use crate::store::{Manifest, Store, Tally};
@@ -72,35 +74,17 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
     let store = Arc::new(Store::open(&setup.state_dir)?);
     let renderer = blueprint.renderer(token_key(&store, &setup.master)?)?;
     let run = blueprint.run();
-    let now = setup.clock.now();
-    let manifest = match store.manifest(run)? {
-        Some(manifest) => manifest,
-        None => Manifest {
-            campaign: setup.campaign.name.clone(),
-            input: setup.campaign.source.spec.path.display().to_string(),
-            fingerprint: blueprint.fingerprint().to_owned(),
-            opened: now,
-            finished: None,
-            read: 0,
-            read_all: false,
-            seconds: 0.0,
-        },
-    };
+    let manifest = manifest(&store, &blueprint, &setup)?;
     if manifest.finished.is_some() {
-        let tally = Tally::of(&store, run, &manifest, false)?;
-        let (campaign, read_all) = (manifest.campaign, manifest.read_all);
-        return Ok(Started::Finished(Summary { campaign, run, tally, read_all, seconds: 0.0, delivered_now: 0 }));
+        return finished(&store, run, manifest).map(Started::Finished);
     }
     let key = data_key(&store, &setup.master, run)?;
-    store.put_manifest(run, &manifest, true)?;
-    let on_doubt = setup.campaign.transport.on_doubt;
-    let (in_doubt, left_over) = recovery::take_up(&store, run, &key, on_doubt.resends(), now)?;
+    let resend = setup.campaign.transport.on_doubt.resends();
+    let left_over = recovery::take_up(&store, run, &key, resend, setup.clock.now())?;
     let known = recovery::known(&store, run)?;
-    let tally = Tally::of(&store, run, &manifest, false)?;
-    let rules =
-        Rules { retry: setup.retry, lifetime: setup.campaign.transport.lifetime, resend_doubt: on_doubt.resends() };
+    let before = Tally::of(&store, run, &manifest, false)?;
     let shared = Arc::new(Run {
-        settle: Settle::new(store.clone(), run, key, setup.clock.clone(), rules, &tally),
+        settle: accounts(&store, run, key, &setup, &before),
         press: Press::new(renderer, setup.signer),
         exclusive: setup.campaign.transport.exclusive,
     });
@@ -108,8 +92,7 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shards = shards(
         count,
-        &setup.limits,
-        Deps {
+        &Deps {
             ehlo: setup.ehlo,
             connector,
             limits: setup.limits,
@@ -126,19 +109,15 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
         shards: shards.iter().map(|shard| shard.jobs.clone()).collect(),
         stop: halt.clone(),
     };
-    let rows = blueprint.rows();
-    let reader = {
-        let (feed, store, manifest) = (feed.clone(), store.clone(), manifest.clone());
-        let limit = setup.options.limit;
-        thread("reader", move || feed.read(blueprint, &known, limit, |read| feed::save(&store, run, &manifest, read)))?
-    };
-    let retry = thread("retry", move || feed.retry(left_over))?;
+    let (rows, in_doubt) = (blueprint.rows(), left_over.in_doubt);
+    let scope = ReadScope { blueprint, known, limit: setup.options.limit };
+    let (reader, retry) = feeders(feed, scope, left_over, &store, &manifest)?;
     Ok(Started::Running(Box::new(Running {
         run,
         shared,
         store,
         manifest,
-        before: tally,
+        before,
         rows,
         in_doubt,
         shards,
@@ -173,10 +152,12 @@ impl Running {
         self.in_doubt
     }
 
-    /// Whether everything that can be done is done: all read, nothing in memory, nothing deferred; or the store failed.
-    /// After a `--limit` the run rests as soon as nothing is in memory or deferred.
+    /// Whether everything that can be done is done: all read, nothing in memory, nothing deferred; or a part of the engine
+    /// failed. After a `--limit` the run rests as soon as nothing is in memory or deferred.
     pub fn is_done(&mut self) -> bool {
-        if self.shared.settle.fault().is_some() {
+        // Neither ends before it is told to, unless it panicked.
+        let broken = self.retry.is_finished() || self.shards.iter().any(Shard::is_done);
+        if broken || self.shared.settle.fault().is_some() {
             return true;
         }
         if self.reader.as_ref().is_some_and(JoinHandle::is_finished) {
@@ -205,23 +186,14 @@ impl Running {
         self.join_reader();
         let read = self.read.unwrap_or(Ok(ReadTo::Somewhere));
         self.retry.join().map_err(|_| Error::Internal("the retry thread panicked".into()))?;
-        let deadline = Instant::now() + WIND_DOWN;
-        while self.shards.iter().any(|shard| !shard.is_done()) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        for shard in self.shards {
-            if shard.is_done() {
-                shard.join().map_err(|_| Error::Internal("a shard panicked".into()))?;
-            }
-        }
+        wind_down(self.shards)?;
         let tally = self.shared.settle.tally();
         let seconds = self.since.elapsed().as_secs_f64();
-        let read_all = self.manifest.read_all || matches!(read, Ok(ReadTo::End));
         let mut manifest = self.manifest;
         manifest.read = manifest.read.max(tally.read);
-        manifest.read_all = read_all;
+        manifest.read_all |= matches!(read, Ok(ReadTo::End));
         manifest.seconds += seconds;
-        if read_all && tally.left() == 0 {
+        if manifest.read_all && tally.left() == 0 {
             manifest.finished = Some(self.shared.settle.now());
         }
         self.store.put_manifest(self.run, &manifest, true)?;
@@ -231,7 +203,8 @@ impl Running {
         }
         read?;
         let delivered_now = tally.count(Kind::Delivered) - self.before.count(Kind::Delivered);
-        Ok(Summary { campaign: manifest.campaign, run: self.run, tally, read_all, seconds, delivered_now })
+        let (campaign, read_all) = (manifest.campaign, manifest.read_all);
+        Ok(Summary { campaign, run: self.run, tally, read_all, seconds, delivered_now })
     }
 
     fn join_reader(&mut self) {
@@ -242,17 +215,89 @@ impl Running {
     }
 }
 
-fn shards(count: usize, limits: &crate::queue::Limits, deps: Deps) -> Result<Vec<Shard>, Error> {
+/// The run's manifest, written and synced where the run is new.
+fn manifest(store: &Store, blueprint: &Blueprint, setup: &Setup) -> Result<Manifest, Error> {
+    if let Some(manifest) = store.manifest(blueprint.run())? {
+        return Ok(manifest);
+    }
+    let manifest = Manifest {
+        campaign: setup.campaign.name.clone(),
+        input: setup.campaign.source.spec.path.display().to_string(),
+        fingerprint: blueprint.fingerprint().to_owned(),
+        opened: setup.clock.now(),
+        finished: None,
+        read: 0,
+        read_all: false,
+        seconds: 0.0,
+    };
+    store.put_manifest(blueprint.run(), &manifest, true)?;
+    Ok(manifest)
+}
+
+fn finished(store: &Store, run: RunId, manifest: Manifest) -> Result<Summary, Error> {
+    let tally = Tally::of(store, run, &manifest, false)?;
+    let (campaign, read_all) = (manifest.campaign, manifest.read_all);
+    Ok(Summary { campaign, run, tally, read_all, seconds: 0.0, delivered_now: 0 })
+}
+
+fn accounts(store: &Arc<Store>, run: RunId, key: DataKey, setup: &Setup, before: &Tally) -> Settle {
+    let transport = &setup.campaign.transport;
+    let rules = Rules { retry: setup.retry, lifetime: transport.lifetime, resend_doubt: transport.on_doubt.resends() };
+    Settle::new(store.clone(), run, key, setup.clock.clone(), rules, before)
+}
+
+/// Waits for the shards to finish what is on the wire, but not for ever: what is left then is in doubt at the next start.
+fn wind_down(shards: Vec<Shard>) -> Result<(), Error> {
+    let deadline = Instant::now() + WIND_DOWN;
+    while shards.iter().any(|shard| !shard.is_done()) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for shard in shards.into_iter().filter(Shard::is_done) {
+        shard.join().map_err(|_| Error::Internal("a shard panicked".into()))?;
+    }
+    Ok(())
+}
+
+fn shards(count: usize, deps: &Deps) -> Result<Vec<Shard>, Error> {
     let share = |whole: usize| whole.div_ceil(count).max(1);
-    let limits = crate::queue::Limits {
-        connections: share(limits.connections),
-        rows_in_memory: share(limits.rows_in_memory),
-        ..*limits
+    let limits = Limits {
+        connections: share(deps.limits.connections),
+        rows_in_memory: share(deps.limits.rows_in_memory),
+        ..deps.limits
     };
     (0..count)
         .map(|index| Shard::start(index, Deps { limits, ..deps.clone() }))
         .collect::<std::io::Result<_>>()
         .map_err(|cause| Error::Internal(format!("can't start a shard: {cause}")))
+}
+
+/// What is read, and how far.
+struct ReadScope {
+    blueprint: Blueprint,
+    known: Known,
+    limit: Option<u64>,
+}
+
+type Feeders = (JoinHandle<Result<ReadTo, Error>>, JoinHandle<()>);
+
+/// Starts the reader and the retry thread.
+fn feeders(
+    feed: Feed,
+    scope: ReadScope,
+    left_over: LeftOver,
+    store: &Arc<Store>,
+    manifest: &Manifest,
+) -> Result<Feeders, Error> {
+    // In hand before either thread starts: the run must not look at rest in between.
+    left_over.backlog.iter().for_each(|_| feed.run.settle.take_in_hand());
+    let (reading, store, manifest) = (feed.clone(), store.clone(), manifest.clone());
+    let reader = thread("reader", move || {
+        let run = scope.blueprint.run();
+        let save = |read| feed::save(&store, run, &manifest, read);
+        reading.read(scope.blueprint, &scope.known, &left_over.again, scope.limit, save)
+    })?;
+    let retry = thread("retry", move || feed.retry(left_over.backlog))?;
+    Ok((reader, retry))
 }
 
 fn pool(threads: usize) -> Result<Arc<rayon::ThreadPool>, Error> {

@@ -19,7 +19,7 @@ use crate::mail::{Demand, Level, Reply, TlsFault};
 use std::collections::VecDeque;
 
 /// What the driver does next.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Directive {
     /// Write these octets.
     Write(Vec<u8>),
@@ -107,7 +107,7 @@ impl Machine {
     }
 
     /// What to do next.
-    pub fn next(&mut self) -> Directive {
+    pub fn directive(&mut self) -> Directive {
         if let Some(news) = self.news.pop_front() {
             return news;
         }
@@ -214,8 +214,9 @@ impl Machine {
             Step::Greeting if reply.code == 220 => self.hello(),
             Step::Ehlo if reply.is_positive() => self.offered(Extensions::read(reply)),
             Step::Helo if reply.is_positive() => self.offered(Extensions::default()),
-            // RFC 5321 section 3.2: a server without EHLO; without extensions there is no TLS either.
-            Step::Ehlo if reply.is_permanent() && self.proof.is_none() => {
+            // RFC 5321 section 4.1.1.1: a server that doesn't know EHLO; without extensions there is no TLS either. Any other
+            // refusal is about us, and says nothing of TLS.
+            Step::Ehlo if matches!(reply.code, 500 | 502) && self.proof.is_none() => {
                 if self.policy.demand.level() == Level::Opportunistic {
                     self.send_hello(Step::Helo, "HELO");
                 } else {

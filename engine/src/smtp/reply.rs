@@ -13,7 +13,7 @@ const MAX_LINES: usize = 128;
 pub struct Malformed;
 
 /// Collects octets and gives replies.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct ReplyParser {
     buffer: Vec<u8>,
     taken: usize,
@@ -38,7 +38,7 @@ impl ReplyParser {
     ///
     /// # Errors
     /// The octets are no reply.
-    pub fn next(&mut self) -> Result<Option<Reply>, Malformed> {
+    pub fn take(&mut self) -> Result<Option<Reply>, Malformed> {
         let mut at = self.taken;
         let mut lines = Vec::new();
         let mut code = None;
@@ -95,7 +95,7 @@ mod tests {
         let mut parser = ReplyParser::default();
         parser.feed(octets);
         let mut replies = Vec::new();
-        while let Some(reply) = parser.next()? {
+        while let Some(reply) = parser.take()? {
             replies.push(reply);
         }
         Ok(replies)
@@ -135,7 +135,7 @@ mod tests {
             for piece in [&octets.as_bytes()[..at], &octets.as_bytes()[at..]] {
                 parser.feed(piece);
                 while !failed {
-                    match parser.next() {
+                    match parser.take() {
                         Ok(Some(reply)) => replies.push(reply),
                         Ok(None) => break,
                         Err(Malformed) => failed = true,

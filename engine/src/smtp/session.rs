@@ -86,14 +86,14 @@ impl Session {
 
     /// Sends one message. `started` is called before the last octets are handed to the socket and may refuse.
     ///
-    /// Returns what became of it, and whether the session can take another.
+    /// Returns what became of it. Before the next message the session must be brought to [`rest`](Session::rest).
     pub async fn send(
         &mut self,
         envelope: &Envelope,
         demand: Demand,
         content: &[u8],
         started: impl FnOnce() -> bool,
-    ) -> (Verdict, bool) {
+    ) -> Verdict {
         self.machine.begin(envelope, demand);
         let mut event = self.drive(None).await;
         if matches!(event, Event::Content) {
@@ -101,15 +101,15 @@ impl Session {
             event = self.drive(None).await;
         }
         match event {
-            Event::Settled(verdict) | Event::Failed(verdict) => {
-                // Brings the session back to rest: reads the reply to RSET, or finds that it was closed.
-                let open = matches!(self.drive(None).await, Event::Idle);
-                (verdict, open)
-            }
-            Event::Idle | Event::Content | Event::Closed => {
-                (super::verdict::of_fault(Some(Step::Data), IoFault::Lost), false)
-            }
+            Event::Settled(verdict) | Event::Failed(verdict) => verdict,
+            Event::Idle | Event::Content | Event::Closed => super::verdict::of_fault(Some(Step::Data), IoFault::Lost),
         }
+    }
+
+    /// Reads what is still due (the reply to RSET) and says whether another message can be sent. What the server said
+    /// unasked can only be a 421.
+    pub async fn rest(&mut self) -> bool {
+        matches!(self.drive(None).await, Event::Idle) && !self.replies.has_rest()
     }
 
     /// What the peer has proven.
@@ -134,7 +134,7 @@ impl Session {
 
     async fn drive(&mut self, tls: Option<(&Connector, &str, Demand)>) -> Event {
         loop {
-            match self.machine.next() {
+            match self.machine.directive() {
                 Directive::Write(octets) => {
                     let wait = self.timeouts.of(BLOCK_TIMEOUT);
                     if let Err(fault) = bounded(wait, self.write(&octets)).await {
@@ -157,7 +157,7 @@ impl Session {
 
     async fn next_reply(&mut self) -> io::Result<()> {
         loop {
-            match self.replies.next() {
+            match self.replies.take() {
                 Ok(Some(reply)) => {
                     self.machine.reply(&reply);
                     return Ok(());
@@ -197,6 +197,10 @@ impl Session {
     /// Writes the message, dot-stuffed, in pieces. Before the last piece `started` records that it leaves; if the connection
     /// breaks in that piece, nobody knows whether the server has it.
     async fn write_content(&mut self, content: &[u8], started: impl FnOnce() -> bool) {
+        // A reply that is already here can't be the reply to what was not yet said.
+        if self.replies.has_rest() {
+            return self.machine.broke(IoFault::Malformed);
+        }
         let wire = dot_stuffed(content);
         let last = wire.len().saturating_sub(1) / BLOCK * BLOCK;
         let wait = self.timeouts.of(BLOCK_TIMEOUT);

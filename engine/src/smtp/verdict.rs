@@ -103,6 +103,8 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
         (Step::Content, _) if reply.is_positive() => (Fate::Delivered, Scope::Message, ""),
         (_, _) if reply.is_permanent() => (Fate::Bounced, Scope::Message, ""),
         (_, _) if reply.is_transient() => (Fate::Deferred, Scope::Message, ""),
+        // 354 to the final dot, say: nobody knows what the server means to do with the message.
+        (Step::Content, _) => (Fate::InDoubt, Scope::Session, "unexpected_reply"),
         // A positive reply where it makes no sense, 250 to DATA say.
         (_, _) => (Fate::Deferred, Scope::Session, "unexpected_reply"),
     };
@@ -171,6 +173,7 @@ mod tests {
             (Step::Content, 452, Fate::Deferred, Scope::Message),
             (Step::Content, 554, Fate::Bounced, Scope::Message),
             (Step::Content, 421, Fate::Deferred, Scope::Session),
+            (Step::Content, 354, Fate::InDoubt, Scope::Session),
         ];
         for (step, code, fate, scope) in cases {
             let verdict = of_reply(step, &reply(code));

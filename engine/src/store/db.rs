@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::mail::{Origin, Outcome, Row, RunId};
 use crate::secret::DataKey;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The store of one state directory.
@@ -160,9 +161,10 @@ impl Store {
     ///
     /// # Errors
     /// The store can't be written; the message must not be sent then.
-    pub fn put_started(&self, run: RunId, ordinal: u64, now: Timestamp) -> Result<(), Error> {
-        let value = [&[VERSION], now.0.to_be_bytes().as_slice(), &self.boot].concat();
-        Ok(self.db.put_cf(self.family(Family::Lease), codec::key(run, &[ordinal]), value)?)
+    pub fn put_started(&self, run: RunId, row: &Row, now: Timestamp) -> Result<(), Error> {
+        let first = row.first_attempt.unwrap_or(now);
+        let value = [&[VERSION], now.0.to_be_bytes().as_slice(), &first.0.to_be_bytes(), &self.boot].concat();
+        Ok(self.db.put_cf(self.family(Family::Lease), codec::key(run, &[row.ordinal]), value)?)
     }
 
     /// Replaces whatever the store holds of a row by `change`, in one write.
@@ -206,25 +208,28 @@ impl Store {
     ///
     /// # Errors
     /// The store can't be written.
-    pub fn forget_leases(&self, run: RunId, ordinals: &[u64]) -> Result<(), Error> {
+    pub fn forget_leases(&self, run: RunId, ordinals: impl Iterator<Item = u64>) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
         for ordinal in ordinals {
-            batch.delete_cf(self.family(Family::Lease), codec::key(run, &[*ordinal]));
+            batch.delete_cf(self.family(Family::Lease), codec::key(run, &[ordinal]));
         }
         Ok(self.db.write(batch)?)
     }
 
-    /// The rows that were started and have no outcome.
+    /// The rows that were started and have no outcome, with the time of their first attempt.
     ///
     /// # Errors
     /// The store can't be read.
-    pub fn open_leases(&self, run: RunId) -> Result<Vec<u64>, Error> {
-        let mut ordinals = Vec::new();
-        self.scan(Family::Lease, run, |key, _| {
-            ordinals.extend(number(key, 1));
+    pub fn open_leases(&self, run: RunId) -> Result<BTreeMap<u64, Timestamp>, Error> {
+        let mut leases = BTreeMap::new();
+        self.scan(Family::Lease, run, |key, value| {
+            let ordinal = number(key, 1).unwrap_or(0);
+            let first = value.strip_prefix(&[VERSION]).and_then(|times| number(times, 1));
+            let first = first.ok_or(Error::Damaged { family: "lease", run, ordinal })?;
+            leases.insert(ordinal, Timestamp(first));
             Ok(true)
         })?;
-        Ok(ordinals)
+        Ok(leases)
     }
 
     /// How many entries `family` has of `run`.
@@ -272,21 +277,26 @@ impl Store {
     }
 
     /// Moves up to `most` rows that are due at `now` from `deferred` to `backlog` and returns them, the longest due first.
-    /// `provider` says where a row belongs.
+    /// None may be due before `from`; the second value is the next such bound. `provider` says where a row belongs.
     ///
     /// # Errors
     /// The store can't be read or written, or a row does not open.
     pub fn take_due(
         &self,
         run: RunId,
+        from: Timestamp,
         now: Timestamp,
         most: usize,
         key: &DataKey,
         provider: impl Fn(&Row) -> u64,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<(Vec<Row>, Timestamp), Error> {
         let mut due = Vec::new();
-        self.scan(Family::Deferred, run, |place, value| {
-            if due.len() == most || number(place, 1).is_none_or(|when| when > now.0) {
+        let mut next = now;
+        // Seeking past what was taken spares the iterator its tombstones.
+        self.scan_from(Family::Deferred, run, &codec::key(run, &[from.0]), |place, value| {
+            let when = number(place, 1).unwrap_or(0);
+            if due.len() == most || when > now.0 {
+                next = next.min(Timestamp(when));
                 return Ok(false);
             }
             due.push((place.to_vec(), row(Family::Deferred, run, place, value, Origin::Input, key)?));
@@ -302,21 +312,10 @@ impl Store {
             batch.put_cf(self.family(Family::Backlog), codec::key(run, &[provider, row.ordinal]), value);
             rows.push(row);
         }
-        self.db.write(batch)?;
-        Ok(rows)
-    }
-
-    /// When the next deferred row of `run` is due.
-    ///
-    /// # Errors
-    /// The store can't be read.
-    pub fn next_due(&self, run: RunId) -> Result<Option<Timestamp>, Error> {
-        let mut due = None;
-        self.scan(Family::Deferred, run, |place, _| {
-            due = number(place, 1).map(Timestamp);
-            Ok(false)
-        })?;
-        Ok(due)
+        if !rows.is_empty() {
+            self.db.write(batch)?;
+        }
+        Ok((rows, next))
     }
 
     /// The rows that stand in `backlog`: taken up before a crash and not settled.
@@ -360,10 +359,20 @@ impl Store {
         &self,
         family: Family,
         run: RunId,
+        each: impl FnMut(&[u8], &[u8]) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        self.scan_from(family, run, &run.octets(), each)
+    }
+
+    fn scan_from(
+        &self,
+        family: Family,
+        run: RunId,
+        start: &[u8],
         mut each: impl FnMut(&[u8], &[u8]) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         let prefix = run.octets();
-        for item in self.db.iterator_cf(self.family(family), IteratorMode::From(&prefix, Direction::Forward)) {
+        for item in self.db.iterator_cf(self.family(family), IteratorMode::From(start, Direction::Forward)) {
             let (key, value) = item?;
             if !key.starts_with(&prefix) || !each(&key, &value)? {
                 break;
@@ -446,12 +455,15 @@ mod tests {
             [Family::Outcome, Family::Deferred, Family::Backlog, Family::Lease]
                 .map(|family| store.count(family, RUN).expect("count"))
         };
-        store.put_started(RUN, 5, Timestamp(2)).expect("started");
-        assert_eq!(store.open_leases(RUN).expect("leases"), [5]);
+        store.put_started(RUN, &a_row(5), Timestamp(2)).expect("started");
+        assert_eq!(store.open_leases(RUN).expect("leases"), BTreeMap::from([(5, Timestamp(1))]));
         store.settle(RUN, &a_row(5), &Change::Deferred(Timestamp(100)), &key).expect("deferred");
         assert_eq!(counts(&store), [0, 1, 0, 0]);
-        assert!(store.take_due(RUN, Timestamp(99), 10, &key, |_| 3).expect("none yet").is_empty());
-        let rows = store.take_due(RUN, Timestamp(100), 10, &key, |_| 3).expect("due");
+        let due = |from, now| store.take_due(RUN, Timestamp(from), Timestamp(now), 10, &key, |_| 3).expect("readable");
+        assert!(due(0, 99).0.is_empty());
+        assert!(due(101, 200).0.is_empty(), "the search begins where it is told to");
+        let (rows, next) = due(99, 150);
+        assert_eq!(next, Timestamp(150));
         assert_eq!(counts(&store), [0, 0, 1, 0]);
         assert_eq!(rows[0].origin, Origin::Backlog(3));
         assert_eq!(store.backlog(RUN, &key).expect("backlog").len(), 1);

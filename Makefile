@@ -1,0 +1,39 @@
+# Two commands do all the set-up on a fresh Debian machine with Rust: `make demo` and `make test`.
+
+# One target folder for all checkouts, outside of them: RocksDB, AWS-LC and Arrow are built once.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/sealpost/target
+SEALPOST := $(CARGO_TARGET_DIR)/debug/sealpost
+ROWS ?= 100000
+
+.PHONY: demo test bench perf lint fmt build setup test-setup
+
+demo: build ## install what is missing, build, send the demo campaign into the embedded MX
+	$(SEALPOST) --config config/demo/sealpost.toml rehearse config/demo/eob.toml
+
+test: setup test-setup lint ## install what tests need, check everything, run every test
+	cargo nextest run --workspace --locked --no-fail-fast
+	cargo test --doc --workspace --locked --quiet
+
+bench: setup ## cost per stage (criterion)
+	cargo bench --workspace --locked
+
+perf: build ## throughput of a rehearsal of ROWS rows made from the claims; appends to perf/results
+	cargo run --quiet --locked --package perf -- --rows $(ROWS) --sealpost $(SEALPOST)
+
+lint: setup ## formatting, clippy and documentation, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+
+fmt:
+	cargo fmt --all
+
+build: setup
+	cargo build --locked --workspace
+
+setup:
+	@.ci/setup build
+
+test-setup:
+	@.ci/setup test
+	@tests/support/install.sh
