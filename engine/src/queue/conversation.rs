@@ -22,13 +22,8 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
     };
     match opened {
         Some(Ok(session)) => {
-            {
-                let mut state = lane.state.borrow_mut();
-                state.established += 1;
-                state.failures = 0;
-            }
+            lane.state.borrow_mut().failures = 0;
             serve(&owner, &lane, session).await;
-            lane.state.borrow_mut().established -= 1;
         }
         Some(Err(verdict)) => refused(&owner, &lane, verdict, avoid_tls),
         None => {}
@@ -110,18 +105,20 @@ fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict) {
     }
 }
 
-/// No session could be opened. If others are open, the site only takes no more of them, whatever it said to this one; else
-/// nobody gets through.
+/// No session could be opened. While others are open or still opening, the site only takes no more of them, whatever it said
+/// to this one; the last to fail knows that nobody gets through.
 fn refused(owner: &Rc<Owner>, lane: &Rc<Lane>, verdict: Verdict, avoided_tls: bool) {
     let mut state = lane.state.borrow_mut();
-    if state.established > 0 {
-        state.session_cap = Some((state.established, owner.deps.clock.now().after(CAP_HOLDS)));
-        return;
-    }
     if lane.policy.demand.level() == Level::Opportunistic && verdict.is_tls() && !avoided_tls {
         state.avoid_tls = true;
         return;
     }
+    let others = state.sessions - 1;
+    if others > 0 {
+        state.session_cap = Some((others, owner.deps.clock.now().after(CAP_HOLDS)));
+        return;
+    }
+    state.session_cap = None;
     drop(state);
     owner.suspend(lane, verdict);
 }

@@ -28,8 +28,6 @@ pub(super) struct State {
     pub(super) rendering: usize,
     /// Sessions from connect to close.
     pub(super) sessions: usize,
-    /// Sessions that were opened.
-    pub(super) established: usize,
     /// Sessions with a message on the wire.
     pub(super) busy: usize,
     /// How many sessions the site lets us have, once it refused one more, and until when we believe it.
