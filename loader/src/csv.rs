@@ -348,6 +348,18 @@ mod tests {
     }
 
     #[test]
+    fn any_delimiter() {
+        for delimiter in [b';', b'\t', b'|'] {
+            let content = "a,b\n1,\"x,y\"\n".replace(',', std::str::from_utf8(&[delimiter]).expect("ASCII"));
+            let mut file = tempfile::Builder::new().suffix(".csv").tempfile().expect("temporary file");
+            file.write_all(content.as_bytes()).expect("write");
+            let spec = Spec { delimiter, ..Spec::new(file.path()) };
+            let batch = crate::open(&spec).expect("opens").next().expect("a batch").expect("reads");
+            assert_eq!(batch.row(0)["b"], format!("x{}y", char::from(delimiter)));
+        }
+    }
+
+    #[test]
     fn declared_types_and_empty_fields() {
         let declare = [
             ("n", ColumnType::Int),

@@ -83,25 +83,14 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
     let left_over = recovery::take_up(&store, run, &key, resend, setup.clock.now())?;
     let known = recovery::known(&store, run)?;
     let before = Tally::of(&store, run, &manifest, false)?;
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (stop, stopped) = watch::channel(Stop::No);
+    let shards = shards(count, &deps(&setup, connector, pool(count)?, stopped))?;
     let shared = Arc::new(Run {
         settle: accounts(&store, run, key, &setup, &before),
         press: Press::new(renderer, setup.signer),
         exclusive: setup.campaign.transport.exclusive,
     });
-    let (stop, stopped) = watch::channel(Stop::No);
-    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let shards = shards(
-        count,
-        &Deps {
-            ehlo: setup.ehlo,
-            connector,
-            limits: setup.limits,
-            retry: setup.retry,
-            clock: setup.clock,
-            pool: pool(count)?,
-            stop: stopped,
-        },
-    )?;
     let halt = Arc::new(AtomicBool::new(false));
     let feed = Feed {
         run: shared.clone(),
@@ -244,6 +233,18 @@ fn accounts(store: &Arc<Store>, run: RunId, key: DataKey, setup: &Setup, before:
     let transport = &setup.campaign.transport;
     let rules = Rules { retry: setup.retry, lifetime: transport.lifetime, resend_doubt: transport.on_doubt.resends() };
     Settle::new(store.clone(), run, key, setup.clock.clone(), rules, before)
+}
+
+fn deps(setup: &Setup, connector: Connector, pool: Arc<rayon::ThreadPool>, stop: watch::Receiver<Stop>) -> Deps {
+    Deps {
+        ehlo: setup.ehlo.clone(),
+        connector,
+        limits: setup.limits,
+        retry: setup.retry,
+        clock: setup.clock.clone(),
+        pool,
+        stop,
+    }
 }
 
 /// Waits for the shards to finish what is on the wire, but not for ever: what is left then is in doubt at the next start.

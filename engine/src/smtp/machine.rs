@@ -351,3 +351,127 @@ impl Machine {
         self.state = state;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::smtp::{Fate, ReplyParser};
+    use proptest::prelude::*;
+
+    fn machine(level: Level) -> Machine {
+        let demand = Demand::new(level);
+        Machine::new(Policy { ehlo: "us.example".into(), demand, exclusive: true, avoid_tls: false })
+    }
+
+    fn reply(text: &str) -> Reply {
+        let mut parser = ReplyParser::default();
+        parser.feed(text.as_bytes());
+        parser.take().expect("a reply").expect("a whole one")
+    }
+
+    /// Runs until the machine waits for something that is not a reply, answering from `replies`; gives what was written.
+    fn run(machine: &mut Machine, replies: &[&str]) -> (String, Directive) {
+        let (mut written, mut replies) = (String::new(), replies.iter());
+        loop {
+            match machine.directive() {
+                Directive::Write(octets) => written.push_str(&String::from_utf8(octets).expect("ASCII")),
+                Directive::Await(step) => match replies.next() {
+                    Some(text) => machine.reply(&reply(text)),
+                    None => return (written, Directive::Await(step)),
+                },
+                other => return (written, other),
+            }
+        }
+    }
+
+    fn idle(extensions: &str) -> Machine {
+        let mut machine = machine(Level::Opportunistic);
+        let hello = format!("250-peer\r\n{extensions}250 HELP\r\n");
+        let (_, end) = run(&mut machine, &["220 peer\r\n", &hello]);
+        assert!(matches!(end, Directive::Idle));
+        machine
+    }
+
+    fn begin(machine: &mut Machine) {
+        let envelope = Envelope { sender: "s@us.example".into(), recipient: "r@them.example".into(), size: 1000 };
+        machine.begin(&envelope, Demand::new(Level::Opportunistic));
+    }
+
+    #[test]
+    fn pipelined_and_lock_step_write_the_same_commands() {
+        let all = "MAIL FROM:<s@us.example>\r\nRCPT TO:<r@them.example>\r\nDATA\r\n";
+        let mut pipelined = idle("250-PIPELINING\r\n");
+        begin(&mut pipelined);
+        assert!(matches!(run(&mut pipelined, &[]), (written, Directive::Await(Step::Mail)) if written == all));
+        let mut lock_step = idle("");
+        begin(&mut lock_step);
+        let ok = "250 ok\r\n";
+        assert_eq!(run(&mut lock_step, &[]).0, "MAIL FROM:<s@us.example>\r\n");
+        assert_eq!(run(&mut lock_step, &[ok]).0, "RCPT TO:<r@them.example>\r\n");
+        assert_eq!(run(&mut lock_step, &[ok]).0, "DATA\r\n");
+        assert!(matches!(run(&mut lock_step, &["354 go\r\n"]).1, Directive::Content));
+    }
+
+    #[test]
+    fn a_refusal_in_the_pipeline_reads_every_reply_and_resets() {
+        let mut machine = idle("250-PIPELINING\r\n250-SIZE 5000\r\n");
+        begin(&mut machine);
+        let (written, end) = run(&mut machine, &["250 ok\r\n", "550 5.1.1 no\r\n", "503 no recipients\r\n"]);
+        assert!(written.contains(" SIZE=1000\r\n"), "{written}");
+        assert!(
+            matches!(end, Directive::Settled(verdict) if verdict.fate == Fate::Bounced && verdict.code == Some(550))
+        );
+        assert!(matches!(run(&mut machine, &[]), (written, Directive::Await(Step::Rset)) if written == "RSET\r\n"));
+        assert!(matches!(run(&mut machine, &["250 ok\r\n"]).1, Directive::Idle));
+    }
+
+    #[test]
+    fn a_lone_dot_for_a_refused_recipient_is_no_delivery() {
+        let mut machine = idle("250-PIPELINING\r\n");
+        begin(&mut machine);
+        let replies = ["250 ok\r\n", "550 5.1.1 no\r\n", "354 go\r\n", "250 taken\r\n"];
+        let (written, end) = run(&mut machine, &replies);
+        assert!(written.ends_with("DATA\r\n.\r\n"), "{written}");
+        assert!(matches!(end, Directive::Settled(verdict) if verdict.fate == Fate::Bounced));
+    }
+
+    proptest! {
+        /// Whatever a server says in clear, nothing of a message is said to it where TLS is demanded.
+        #[test]
+        fn no_mail_without_proof(
+            level in prop_oneof![Just(Level::Required), Just(Level::Verified)],
+            replies in proptest::collection::vec((200_u16..600, prop_oneof![Just("STARTTLS"), Just("PIPELINING"), Just("x")]), 0..12),
+        ) {
+            let mut machine = machine(level);
+            let texts: Vec<_> = replies.iter().map(|(code, word)| format!("{code}-peer\r\n{code} {word}\r\n")).collect();
+            let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+            let (written, end) = run(&mut machine, &texts);
+            prop_assert!(!written.contains("MAIL") && !written.contains("RCPT") && !written.contains("DATA"));
+            prop_assert!(!matches!(end, Directive::Idle | Directive::Content));
+        }
+
+        /// However a conversation goes, a transaction is settled once and the session ends closed or idle.
+        #[test]
+        fn settled_once(pipelining: bool, replies in proptest::collection::vec(200_u16..600, 0..12)) {
+            let mut machine = idle(if pipelining { "250-PIPELINING\r\n" } else { "" });
+            begin(&mut machine);
+            let mut codes = replies.into_iter();
+            let mut settled = 0;
+            loop {
+                match machine.directive() {
+                    Directive::Write(_) => {}
+                    Directive::Await(_) => match codes.next() {
+                        Some(code) => machine.reply(&reply(&format!("{code} x\r\n"))),
+                        None => machine.broke(IoFault::Lost),
+                    },
+                    Directive::Content => machine.content_written(),
+                    Directive::Settled(_) => settled += 1,
+                    Directive::Idle | Directive::Close => break,
+                    Directive::Failed(_) => prop_assert!(false, "the session was open"),
+                    Directive::Handshake => prop_assert!(false, "TLS was not offered"),
+                }
+            }
+            prop_assert_eq!(settled, 1);
+        }
+    }
+}

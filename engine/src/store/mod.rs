@@ -32,10 +32,15 @@
 
 mod codec;
 mod db;
+mod family;
 mod manifest;
+mod rows;
+mod runs;
 mod tally;
 
 pub use codec::{decode_outcome, encode_outcome};
-pub use db::{Change, Error, Family, Store};
+pub use db::{Error, Store};
+pub use family::Family;
 pub use manifest::Manifest;
+pub use rows::Change;
 pub use tally::Tally;
