@@ -12,7 +12,6 @@ demo: build ## install what is missing, build, send the demo campaign into the e
 
 test: setup test-setup lint ## install what tests need, check everything, run every test
 	cargo nextest run --workspace --locked --no-fail-fast
-	cargo test --doc --workspace --locked --quiet
 
 bench: setup ## cost per stage (criterion)
 	cargo bench --workspace --locked

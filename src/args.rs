@@ -138,7 +138,7 @@ pub struct Send {
     /// The campaign file
     pub campaign: PathBuf,
 
-    /// Take up at most this many new rows of the input, then stop
+    /// Take up at most this many new rows of the input, and end once they are settled
     #[arg(long, value_name = "ROWS")]
     pub limit: Option<u64>,
 

@@ -4,7 +4,7 @@ use crate::support::receivers::signal;
 use crate::support::{Authority, Desk, Peer, Ran};
 use engine::store::Store;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const COLUMNS: [&str; 4] = ["first_name", "diagnosis", "claim_id", "amount"];
 
@@ -90,7 +90,15 @@ fn a_canary_in_every_column_is_found_nowhere_at_rest() {
     desk.write(&campaign, text.replace("key = \"id\"", "key = \"claim_id\"").as_bytes());
 
     let child = desk.spawn(&["send", &campaign, "--log", "trace"]);
-    std::thread::sleep(Duration::from_secs(3));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let settled = || {
+        let status = desk.sealpost(&["status", "--json"]).json();
+        status["runs"][0]["deferred"] == 2 && status["runs"][0]["delivered"] == 2 && status["runs"][0]["bounced"] == 2
+    };
+    while !settled() {
+        assert!(Instant::now() < deadline, "six rows were never tried");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     signal(child.id(), "TERM");
     let sent: Ran = child.wait_with_output().expect("it ends").into();
     assert_eq!(sent.code, 3, "two rows wait for five minutes: {sent:?}");

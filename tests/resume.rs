@@ -21,11 +21,11 @@ fn unique(ids: &[String]) -> usize {
 #[test]
 fn sigterm_in_the_middle_then_send_again() {
     let desk = Desk::new();
-    let mx = Mx::start(&desk, &["--defer", "30", "--latency", "20ms"]);
+    let mx = Mx::start(&desk, &["--defer", "30", "--latency", "50ms"]);
     desk.machine(mx.port, "[retry]\nfirst = \"1s\"\nlongest = \"2s\"\n[limits]\nconnections_per_provider = 2\n");
     let campaign =
         desk.campaign("stopped", &root().join("tests/data/eob/eob.csv"), "columns = { lines = \"json\" }", "");
-    for so_far in [200, 500, 900] {
+    for so_far in [200, 450, 700] {
         let child = desk.spawn(&["send", &campaign, "--json"]);
         wait_for(&desk, so_far);
         signal(child.id(), "TERM");
@@ -72,6 +72,33 @@ fn killed_in_the_middle_then_send_again() {
     let ids = ledger(&desk);
     assert_eq!(ids.len(), unique(&ids), "held doubt sends nothing twice");
     assert!(ids.len() as u64 >= 1267 - in_doubt, "{} of 1267, {in_doubt} in doubt", ids.len());
+    drop(mx);
+}
+
+#[test]
+fn a_second_signal_stops_at_once_and_leaves_doubt_listed() {
+    let desk = Desk::new();
+    let mx = Mx::start(&desk, &["--latency", "8s"]);
+    desk.machine(mx.port, "[limits]\nconnections_per_provider = 3\n");
+    let campaign = desk.small(10, "");
+    let child = desk.spawn(&["send", &campaign]);
+    let said = |text: &str| std::fs::read_to_string(desk.path("transcript")).unwrap_or_default().matches(text).count();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while said("DATA") < 3 {
+        assert!(Instant::now() < deadline, "three messages were never on the wire");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let asked = Instant::now();
+    for _ in 0..2 {
+        signal(child.id(), "INT");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let ran: Ran = child.wait_with_output().expect("it ends").into();
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "it waited for the wire");
+    let status = desk.sealpost(&["status", "--json"]).json();
+    assert_eq!((&status["runs"][0]["in_doubt"], &status["runs"][0]["waiting"]), (&3.into(), &7.into()), "{status}");
     drop(mx);
 }
 

@@ -1,6 +1,5 @@
 //! The time, injected: tests bring their own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -39,27 +38,5 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
-/// A clock that stands still until it is moved.
-#[derive(Debug, Default)]
-pub struct ManualClock(AtomicU64);
-
-impl ManualClock {
-    /// A clock that shows `now`.
-    pub fn at(now: Timestamp) -> Self {
-        ManualClock(AtomicU64::new(now.0))
-    }
-
-    /// Moves it forward.
-    pub fn advance(&self, span: Duration) {
-        self.0.store(self.now().after(span).0, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
     }
 }

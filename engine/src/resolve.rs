@@ -21,7 +21,7 @@ pub struct MxHost {
     pub addresses: Vec<SocketAddr>,
 }
 
-/// No route, and whether it is worth asking again.
+/// Why a domain has no route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoute {
     /// Nothing says where the domain's mail goes.

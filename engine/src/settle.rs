@@ -91,10 +91,11 @@ impl Settle {
     /// Rows that are due again, taken into memory.
     pub fn take_due(&self, most: usize, provider: impl Fn(&Row) -> u64) -> Vec<Row> {
         let now = self.clock.now();
-        let from = Timestamp(self.none_due_before.load(Ordering::SeqCst));
+        // A row deferred while we look lowers the bound on its own account; we only ever lower it too.
+        let from = Timestamp(self.none_due_before.swap(u64::MAX, Ordering::SeqCst));
         let taken = self.store.take_due(self.run, from, now, most, &self.key, provider);
         let Ok((rows, next)) = taken.map_err(|error| self.complain(&error)) else { return Vec::new() };
-        self.none_due_before.store(next.0, Ordering::SeqCst);
+        self.none_due_before.fetch_min(next.0, Ordering::SeqCst);
         let count = rows.len() as u64;
         self.counters.in_hand.fetch_add(count, Ordering::SeqCst);
         self.counters.deferred.fetch_sub(count, Ordering::SeqCst);
@@ -162,7 +163,7 @@ impl Settle {
         // A row that becomes due is in hand before it stops being deferred, and one that is deferred is so before it leaves
         // our hands: looked for on both sides of the hand, it is seen.
         let none_deferred = || self.counters.deferred.load(Ordering::SeqCst) == 0;
-        none_deferred() && self.is_idle() && none_deferred()
+        none_deferred() && self.is_idle() && none_deferred() && self.is_idle()
     }
 
     /// Why the run must stop, if the store failed it.

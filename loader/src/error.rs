@@ -17,11 +17,6 @@ impl Error {
         Error { path: path.to_owned(), fault }
     }
 
-    /// What is wrong with the file.
-    pub fn fault(&self) -> &Fault {
-        &self.fault
-    }
-
     /// What the operator can do about it.
     pub fn hint(&self) -> Option<String> {
         self.fault.hint()

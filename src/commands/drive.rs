@@ -17,10 +17,17 @@ const TICK: Duration = Duration::from_millis(50);
 pub fn to_the_end(mut running: Box<Running>) -> Result<Summary, Failure> {
     let asked = signals::watch()?;
     if running.found_in_doubt() > 0 {
-        eprintln!("{} rows of an engine that died are in doubt", running.found_in_doubt());
+        eprintln!(
+            "{} rows were on the wire when the last engine died; `on_doubt` decides what becomes of them",
+            running.found_in_doubt()
+        );
     }
     let mut progress = Progress::new(&running.tally());
+    let mut told = false;
     while !running.is_done() && !asked.load(Ordering::SeqCst) {
+        if let Some(error) = running.input_broke().filter(|_| !std::mem::replace(&mut told, true)) {
+            eprintln!("{error}; what was read before is still sent");
+        }
         progress.show(&running.tally(), running.rows());
         std::thread::sleep(TICK);
     }

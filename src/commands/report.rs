@@ -17,20 +17,19 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
         let hint = "`sealpost status` lists the runs of this state directory";
         Failure::usage(format!("{} has no such run", campaign.name), Some(hint.into()))
     };
-    let (store, live, _scratch) = super::observe(&machine.state_dir)?.ok_or_else(none)?;
+    let (store, engine, _scratch) = super::observe(&machine.state_dir)?.ok_or_else(none)?;
     let runs = store.runs().map_err(Error::from)?;
     let wanted = |name: &String| options.run.as_ref().is_none_or(|wanted| wanted == name);
     let mut of_campaign =
         runs.into_iter().filter(|(run, manifest)| manifest.campaign == campaign.name && wanted(&run.to_string()));
     let (run, manifest) = of_campaign.next_back().ok_or_else(none)?;
-    let live = live && manifest.finished.is_none();
     if options.list {
         let master = MasterKey::fetch(&machine.master)?;
         let rows = undelivered(&store, run, &data_key(&store, &master, run)?).map_err(Error::from)?;
         print_list(args, &rows);
         return Ok(SETTLED);
     }
-    let report = Report::read(&store, run, manifest, live).map_err(Error::from)?;
+    let report = Report::read(&store, run, manifest, engine.is_at(run)).map_err(Error::from)?;
     if args.json {
         outln!("{}", report.json());
     } else {

@@ -5,14 +5,14 @@ use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use crate::progress::words;
 use engine::report::counts;
-use engine::run::Error;
+use engine::run::{Engine, Error};
 use engine::store::Tally;
 use serde_json::Value;
 
 /// How every run of the state directory stands.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
-    let Some((store, live, _scratch)) = super::observe(&machine.state_dir)? else {
+    let Some((store, engine, _scratch)) = super::observe(&machine.state_dir)? else {
         if args.json {
             outln!("{}", serde_json::json!({"engine": "never started", "runs": []}));
         } else {
@@ -22,8 +22,8 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     };
     let mut runs = Vec::new();
     for (run, manifest) in store.runs().map_err(Error::from)? {
-        let tally = Tally::of(&store, run, &manifest, live).map_err(Error::from)?;
-        let state = match (manifest.finished.is_some(), live) {
+        let tally = Tally::of(&store, run, &manifest, engine.is_at(run)).map_err(Error::from)?;
+        let state = match (manifest.finished.is_some(), engine.is_at(run)) {
             (true, _) => "finished",
             (false, true) => "running",
             (false, false) => "stopped",
@@ -38,7 +38,10 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         runs.push(Value::Object(object));
     }
     if args.json {
-        outln!("{}", serde_json::json!({"engine": if live { "running" } else { "stopped" }, "runs": runs}));
+        outln!(
+            "{}",
+            serde_json::json!({"engine": if engine == Engine::Stopped { "stopped" } else { "running" }, "runs": runs})
+        );
     }
     Ok(SETTLED)
 }

@@ -14,7 +14,7 @@ pub enum Level {
     Verified,
 }
 
-/// What must hold before MAIL FROM. It can be raised and never lowered.
+/// What must hold before MAIL FROM. Nothing lowers it once it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand(Level);
 
@@ -22,12 +22,6 @@ impl Demand {
     /// A demand for `level`.
     pub fn new(level: Level) -> Demand {
         Demand(level)
-    }
-
-    /// The stronger of this demand and `level`.
-    #[must_use]
-    pub fn raise(self, level: Level) -> Demand {
-        Demand(self.0.max(level))
     }
 
     /// What is demanded.

@@ -56,7 +56,7 @@ pub struct MachineFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceTable {
-    /// Its name in reports.
+    /// Its name, by which reports will tell sources apart once there can be several.
     pub name: String,
     /// The name given in EHLO.
     pub ehlo: Spanned<String>,

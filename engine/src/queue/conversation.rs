@@ -4,7 +4,7 @@ use super::Job;
 use super::lane::Lane;
 use super::shard::{Owner, Stop};
 use crate::mail::{Level, Message};
-use crate::smtp::{Fate, Policy, Scope, Session, Timeouts, Verdict};
+use crate::smtp::{Fate, Policy, Proof, Scope, Session, Timeouts, Verdict};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
     match opened {
         Some(Ok(session)) => {
             lane.state.borrow_mut().failures = 0;
+            let version = session.proof().map(Proof::version);
+            tracing::debug!(host = lane.route.hosts.first().map(|host| host.name.as_str()), version, "session open");
             serve(&owner, &lane, session).await;
         }
         Some(Err(verdict)) => refused(&owner, &lane, verdict, avoid_tls),
@@ -84,7 +86,11 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session) {
             return;
         }
     }
+    // On its way out it takes no message: those that are ready need another.
+    lane.state.borrow_mut().busy += 1;
+    owner.advance(lane);
     session.quit().await;
+    lane.state.borrow_mut().busy -= 1;
 }
 
 async fn next_ready(lane: &Lane) -> (Job, Message) {

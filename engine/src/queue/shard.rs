@@ -14,6 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// What a shard needs to know of a run.
@@ -73,6 +74,8 @@ pub struct Shard {
 
 /// Jobs between the reader and the shard: enough to keep it busy while the reader decodes a batch.
 const CHANNEL: usize = 256;
+/// How soon a shard notices that a session ended with nothing left to do.
+const TICK: Duration = Duration::from_millis(20);
 
 impl Shard {
     /// Starts shard number `index`.
@@ -146,7 +149,7 @@ impl Owner {
                 Some((key, job, result)) = results.recv() => self.rendered(key, job, result),
                 _ = stop.changed() => {}
                 // Sessions change counts without a message to this loop.
-                () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+                () = tokio::time::sleep(TICK) => {}
             }
             if *stop.borrow() == Stop::Gracefully {
                 open = false;

@@ -151,11 +151,6 @@ impl Renderer {
     pub fn return_path(&self, ordinal: u64) -> String {
         format!("{}@{}", self.token.return_path(self.run, ordinal), self.plan.return_path)
     }
-
-    /// The domain that signs.
-    pub fn from_domain(&self) -> &str {
-        self.plan.from.address.domain()
-    }
 }
 
 fn registry() -> Handlebars<'static> {

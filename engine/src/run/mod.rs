@@ -20,7 +20,7 @@ mod setup;
 pub use blueprint::{Blueprint, Sample, SampleRow};
 pub use error::{Blame, Error};
 pub use keys::{data_key, token_key};
-pub use lock::Lock;
+pub use lock::{Engine, Lock};
 pub use rehearsal::rehearsal;
 pub use running::{Running, Started, Summary, start};
 pub use setup::{Options, Setup};

@@ -70,7 +70,7 @@ const WIND_DOWN: Duration = Duration::from_secs(20);
 pub fn start(setup: Setup) -> Result<Started, Error> {
     let blueprint = Blueprint::new(setup.campaign.clone())?;
     let connector = Connector::new(&setup.roots)?;
-    let lock = Lock::take(&setup.state_dir)?;
+    let mut lock = Lock::take(&setup.state_dir)?;
     let store = Arc::new(Store::open(&setup.state_dir)?);
     let renderer = blueprint.renderer(token_key(&store, &setup.master)?)?;
     let run = blueprint.run();
@@ -78,6 +78,7 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
     if manifest.finished.is_some() {
         return finished(&store, run, manifest).map(Started::Finished);
     }
+    lock.name(run).map_err(|cause| Error::State { path: setup.state_dir.clone(), cause })?;
     let key = data_key(&store, &setup.master, run)?;
     let resend = setup.campaign.transport.on_doubt.resends();
     let left_over = recovery::take_up(&store, run, &key, resend, setup.clock.now())?;
@@ -121,11 +122,6 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
 }
 
 impl Running {
-    /// The run's name.
-    pub fn run(&self) -> RunId {
-        self.run
-    }
-
     /// The counts now.
     pub fn tally(&self) -> Tally {
         self.shared.settle.tally()
@@ -154,10 +150,14 @@ impl Running {
         }
         match &self.read {
             None => false,
-            // The input broke: what was read of it is still sent.
-            Some(Err(_)) => self.shared.settle.is_idle(),
-            Some(Ok(_)) => self.shared.settle.is_at_rest(),
+            // Also where the input broke off: what was read of it is still sent.
+            Some(_) => self.shared.settle.is_at_rest(),
         }
+    }
+
+    /// Why the input could not be read to its end, as soon as that is known. What was read of it is still sent.
+    pub fn input_broke(&self) -> Option<&Error> {
+        self.read.as_ref().and_then(|read| read.as_ref().err())
     }
 
     /// Tells everyone to finish what is on the wire and let go of the rest.
@@ -175,8 +175,13 @@ impl Running {
         self.join_reader();
         let read = self.read.unwrap_or(Ok(ReadTo::Somewhere));
         self.retry.join().map_err(|_| Error::Internal("the retry thread panicked".into()))?;
-        wind_down(self.shards)?;
-        let tally = self.shared.settle.tally();
+        let ended = wind_down(self.shards)?;
+        let mut tally = self.shared.settle.tally();
+        if !ended {
+            // Messages are still on a wire; the store knows which, and they are in doubt.
+            let manifest = Manifest { read: tally.read, ..self.manifest.clone() };
+            tally = Tally::of(&self.store, self.run, &manifest, false)?;
+        }
         let seconds = self.since.elapsed().as_secs_f64();
         let mut manifest = self.manifest;
         manifest.read = manifest.read.max(tally.read);
@@ -186,7 +191,6 @@ impl Running {
             manifest.finished = Some(self.shared.settle.now());
         }
         self.store.put_manifest(self.run, &manifest, true)?;
-        self.store.sync()?;
         if let Some(fault) = self.shared.settle.fault() {
             return Err(Error::Internal(fault));
         }
@@ -248,26 +252,29 @@ fn deps(setup: &Setup, connector: Connector, pool: Arc<rayon::ThreadPool>, stop:
 }
 
 /// Waits for the shards to finish what is on the wire, but not for ever: what is left then is in doubt at the next start.
-fn wind_down(shards: Vec<Shard>) -> Result<(), Error> {
+/// Returns whether all of them did.
+fn wind_down(shards: Vec<Shard>) -> Result<bool, Error> {
     let deadline = Instant::now() + WIND_DOWN;
     while shards.iter().any(|shard| !shard.is_done()) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
     }
-    for shard in shards.into_iter().filter(Shard::is_done) {
+    let (done, stuck): (Vec<_>, Vec<_>) = shards.into_iter().partition(Shard::is_done);
+    for shard in done {
         shard.join().map_err(|_| Error::Internal("a shard panicked".into()))?;
     }
-    Ok(())
+    Ok(stuck.is_empty())
 }
 
 fn shards(count: usize, deps: &Deps) -> Result<Vec<Shard>, Error> {
-    let share = |whole: usize| whole.div_ceil(count).max(1);
-    let limits = Limits {
-        connections: share(deps.limits.connections),
-        rows_in_memory: share(deps.limits.rows_in_memory),
+    // Each has at least one, so that every provider can be reached.
+    let share = |whole: usize, index: usize| (whole / count + usize::from(index < whole % count)).max(1);
+    let limits = |index| Limits {
+        connections: share(deps.limits.connections, index),
+        rows_in_memory: share(deps.limits.rows_in_memory, index),
         ..deps.limits
     };
     (0..count)
-        .map(|index| Shard::start(index, Deps { limits, ..deps.clone() }))
+        .map(|index| Shard::start(index, Deps { limits: limits(index), ..deps.clone() }))
         .collect::<std::io::Result<_>>()
         .map_err(|cause| Error::Internal(format!("can't start a shard: {cause}")))
 }

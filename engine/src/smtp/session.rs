@@ -143,7 +143,10 @@ impl Session {
                 }
                 Directive::Await(step) => match bounded(self.timeouts.of(step.timeout()), self.next_reply()).await {
                     Ok(()) => {}
-                    Err(fault) => self.machine.broke(fault),
+                    Err(fault) => {
+                        tracing::debug!(awaiting = step.word(), ?fault, "session broken off");
+                        self.machine.broke(fault);
+                    }
                 },
                 Directive::Handshake => self.handshake(tls).await,
                 Directive::Idle => return Event::Idle,

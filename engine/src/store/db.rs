@@ -42,6 +42,11 @@ impl Store {
         Ok(Store { db: DB::open_cf(&options, state_dir.join("db"), families)?, boot: boot_id() })
     }
 
+    /// Whether a store was ever made under `state_dir`.
+    pub fn exists(state_dir: &Path) -> bool {
+        state_dir.join("db/CURRENT").exists()
+    }
+
     /// Opens the store to read it while an engine may be writing it; `scratch` takes RocksDB's own log files.
     ///
     /// # Errors
@@ -57,14 +62,6 @@ impl Store {
         )?;
         db.try_catch_up_with_primary()?;
         Ok(Store { db, boot: boot_id() })
-    }
-
-    /// Waits until everything written so far is on the disk.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn sync(&self) -> Result<(), Error> {
-        Ok(self.db.flush_wal(true)?)
     }
 
     /// Every key and value of every family, for the tests that look for PHI at rest.
