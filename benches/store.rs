@@ -30,7 +30,9 @@ fn store(c: &mut Criterion) {
     c.bench_function("store/deferred", |b| {
         b.iter(|| {
             row.ordinal += 1;
-            store.settle(RunId(2), &row, &Change::Deferred(Timestamp(row.ordinal)), &key).expect("written");
+            store
+                .settle(RunId(2), &row, &Change::Deferred { due: Timestamp(row.ordinal), why: "450 4.2.1" }, &key)
+                .expect("written");
         });
     });
 }

@@ -50,7 +50,7 @@ fn missing_field_and_no_such_file() {
     refused(&desk, "none.toml", &["none.toml: can't be read", "hint:"]);
     let (desk, campaign) = self::desk();
     edited(&desk, &campaign, "small.csv", "gone.csv");
-    refused(&desk, &campaign, &["gone.csv: No such file"]);
+    refused(&desk, &campaign, &["gone.csv: No such file", "relative to the campaign file"]);
     let (desk, campaign) = self::desk();
     edited(&desk, &campaign, "html = \"small.hbs\"", "html = \"gone.hbs\"");
     refused(&desk, &campaign, &["small.toml:12: template", "gone.hbs"]);

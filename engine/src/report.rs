@@ -1,5 +1,6 @@
 //! Who did not get it, and why? A run's accounts read back from the store.
 
+use crate::clock::Timestamp;
 use crate::mail::{Kind, Outcome, RunId};
 use crate::secret::DataKey;
 use crate::store::{Error, Manifest, Store, Tally};
@@ -19,6 +20,10 @@ pub struct Report {
     pub reasons: BTreeMap<(Kind, String), u64>,
     /// Delivered rows by number of attempts.
     pub attempts: BTreeMap<u32, u64>,
+    /// Deferred rows by the reason they wait for.
+    pub deferred: BTreeMap<String, u64>,
+    /// When the first of them is due.
+    pub next_due: Option<Timestamp>,
 }
 
 /// A row that ended without being delivered.
@@ -45,7 +50,14 @@ impl Report {
                 *attempts.entry(outcome.attempts).or_default() += 1;
             }
         })?;
-        Ok(Report { run, manifest, tally, reasons, attempts })
+        let mut deferred = BTreeMap::new();
+        let mut next_due = None;
+        store.scan_deferred(run, |due, why| {
+            *deferred.entry(why.to_owned()).or_default() += 1;
+            // The family is ordered by time.
+            next_due.get_or_insert(due);
+        })?;
+        Ok(Report { run, manifest, tally, reasons, attempts, deferred, next_due })
     }
 
     /// The accounts as one JSON object.
@@ -59,6 +71,9 @@ impl Report {
         let reasons =
             self.reasons.iter().map(|((kind, why), rows)| json!({"outcome": kind.word(), "reason": why, "rows": rows}));
         object.insert("reasons".into(), reasons.collect());
+        let deferred = self.deferred.iter().map(|(why, rows)| json!({"reason": why, "rows": rows}));
+        object.insert("deferred_reasons".into(), deferred.collect());
+        object.insert("next_due".into(), self.next_due.map(rfc3339).into());
         let attempts = self.attempts.iter().map(|(attempts, rows)| (attempts.to_string(), json!(rows)));
         object.insert("delivered_by_attempts".into(), Value::Object(attempts.collect()));
         Value::Object(object)
@@ -84,10 +99,12 @@ impl Report {
             let reasons: Vec<_> = self.reasons.iter().filter(|((of, why), _)| *of == kind && !why.is_empty()).collect();
             lines.extend(reasons.iter().map(|((_, why), rows)| format!("{:>9}    {rows}  {why}", "")));
         }
-        for (word, count) in [("deferred", self.tally.deferred), ("waiting", self.tally.waiting)] {
-            if count > 0 {
-                lines.push(format!("{count:>9}  {word}"));
-            }
+        if let Some(due) = self.next_due {
+            lines.push(format!("{:>9}  deferred, the next attempt {}", self.tally.deferred, rfc3339(due)));
+            lines.extend(self.deferred.iter().map(|(why, rows)| format!("{:>9}    {rows}  {why}", "")));
+        }
+        if self.tally.waiting > 0 {
+            lines.push(format!("{:>9}  waiting", self.tally.waiting));
         }
         let later: u64 = self.attempts.iter().filter(|(attempts, _)| **attempts > 1).map(|(_, rows)| rows).sum();
         if later > 0 {
@@ -130,7 +147,7 @@ pub fn rounded(seconds: f64) -> Value {
     json!((seconds * 1000.0).round() / 1000.0)
 }
 
-fn rfc3339(at: crate::clock::Timestamp) -> String {
+fn rfc3339(at: Timestamp) -> String {
     let at = i64::try_from(at.0).ok().and_then(chrono::DateTime::from_timestamp_millis);
     at.map_or_else(String::new, |at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
 }

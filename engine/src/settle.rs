@@ -184,7 +184,7 @@ impl Settle {
         }
         // Counted first: once it is written, the retry thread may take it up.
         self.counters.deferred.fetch_add(1, Ordering::SeqCst);
-        if self.recorded(self.store.settle(self.run, &row, &Change::Deferred(due), &self.key)) {
+        if self.recorded(self.store.settle(self.run, &row, &Change::Deferred { due, why: &verdict.why() }, &self.key)) {
             self.none_due_before.fetch_min(due.0, Ordering::SeqCst);
         } else {
             self.counters.deferred.fetch_sub(1, Ordering::SeqCst);

@@ -94,6 +94,9 @@ impl Fault {
             Fault::DeclaredColumnMissing { present, .. } => format!("its columns are: {}", present.join(", ")),
             Fault::Parquet(_) => "copy it again: a Parquet file that was cut short has lost its footer".into(),
             Fault::UnsupportedType { .. } => "leave the column out of the file, or write it as text".into(),
+            Fault::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+                "correct [input] path; it is relative to the campaign file".into()
+            }
             Fault::Io(_) | Fault::TypesDeclaredForParquet => return None,
         })
     }

@@ -13,7 +13,7 @@ pub(crate) use address::is_host_name;
 pub use address::{Address, AddressFault, Mailbox};
 pub use closest::closest;
 pub use message::{Message, Sealed};
-pub use outcome::{Kind, Outcome};
+pub use outcome::{Kind, Outcome, why};
 pub use reply::{Enhanced, Reply};
 pub use row::{Fields, Origin, Row};
 pub use run_id::RunId;

@@ -105,12 +105,17 @@ impl Outcome {
 
     /// What reports group by: codes, then reason. No PHI.
     pub fn why(&self) -> String {
-        let code = self.code.map(|code| code.to_string());
-        let enhanced = self.enhanced.map(|enhanced| enhanced.to_string());
-        let reason = (!self.reason.is_empty()).then(|| self.reason.clone());
-        let parts: Vec<_> = [code, enhanced, reason].into_iter().flatten().collect();
-        parts.join(" ")
+        why(self.code, self.enhanced, &self.reason)
     }
+}
+
+/// Reply codes and a closed label as one text, for reports and logs.
+pub fn why(code: Option<u16>, enhanced: Option<Enhanced>, reason: &str) -> String {
+    let code = code.map(|code| code.to_string());
+    let enhanced = enhanced.map(|enhanced| enhanced.to_string());
+    let reason = (!reason.is_empty()).then(|| reason.to_owned());
+    let parts: Vec<_> = [code, enhanced, reason].into_iter().flatten().collect();
+    parts.join(" ")
 }
 
 impl fmt::Debug for Outcome {

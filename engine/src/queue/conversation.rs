@@ -46,7 +46,7 @@ async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Ve
             match Session::open(*address, &host.name, policy, &owner.deps.connector, timeouts).await {
                 Ok(session) => return Ok(session),
                 Err(verdict) => {
-                    tracing::debug!(host = host.name, ?verdict, "no session");
+                    tracing::debug!(host = host.name, why = verdict.why(), "no session");
                     refusal = Some(refusal.filter(|first| first.fate != Fate::Dropped).unwrap_or(verdict));
                 }
             }

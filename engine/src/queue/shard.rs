@@ -261,7 +261,8 @@ impl Owner {
             state.failures += 1;
             let until = now.after(self.deps.retry.wait(state.failures, lane.route.site.0));
             let host = lane.route.hosts.first().map_or("", |host| host.name.as_str());
-            tracing::warn!(host, ?verdict, seconds = until.since(now).as_secs(), "open -> suspended");
+            let seconds = until.since(now).as_secs();
+            tracing::warn!(host, why = verdict.why(), seconds, "open -> suspended");
             state.suspended = Some((verdict, until));
         }
         drop(state);

@@ -48,6 +48,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// What reports and logs say of it: codes and closed labels, no PHI.
+    pub fn why(&self) -> String {
+        crate::mail::why(self.code, self.enhanced, self.reason)
+    }
+
     /// Whether TLS is what stood in the way.
     pub fn is_tls(&self) -> bool {
         self.tls

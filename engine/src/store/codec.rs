@@ -32,10 +32,7 @@ pub fn encode_outcome(outcome: &Outcome, run: RunId, ordinal: u64, key: &DataKey
     value.push(enhanced.0);
     value.extend_from_slice(&enhanced.1.to_be_bytes());
     value.extend_from_slice(&enhanced.2.to_be_bytes());
-    let reason = outcome.reason.as_bytes();
-    let length = u8::try_from(reason.len()).unwrap_or(u8::MAX);
-    value.push(length);
-    value.extend_from_slice(&reason[..usize::from(length)]);
+    push_label(&outcome.reason, &mut value);
     if !outcome.text.is_empty() {
         value.extend(key.seal(Place::Row("outcome", run, ordinal), outcome.text.as_bytes()));
     }
@@ -76,7 +73,8 @@ struct SealedRow {
 }
 
 /// A row as a value of `family`.
-pub(super) fn encode_row(row: &Row, family: &'static str, run: RunId, key: &DataKey) -> Vec<u8> {
+/// `why` is what it waits for: codes and closed labels, no PHI.
+pub(super) fn encode_row(row: &Row, why: &str, family: &'static str, run: RunId, key: &DataKey) -> Vec<u8> {
     let plain = SealedRow {
         to: row.to.as_str().to_owned(),
         fields: row.fields.clone(),
@@ -85,8 +83,23 @@ pub(super) fn encode_row(row: &Row, family: &'static str, run: RunId, key: &Data
     };
     let plain = zeroize::Zeroizing::new(serde_json::to_vec(&plain).expect("JSON values serialise"));
     let mut value = vec![VERSION];
+    push_label(why, &mut value);
     value.extend(key.seal(Place::Row(family, run, row.ordinal), &plain));
     value
+}
+
+/// Why a stored row waits, and its sealed part; `None` if the value is damaged.
+pub(super) fn split_row(value: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = value.strip_prefix(&[VERSION])?.split_first()?;
+    let (why, sealed) = rest.split_at_checked(usize::from(*length))?;
+    Some((std::str::from_utf8(why).ok()?, sealed))
+}
+
+/// A closed label of at most 255 octets behind its length.
+fn push_label(label: &str, value: &mut Vec<u8>) {
+    let length = u8::try_from(label.len()).unwrap_or(u8::MAX);
+    value.push(length);
+    value.extend_from_slice(&label.as_bytes()[..usize::from(length)]);
 }
 
 /// Reads a sealed row; `None` if it is damaged or not of this place.
@@ -98,7 +111,7 @@ pub(super) fn decode_row(
     origin: Origin,
     key: &DataKey,
 ) -> Option<Row> {
-    let sealed = value.strip_prefix(&[VERSION])?;
+    let (_, sealed) = split_row(value)?;
     let plain = zeroize::Zeroizing::new(key.open(Place::Row(family, run, ordinal), sealed)?);
     let row: SealedRow = serde_json::from_slice(&plain).ok()?;
     Some(Row {
@@ -158,12 +171,13 @@ mod tests {
             origin: Origin::Input,
         };
         row.fields.0.insert("zip".into(), "02155".into());
-        let value = encode_row(&row, "deferred", RunId(1), &key);
+        let value = encode_row(&row, "450 4.2.1", "deferred", RunId(1), &key);
         let back = decode_row(&value, "deferred", RunId(1), 9, Origin::Input, &key).expect("opens");
         assert_eq!(
             (back.to, back.fields, back.attempts, back.first_attempt),
             (row.to, row.fields, 2, Some(Timestamp(5)))
         );
+        assert_eq!(split_row(&value).map(|(why, _)| why), Some("450 4.2.1"));
         assert!(decode_row(&value, "backlog", RunId(1), 9, Origin::Input, &key).is_none());
     }
 }

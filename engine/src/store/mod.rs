@@ -9,8 +9,8 @@
 //! | `key` | name: `token`, or `data` ‖ run (8) | wrapped key |
 //! | `run` | run (8) | [`Manifest`] as JSON; no PHI |
 //! | `outcome` | run (8), ordinal (8) | kind (1), time in ms (8), attempts (4), code (2, 0 = none), enhanced class (1, 0 = none), subject (2), detail (2), reason length (1), reason, sealed text (may be absent) |
-//! | `deferred` | run (8), due in ms (8), ordinal (8) | sealed row |
-//! | `backlog` | run (8), provider (8), ordinal (8) | sealed row |
+//! | `deferred` | run (8), due in ms (8), ordinal (8) | length (1), reason it waits for, sealed row |
+//! | `backlog` | run (8), provider (8), ordinal (8) | the same, with an empty reason |
 //! | `lease` | run (8), ordinal (8) | time of `started` in ms (8), of the first attempt (8), boot id (16) |
 //!
 //! A sealed row is JSON: recipient, fields, attempts, first attempt.

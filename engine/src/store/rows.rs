@@ -1,6 +1,6 @@
 //! Where rows stand: `lease`, `outcome`, `deferred`, `backlog`, and how they move between them.
 
-use super::codec::{self, VERSION, decode_outcome, decode_row, encode_outcome, encode_row, number};
+use super::codec::{self, VERSION, decode_outcome, decode_row, encode_outcome, encode_row, number, split_row};
 use super::{Error, Family, Store};
 use crate::clock::Timestamp;
 use crate::mail::{Origin, Outcome, Row, RunId};
@@ -14,7 +14,12 @@ pub enum Change<'a> {
     /// It ended.
     Ended(&'a Outcome),
     /// It waits until then.
-    Deferred(Timestamp),
+    Deferred {
+        /// Its next attempt.
+        due: Timestamp,
+        /// Codes and closed labels; no PHI.
+        why: &'a str,
+    },
 }
 
 impl Store {
@@ -43,8 +48,8 @@ impl Store {
                 let value = encode_outcome(outcome, run, row.ordinal, key);
                 batch.put_cf(self.family(Family::Outcome), codec::key(run, &[row.ordinal]), value);
             }
-            Change::Deferred(due) => {
-                let value = encode_row(row, Family::Deferred.name(), run, key);
+            Change::Deferred { due, why } => {
+                let value = encode_row(row, why, Family::Deferred.name(), run, key);
                 batch.put_cf(self.family(Family::Deferred), codec::key(run, &[due.0, row.ordinal]), value);
             }
         }
@@ -168,7 +173,7 @@ impl Store {
         for (place, mut row) in due {
             let provider = provider(&row);
             row.origin = Origin::Backlog(provider);
-            let value = encode_row(&row, Family::Backlog.name(), run, key);
+            let value = encode_row(&row, "", Family::Backlog.name(), run, key);
             batch.delete_cf(self.family(Family::Deferred), place);
             batch.put_cf(self.family(Family::Backlog), codec::key(run, &[provider, row.ordinal]), value);
             rows.push(row);
@@ -177,6 +182,19 @@ impl Store {
             self.db.write(batch)?;
         }
         Ok((rows, next))
+    }
+
+    /// Every deferred row of `run`: when it is due, and why it waits.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn scan_deferred(&self, run: RunId, mut each: impl FnMut(Timestamp, &str)) -> Result<(), Error> {
+        self.scan(Family::Deferred, run, |place, value| {
+            let ordinal = number(place, 2).unwrap_or(0);
+            let (why, _) = split_row(value).ok_or(Error::Damaged { family: "deferred", run, ordinal })?;
+            each(Timestamp(number(place, 1).unwrap_or(0)), why);
+            Ok(true)
+        })
     }
 
     /// The rows that stand in `backlog`: taken up before a crash and not settled.
@@ -233,7 +251,9 @@ mod tests {
         };
         store.put_started(RUN, &a_row(5), Timestamp(2)).expect("started");
         assert_eq!(store.open_leases(RUN).expect("leases"), BTreeMap::from([(5, Timestamp(1))]));
-        store.settle(RUN, &a_row(5), &Change::Deferred(Timestamp(100)), &key).expect("deferred");
+        store
+            .settle(RUN, &a_row(5), &Change::Deferred { due: Timestamp(100), why: "450 4.2.1" }, &key)
+            .expect("deferred");
         assert_eq!(counts(&store), [0, 1, 0, 0]);
         let due = |from, now| store.take_due(RUN, Timestamp(from), Timestamp(now), 10, &key, |_| 3).expect("readable");
         assert!(due(0, 99).0.is_empty());
