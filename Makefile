@@ -13,8 +13,8 @@ demo: build ## install what is missing, build, send the demo campaign into the e
 test: setup test-setup lint ## install what tests need, check everything, run every test
 	cargo nextest run --workspace --locked --no-fail-fast
 
-bench: setup ## cost per stage (criterion)
-	cargo bench --workspace --locked
+bench: setup ## cost per stage (criterion), under the profile in which RocksDB is already built
+	cargo bench --package sealpost --bench '*' --profile dev --locked
 
 perf: build ## throughput of a rehearsal of ROWS rows made from the claims; appends to perf/results
 	cargo run --quiet --locked --package perf -- --rows $(ROWS) --sealpost $(SEALPOST)
