@@ -299,8 +299,8 @@ mod tests {
         #[test]
         fn a_receiver_undoes_it(lines in proptest::collection::vec("[.a]{0,4}", 1..8)) {
             let content = lines.join("\r\n") + "\r\n";
-            let wire = String::from_utf8(dot_stuffed(content.as_bytes())).unwrap();
-            let body = wire.strip_suffix(".\r\n").unwrap();
+            let wire = String::from_utf8(dot_stuffed(content.as_bytes())).expect("as it was made");
+            let body = wire.strip_suffix(".\r\n").expect("as it was made");
             let undone: Vec<_> = body.split_terminator("\r\n").map(|line| {
                 assert_ne!(line, ".", "the end came early");
                 line.strip_prefix('.').unwrap_or(line)
