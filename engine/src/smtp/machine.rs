@@ -135,7 +135,7 @@ impl Machine {
 
     /// Opens a transaction; only when the last directive was `Idle`.
     pub fn begin(&mut self, envelope: &Envelope, demand: Demand) {
-        debug_assert_eq!(self.state, State::Idle);
+        assert_eq!(self.state, State::Idle, "a transaction begins when nothing is open");
         if !self.proof.as_ref().is_some_and(|proof| proof.satisfies(demand)) {
             return self.end(verdict::of_proof());
         }
@@ -155,7 +155,7 @@ impl Machine {
 
     /// The message and its final dot were handed to the socket.
     pub fn content_written(&mut self) {
-        debug_assert_eq!(self.state, State::Content);
+        assert_eq!(self.state, State::Content, "content follows 354");
         self.awaited.push_back(Step::Content);
     }
 
@@ -173,7 +173,7 @@ impl Machine {
 
     /// TLS is up, and this is what it proved.
     pub fn secured(&mut self, proof: Proof) {
-        debug_assert_eq!(self.state, State::Handshake);
+        assert_eq!(self.state, State::Handshake, "TLS follows 220 to STARTTLS");
         // RFC 3207 section 4.2: what was learned before TLS is forgotten.
         self.extensions = Extensions::default();
         self.proof = Some(proof);
