@@ -3,6 +3,7 @@
 mod bad_input;
 mod canary;
 mod commands;
+mod dns;
 mod greylist;
 mod layering;
 mod peers;

@@ -28,6 +28,20 @@ fn defaults_in_the_reference_are_the_defaults() {
     assert_eq!(without_lines(&plain), without_lines(&spelt));
 }
 
+#[test]
+fn the_smarthost_of_the_reference_is_a_good_one() {
+    let text = std::fs::read_to_string(root().join("config/sealpost.toml")).expect("there");
+    let (before, rest) = text.split_once("# [smarthost]").expect("it is shown");
+    let (table, after) = rest.split_once("\n\n").expect("it ends");
+    let is_key = |line: &str| line.strip_prefix("# ").is_some_and(|rest| rest.split(' ').nth(1) == Some("="));
+    let table: Vec<_> = table.lines().map(|line| if is_key(line) { &line[2..] } else { line }).collect();
+    let whole = format!("{before}[smarthost]{}\n\n{after}", table.join("\n"));
+    let machine = Machine::parse(&root().join("config/sealpost.toml"), &whole).expect("good");
+    let smarthost = machine.smarthost.expect("there");
+    assert_eq!(smarthost.host.name, "smtp.relay.example");
+    assert!(smarthost.login.is_some() && smarthost.identity.is_some() && !smarthost.implicit_tls);
+}
+
 /// The part of a reference file that belongs to `table`; the file's head for an empty name.
 fn section<'a>(text: &'a str, table: &str) -> &'a str {
     let start = if table.is_empty() { 0 } else { text.find(&format!("\n[{table}")).expect("the table is there") };
@@ -41,7 +55,7 @@ fn section<'a>(text: &'a str, table: &str) -> &'a str {
 #[test]
 fn every_key_is_in_the_reference() {
     let cases = [
-        ("sealpost.toml", &["", "[source", "dkim", "keys", "smtp", "tls", "retry", "limits"][..]),
+        ("sealpost.toml", &["", "[source", "dkim", "keys", "dns", "smtp", "tls", "retry", "limits", "metrics"][..]),
         ("campaign.toml", &["campaign", "input", "message", "transport"]),
     ];
     let mut seen = 0;
@@ -72,7 +86,7 @@ fn every_key_is_in_the_reference() {
                         .strip_prefix(key)
                         .is_some_and(|rest| rest.trim_start().starts_with('='))
                 };
-                let is_table = ["[", "[["].iter().any(|open| text.contains(&format!("\n{open}{key}")));
+                let is_table = ["[", "[[", "# ["].iter().any(|open| text.contains(&format!("\n{open}{key}")));
                 let is_table = is_table || text.contains(&format!("{}.{key}]", table.trim_start_matches('[')));
                 assert!(part.lines().any(is_key) || is_table, "{name} does not show [{table}] {key}");
             }

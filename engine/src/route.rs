@@ -2,13 +2,16 @@
 //!
 //! Comes in: a gated row's domain. Goes next: the shard that owns the provider. Promise: a provider is always on one shard.
 
-use crate::mail::Demand;
-use crate::resolve::{MxHost, NoRoute, Resolver};
+use crate::mail::{Demand, Level};
+use crate::resolve::{MxHost, NoRoute, Place, Resolver};
+use crate::smtp::Access;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
-/// The name of a site: a hash of its sorted lower-case MX hosts. Never a printed name, which can collide. A fixed route's
-/// address is part of it: two routes may give one name to two machines.
+/// The name of a site: a hash of its lower-case MX hosts and the order of their preferences, whatever numbers express it.
+/// Never a printed name, which can collide. A fixed route's address is part of it: two routes may give one name to two
+/// machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SiteId(pub u64);
 
@@ -27,6 +30,8 @@ pub struct Route {
     pub hosts: Vec<MxHost>,
     /// What must hold before MAIL FROM.
     pub demand: Demand,
+    /// What its hosts ask of us.
+    pub access: Access,
 }
 
 impl Route {
@@ -35,80 +40,180 @@ impl Route {
         let shards = u64::try_from(shards).unwrap_or(1).max(1);
         usize::try_from(self.provider.0 % shards).unwrap_or(0)
     }
+
+    /// The name that logs and metrics know it by: its best host's.
+    pub fn name(&self) -> &str {
+        self.hosts.first().map_or("", |host| host.name.as_str())
+    }
 }
 
-/// Finds routes, and remembers them by domain.
+/// A route, or why there is none.
+pub type Found = Result<Arc<Route>, NoRoute>;
+
+/// Finds routes, and remembers them by domain as long as they are valid.
 pub struct Router {
     resolver: Arc<dyn Resolver>,
     demand: Demand,
-    known: RwLock<HashMap<String, Result<Arc<Route>, NoRoute>>>,
+    relay: Access,
+    known: RwLock<HashMap<String, Known>>,
 }
 
+struct Known {
+    found: Found,
+    valid_until: Option<Instant>,
+}
+
+/// How long a look-up that found nothing, or did not get through, is not made again here. Name servers have their own say on
+/// this (RFC 2308), which the resolver obeys; this keeps the rows of one domain from asking it each.
+const NOTHING_FOR: Duration = Duration::from_secs(30);
+/// Domains remembered; past it they are all forgotten, since the resolver still knows the answers.
+const MOST_KNOWN: usize = 200_000;
+
 impl Router {
-    /// Routes for a campaign that demands `demand` everywhere.
-    pub fn new(resolver: Arc<dyn Resolver>, demand: Demand) -> Router {
-        Router { resolver, demand, known: RwLock::default() }
+    /// Routes for a campaign that demands `demand` everywhere. A smarthost is entered as `relay` says.
+    pub fn new(resolver: Arc<dyn Resolver>, demand: Demand, relay: Access) -> Router {
+        Router { resolver, demand, relay, known: RwLock::default() }
     }
 
-    /// The route of `domain`.
+    /// What is known of `domain` at `now`, without asking anybody.
+    pub fn known(&self, domain: &str, now: Instant) -> Option<Found> {
+        let known = self.known.read().expect("no holder panics");
+        let known = known.get(domain)?;
+        known.valid_until.is_none_or(|until| now < until).then(|| known.found.clone())
+    }
+
+    /// Asks for the route of `domain` and remembers the answer.
     ///
     /// # Errors
-    /// There is none.
-    pub fn route(&self, domain: &str) -> Result<Arc<Route>, NoRoute> {
-        if let Some(known) = self.known.read().expect("no holder panics").get(domain) {
-            return known.clone();
+    /// There is none, or nobody could say.
+    pub async fn find(&self, domain: &str) -> Found {
+        let mx = self.resolver.mx(domain).await;
+        let valid_until = mx.as_ref().map_or_else(|_| Some(Instant::now() + NOTHING_FOR), |mx| mx.valid_until);
+        let found = mx.map(|mx| Arc::new(self.route(mx.hosts)));
+        let mut known = self.known.write().expect("no holder panics");
+        if known.len() >= MOST_KNOWN {
+            known.clear();
         }
-        let route = self.resolver.mx(domain).map(|hosts| {
-            let site = site(&hosts);
-            Arc::new(Route { site, provider: ProviderId(site.0), hosts, demand: self.demand })
-        });
-        self.known.write().expect("no holder panics").insert(domain.to_owned(), route.clone());
-        route
+        known.insert(domain.to_owned(), Known { found: found.clone(), valid_until });
+        found
+    }
+
+    fn route(&self, hosts: Vec<MxHost>) -> Route {
+        let site = site(&hosts);
+        let relayed = hosts.iter().any(|host| matches!(host.place, Place::Relay(_) | Place::RelayAt(_)));
+        let access = if relayed { self.relay.clone() } else { Access::default() };
+        // Who learns our password or sees our certificate must have proven who it is.
+        let demand = if access.needs_proof() { self.demand.raise(Level::Verified) } else { self.demand };
+        Route { site, provider: ProviderId(site.0), hosts, demand, access }
     }
 }
 
 fn site(hosts: &[MxHost]) -> SiteId {
-    let mut names: Vec<String> = hosts
-        .iter()
-        .map(|host| {
-            let addresses: Vec<_> = host.addresses.iter().map(ToString::to_string).collect();
-            format!("{} {}", host.name.to_ascii_lowercase(), addresses.join(","))
-        })
-        .collect();
+    let mut preferences: Vec<_> = hosts.iter().map(|host| host.preference).collect();
+    preferences.sort_unstable();
+    preferences.dedup();
+    let rank = |host: &MxHost| preferences.partition_point(|preference| *preference < host.preference);
+    let name = |host: &MxHost| format!("{} {} {}", rank(host), host.name.to_ascii_lowercase(), place(&host.place));
+    let mut names: Vec<String> = hosts.iter().map(name).collect();
     names.sort_unstable();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, names.join("\n").as_bytes());
     SiteId(u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 octets")))
 }
 
+fn place(place: &Place) -> String {
+    match place {
+        Place::Fixed(address) => address.to_string(),
+        Place::Named(_) => String::new(),
+        Place::Relay(port) => format!("relay {port}"),
+        Place::RelayAt(address) => format!("relay {address}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Level;
-    use crate::resolve::{StaticResolver, StaticRoute};
+    use crate::resolve::{Answer, Fixed, Mx, NoAddress, StaticRoute};
+    use std::net::SocketAddr;
 
-    fn host(name: &str, port: u16) -> MxHost {
-        MxHost { name: name.into(), addresses: vec![([127, 0, 0, 1], port).into()] }
+    fn host(name: &str, place: Place) -> MxHost {
+        MxHost { name: name.into(), preference: 10, place }
+    }
+
+    fn fixed(port: u16) -> Place {
+        Place::Fixed(([127, 0, 0, 1], port).into())
     }
 
     #[test]
     fn a_site_is_the_set_of_its_hosts() {
-        let site_of = |hosts: &[MxHost]| site(hosts);
-        assert_eq!(
-            site_of(&[host("a.example", 25), host("B.example", 25)]),
-            site_of(&[host("b.example", 25), host("a.example", 25)])
-        );
-        assert_ne!(site_of(&[host("a.example", 25)]), site_of(&[host("a.example", 26)]));
-        assert_ne!(site_of(&[host("a.example", 25)]), site_of(&[host("a.example", 25), host("b.example", 25)]));
+        let named = Place::Named(25);
+        let pair = |a: &str, b: &str| site(&[host(a, named.clone()), host(b, named.clone())]);
+        assert_eq!(pair("a.example", "B.example"), pair("b.example", "a.example"));
+        assert_ne!(pair("a.example", "b.example"), site(&[host("a.example", named.clone())]));
+        let ranked = |a: u16, b: u16| {
+            let host = |name: &str, preference| MxHost { preference, ..host(name, named.clone()) };
+            site(&[host("a.example", a), host("b.example", b)])
+        };
+        assert_eq!(ranked(1, 2), ranked(10, 50), "one order, other numbers");
+        assert!(ranked(1, 2) != ranked(2, 1) && ranked(1, 2) != ranked(1, 1));
+        assert_ne!(site(&[host("a.example", fixed(25))]), site(&[host("a.example", fixed(26))]));
+        assert_ne!(site(&[host("a.example", named)]), site(&[host("a.example", Place::Relay(25))]));
+    }
+
+    /// Answers a number of times, each with another host, valid for an hour or not at all.
+    struct Changing(std::sync::atomic::AtomicU16, Duration);
+
+    impl Resolver for Changing {
+        fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
+            let number = self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let hosts = vec![host(&format!("mx{number}.{domain}"), Place::Named(25))];
+            let valid_until = Some(Instant::now() + self.1);
+            Box::pin(async move {
+                if domain == "down.example" { Err(NoRoute::TimedOut) } else { Ok(Mx { hosts, valid_until }) }
+            })
+        }
+
+        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
+            Box::pin(async { Err(NoAddress::None) })
+        }
+    }
+
+    fn ask(router: &Router, domain: &str) -> Found {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        router.known(domain, Instant::now()).unwrap_or_else(|| runtime.block_on(router.find(domain)))
     }
 
     #[test]
-    fn static_routes_and_none() {
-        let route = StaticRoute { host: "mx.a.example".into(), address: ([127, 0, 0, 1], 2525).into() };
-        let resolver = StaticResolver([("a.example".to_owned(), route)].into());
-        let router = Router::new(Arc::new(resolver), Demand::new(Level::Verified));
-        let found = router.route("a.example").expect("a route");
-        assert!(Arc::ptr_eq(&found, &router.route("a.example").expect("again")), "remembered");
+    fn routes_are_remembered_while_they_are_valid_and_failures_for_a_while() {
+        let router = |valid| {
+            let resolver = Arc::new(Changing(0.into(), valid));
+            Router::new(resolver, Demand::new(Level::Verified), Access::default())
+        };
+        let lasting = router(Duration::from_secs(3600));
+        let found = ask(&lasting, "a.example").expect("a route");
+        assert!(Arc::ptr_eq(&found, &ask(&lasting, "a.example").expect("again")), "remembered");
         assert!(found.shard(3) < 3);
-        assert_eq!(router.route("b.example").err(), Some(NoRoute::Unknown));
+        assert_eq!(ask(&lasting, "down.example").err(), Some(NoRoute::TimedOut));
+        assert!(lasting.known("down.example", Instant::now()).is_some(), "not asked again at once");
+        assert!(lasting.known("down.example", Instant::now() + NOTHING_FOR).is_none());
+        let fleeting = router(Duration::ZERO);
+        let (one, other) = (ask(&fleeting, "a.example"), ask(&fleeting, "a.example"));
+        assert_ne!(one.expect("a route").site, other.expect("a route").site, "asked again");
+    }
+
+    #[test]
+    fn a_smarthost_that_asks_who_we_are_must_be_proven() {
+        let login = Some(crate::smtp::Login { user: "u".into(), password: "p".to_owned().into() });
+        let relay = Access { login, relays: true, ..Access::default() };
+        let route = StaticRoute { host: "mx.a.example".into(), address: ([127, 0, 0, 1], 25).into() };
+        let resolver = Fixed {
+            routes: [("a.example".to_owned(), route)].into(),
+            smarthost: Some(host("relay.example", Place::Relay(587))),
+            dns: None,
+        };
+        let router = Router::new(Arc::new(resolver), Demand::new(Level::Opportunistic), relay);
+        let relayed = ask(&router, "b.example").expect("a route");
+        assert_eq!((relayed.demand.level(), relayed.access.relays), (Level::Verified, true));
+        let fixed = ask(&router, "a.example").expect("a route");
+        assert_eq!((fixed.demand.level(), fixed.access.relays), (Level::Opportunistic, false));
     }
 }

@@ -119,8 +119,14 @@ impl Settle {
     pub fn postpone(&self, row: Row, verdict: &Verdict, until: Timestamp) {
         match verdict.fate {
             Fate::Dropped => self.end(&row, outcome(Kind::Dropped, self.clock.now(), &row, verdict)),
+            Fate::Bounced => self.end(&row, outcome(Kind::Bounced, self.clock.now(), &row, verdict)),
             _ => self.defer(row, verdict, Some(until)),
         }
+    }
+
+    /// Settles a row whose domain could not be looked up for now.
+    pub fn unroutable(&self, row: Row, reason: &'static str) {
+        self.defer(row, &crate::smtp::of_address(reason, true), None);
     }
 
     /// Settles a row that makes no message.

@@ -17,7 +17,7 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
     let campaign = Campaign::read(&options.campaign)?;
     let setup = Setup::of(&machine, campaign.clone(), Options::default())?;
-    Connector::new(&setup.roots)?;
+    Connector::new(&setup.roots, setup.identity.as_ref())?;
     let blueprint = Blueprint::new(campaign)?;
     let name = blueprint.campaign().name.clone();
     if !args.json {

@@ -40,20 +40,23 @@ impl Desk {
     /// `sealpost.toml` that sends everything to `port` and trusts `ca.pem`; `more` follows.
     pub fn machine(&self, port: u16, more: &str) {
         let roots = if self.path("ca.pem").exists() { "\n[tls]\nroots = [\"ca.pem\"]\n" } else { "" };
+        self.machine_of("", &format!("[dns.static]\n\"*\" = \"127.0.0.1:{port}\"\n{roots}\n{more}"));
+    }
+
+    /// `sealpost.toml` with keys and one source, to which `source` adds, and `more`.
+    pub fn machine_of(&self, source: &str, more: &str) {
         let text = format!(
             r#"
 state_dir = "state"
 [[source]]
 name = "a"
 ehlo = "out.acme-health.example"
+{source}
 [dkim."acme-health.example"]
 rsa     = {{ selector = "s1", key = "keys/s1.pem" }}
 ed25519 = {{ selector = "s2", key = "keys/s2.pem" }}
 [keys]
 master = {{ file = "sealpost-master.key" }}
-[dns.static]
-"*" = "127.0.0.1:{port}"
-{roots}
 {more}"#
         );
         std::fs::write(self.path("sealpost.toml"), text).expect("written");

@@ -34,6 +34,12 @@ all_ready() {
     venv_ready && postfix_ready && [ -z "$(missing_libs "$POSTFIX")" ]
 }
 
+# Each has its own lock and is done at once when all is there.
+here=$(dirname "$0")
+for server in knot prometheus exim; do
+    "$here/$server.sh" install || die "$server.sh install failed"
+done
+
 all_ready && exit 0
 
 as_root() {

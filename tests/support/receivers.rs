@@ -15,8 +15,18 @@ pub struct Mx {
 
 impl Mx {
     pub fn start(desk: &Desk, args: &[&str]) -> Mx {
-        let common = ["sandbox", "--ca", "ca.pem", "--ledger", "ledger", "--transcript", "transcript"];
-        let mut command = desk.command(&[&common, args].concat());
+        Mx::run(desk, &[&["--ca", "ca.pem", "--ledger", "ledger", "--transcript", "transcript"], args].concat())
+    }
+
+    /// One of several: it listens on `address`, and its files are `NAME.pem`, `NAME.ledger` and `NAME.transcript`.
+    pub fn named(desk: &Desk, name: &str, address: &str, args: &[&str]) -> Mx {
+        let [ca, ledger, transcript] = ["pem", "ledger", "transcript"].map(|ending| format!("{name}.{ending}"));
+        let own = ["--listen", address, "--ca", &ca, "--ledger", &ledger, "--transcript", &transcript];
+        Mx::run(desk, &[&own, args].concat())
+    }
+
+    fn run(desk: &Desk, args: &[&str]) -> Mx {
+        let mut command = desk.command(&[&["sandbox"], args].concat());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the sandbox runs");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
@@ -53,6 +63,63 @@ pub fn signal(process: u32, name: &str) {
 pub fn ledger(desk: &Desk) -> Vec<String> {
     let text = std::fs::read_to_string(desk.path("ledger")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
+}
+
+/// Debian's Knot on loopback, authoritative for what lies in its `zones`.
+pub struct Knot {
+    folder: tempfile::TempDir,
+    pub port: u16,
+}
+
+/// What begins every zone: short negative answers, and a name server that is this machine.
+const ZONE: &str = "$TTL 60\n@ SOA ns h 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n";
+
+impl Knot {
+    /// Serves one zone with these records; `broken` zones answer SERVFAIL.
+    pub fn start(zone: &str, records: &str, broken: &[&str]) -> Knot {
+        let knot = Knot { folder: tempfile::tempdir().expect("a folder"), port: super::free_port() };
+        std::fs::create_dir(knot.folder.path().join("zones")).expect("a folder");
+        for name in broken {
+            std::fs::write(knot.folder.path().join(format!("zones/{name}.broken")), "").expect("written");
+        }
+        knot.write(zone, records);
+        knot.script("start", &[&knot.port.to_string()]);
+        knot
+    }
+
+    /// Replaces a zone's records.
+    pub fn change(&self, zone: &str, records: &str) {
+        self.write(zone, records);
+        self.script("reload", &[]);
+    }
+
+    /// How many queries it answered for this zone.
+    pub fn queries(&self, zone: &str) -> u64 {
+        self.script("queries", &[zone]).trim().parse().expect("a number")
+    }
+
+    fn write(&self, zone: &str, records: &str) {
+        let path = self.folder.path().join(format!("zones/{zone}.zone"));
+        std::fs::write(path, format!("{ZONE}{records}")).expect("written");
+    }
+
+    fn script(&self, verb: &str, more: &[&str]) -> String {
+        script("knot.sh", &[&[verb, path(self.folder.path())], more].concat())
+    }
+}
+
+impl Drop for Knot {
+    fn drop(&mut self) {
+        self.script("stop", &[]);
+    }
+}
+
+/// Runs a script of `tests/support` and gives what it printed.
+fn script(name: &str, args: &[&str]) -> String {
+    let output = Command::new(root().join("tests/support").join(name)).args(args).output().expect("the script runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} {args:?}: {said}; was it installed? `make test` does");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Debian's Postfix on loopback, with a certificate for 127.0.0.1 of a private CA.

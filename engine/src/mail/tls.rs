@@ -24,6 +24,12 @@ impl Demand {
         Demand(level)
     }
 
+    /// `self`, and `level` at least.
+    #[must_use]
+    pub fn raise(self, level: Level) -> Demand {
+        Demand(self.0.max(level))
+    }
+
     /// What is demanded.
     pub fn level(self) -> Level {
         self.0
@@ -57,6 +63,9 @@ pub enum TlsFault {
     /// Any other fault of the certificate.
     #[error("certificate_invalid")]
     CertificateInvalid,
+    /// The server refused our certificate, or asked for one that we have not.
+    #[error("client_certificate_refused")]
+    ClientCertificate,
     /// Any other fault of the handshake.
     #[error("handshake_failed")]
     HandshakeFailed,
@@ -74,6 +83,7 @@ impl TlsFault {
             TlsFault::NameMismatch => "name_mismatch",
             TlsFault::UnknownIssuer => "unknown_issuer",
             TlsFault::CertificateInvalid => "certificate_invalid",
+            TlsFault::ClientCertificate => "client_certificate_refused",
             TlsFault::HandshakeFailed => "handshake_failed",
         }
     }

@@ -39,7 +39,7 @@ pub struct Source {
 }
 
 /// How messages travel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Transport {
     /// The floor of TLS.
     pub demand: Demand,
@@ -49,6 +49,8 @@ pub struct Transport {
     pub lifetime: Duration,
     /// What becomes of rows in doubt.
     pub on_doubt: OnDoubt,
+    /// The sources that send it, by name; empty is all.
+    pub sources: Vec<String>,
 }
 
 /// Header fields that the engine writes itself or that a sender must not set.
@@ -215,6 +217,7 @@ impl Reader<'_> {
             exclusive: *table.exclusive.get_ref() && table.tls != Level::Opportunistic,
             lifetime: table.lifetime.get_ref().0,
             on_doubt: table.on_doubt,
+            sources: table.sources.iter().map(|name| name.get_ref().clone()).collect(),
         })
     }
 }

@@ -1,9 +1,11 @@
 //! The two configuration files as written. Every default has its reason in the reference files under `config/`.
 
 use crate::mail::Level;
+use crate::resolve::Family;
 use loader::{ColumnType, Format};
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
@@ -38,6 +40,8 @@ pub struct MachineFile {
     /// How domains are found.
     #[serde(default)]
     pub dns: DnsTable,
+    /// A relay that takes everything the DNS would otherwise be asked for.
+    pub smarthost: Option<SmarthostTable>,
     /// SMTP itself.
     #[serde(default)]
     pub smtp: SmtpTable,
@@ -50,16 +54,23 @@ pub struct MachineFile {
     /// Bounds.
     #[serde(default)]
     pub limits: LimitsTable,
+    /// What Prometheus sees.
+    #[serde(default)]
+    pub metrics: MetricsTable,
 }
 
 /// `[[source]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceTable {
-    /// Its name, by which reports will tell sources apart once there can be several.
-    pub name: String,
+    /// Its name, by which campaigns choose it and metrics tell it from others.
+    pub name: Spanned<String>,
     /// The name given in EHLO.
     pub ehlo: Spanned<String>,
+    /// Our address towards IPv4 hosts.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Our address towards IPv6 hosts.
+    pub ipv6: Option<Ipv6Addr>,
 }
 
 /// `[dkim."domain"]`.
@@ -101,12 +112,86 @@ pub struct MasterTable {
 }
 
 /// `[dns]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct DnsTable {
+    /// Recursive resolvers, `address` or `address:port`; empty takes the system's.
+    pub servers: Vec<Spanned<String>>,
+    /// How long a query may take; it is made twice.
+    pub timeout: Spanned<Span>,
+    /// Which addresses of MX hosts are used, and which first.
+    pub family: Family,
+    /// Networks in which no MX host can be; `None` is the list of the reference file.
+    pub deny_nets: Option<Vec<Spanned<String>>>,
     /// Fixed routes by domain; `"*"` is every other domain.
-    #[serde(default, rename = "static")]
+    #[serde(rename = "static")]
     pub routes: BTreeMap<String, Spanned<RouteTable>>,
+}
+
+impl Default for DnsTable {
+    fn default() -> Self {
+        DnsTable {
+            servers: Vec::new(),
+            timeout: Spanned::new(0..0, Span(Duration::from_secs(5))),
+            family: Family::Ipv4First,
+            deny_nets: None,
+            routes: BTreeMap::new(),
+        }
+    }
+}
+
+/// `[smarthost]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmarthostTable {
+    /// Its name, which its certificate must prove.
+    pub host: Spanned<String>,
+    /// Where it is, if not where the DNS says.
+    pub address: Option<IpAddr>,
+    /// Its port.
+    #[serde(default = "submission")]
+    pub port: u16,
+    /// How TLS begins; `None` takes what goes with the port.
+    pub tls: Option<TlsStart>,
+    /// Who we are to it.
+    pub user: Option<Spanned<String>>,
+    /// Our password there.
+    pub password: Option<Spanned<MasterTable>>,
+    /// Our certificate and what leads to its issuer, PEM.
+    pub certificate: Option<Spanned<PathBuf>>,
+    /// The certificate's key, PEM.
+    pub certificate_key: Option<Spanned<PathBuf>>,
+}
+
+/// RFC 6409.
+fn submission() -> u16 {
+    587
+}
+
+/// How TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsStart {
+    /// By command, in a session that began in clear (port 587).
+    Starttls,
+    /// With the connection (port 465, RFC 8314).
+    Implicit,
+}
+
+/// `[metrics]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsTable {
+    /// Where `/metrics` is served; nowhere if it is not set.
+    pub listen: Option<Spanned<String>>,
+    /// How many providers have series of their own.
+    pub providers: Spanned<usize>,
+}
+
+impl Default for MetricsTable {
+    fn default() -> Self {
+        MetricsTable { listen: None, providers: Spanned::new(0..0, 20) }
+    }
 }
 
 /// A fixed route: `"host:port"`, or the name that the certificate must prove with the address to connect to.
@@ -302,6 +387,8 @@ pub struct TransportTable {
     pub lifetime: Spanned<Span>,
     /// What becomes of rows in doubt.
     pub on_doubt: OnDoubtWord,
+    /// The sources that send it, by name; empty is all.
+    pub sources: Vec<Spanned<String>>,
 }
 
 impl Default for TransportTable {
@@ -311,6 +398,7 @@ impl Default for TransportTable {
             exclusive: Spanned::new(0..0, true),
             lifetime: Spanned::new(0..0, Span(Duration::from_secs(48 * 3600))),
             on_doubt: OnDoubtWord::Hold,
+            sources: Vec::new(),
         }
     }
 }

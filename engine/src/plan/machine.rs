@@ -1,13 +1,17 @@
 //! `sealpost.toml`, checked and resolved.
 
 use super::Error;
-use super::file::{DkimKeyTable, LimitsTable, MachineFile, MasterTable, NamedRouteTable, RouteTable};
+use super::file::{
+    DkimKeyTable, DnsTable, LimitsTable, MachineFile, MasterTable, MetricsTable, NamedRouteTable, RouteTable,
+    SourceTable,
+};
+use super::smarthost::{Smarthost, smarthost};
 use crate::mail::{Address, is_host_name};
 use crate::queue::Limits;
-use crate::resolve::StaticRoute;
+use crate::resolve::{DnsConfig, Nets, StaticRoute, parse_net};
 use crate::retry::Retry;
 use crate::secret::KeyPlace;
-use crate::smtp::Root;
+use crate::smtp::{Root, Source};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,20 +24,35 @@ pub struct Machine {
     pub path: PathBuf,
     /// Where the store lives.
     pub state_dir: PathBuf,
-    /// Our name in EHLO.
-    pub ehlo: String,
+    /// Who we are to the servers we send to; never empty.
+    pub sources: Vec<Source>,
     /// Signing keys by domain.
     pub dkim: BTreeMap<String, Dkim>,
     /// Where the master key is.
     pub master: KeyPlace,
     /// Fixed routes by lower-case domain; `*` is every other domain.
     pub routes: BTreeMap<String, StaticRoute>,
+    /// Where every domain without a fixed route goes.
+    pub smarthost: Option<Smarthost>,
+    /// How the DNS is asked.
+    pub dns: DnsConfig,
     /// `[tls] roots`: `system` and PEM files.
     pub roots: Vec<Root>,
     /// When deferred rows are tried again.
     pub retry: Retry,
     /// Bounds.
     pub limits: Limits,
+    /// What Prometheus sees.
+    pub metrics: Metrics,
+}
+
+/// Where metrics are served, and how finely.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics {
+    /// `/metrics` is here, if anywhere.
+    pub listen: Option<SocketAddr>,
+    /// How many providers have series of their own.
+    pub providers: usize,
 }
 
 /// Signing keys of a domain.
@@ -66,23 +85,7 @@ impl Machine {
         let file: MachineFile = toml::from_str(text).map_err(|cause| Error::toml(path, text, &cause))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let fail = |offset: usize, what: String| Error::new(path, what).at(text, offset);
-        let ehlo = match file.source.as_slice() {
-            [] => {
-                return Err(Error::new(path, "has no [[source]], and so no name for EHLO")
-                    .hint("add: [[source]] name = \"a\" ehlo = \"out.your.domain\""));
-            }
-            [source] => {
-                let name = source.ehlo.get_ref();
-                if !is_host_name(name) {
-                    return Err(fail(source.ehlo.span().start, "ehlo is no host name of two labels or more".into())
-                        .hint("use the name that the PTR record of the sending address gives"));
-                }
-                name.clone()
-            }
-            [_, second, ..] => {
-                return Err(fail(second.ehlo.span().start, "more than one [[source]] is not supported yet".into()));
-            }
-        };
+        let sources = sources(path, &file.source, &fail)?;
         let routes = file
             .dns
             .routes
@@ -98,33 +101,100 @@ impl Machine {
             let keys = Dkim { rsa: keys.rsa.map(resolve), ed25519: keys.ed25519.map(resolve) };
             (domain.to_ascii_lowercase(), keys)
         });
-        let master = master(folder, &file.keys.master).map_err(|what| fail(file.keys.master.span().start, what))?;
+        let master = key_place(folder, file.keys.master.get_ref())
+            .map_err(|what| fail(file.keys.master.span().start, format!("the master key {what}")))?;
         if file.retry.first.get_ref().0.is_zero() {
             return Err(fail(file.retry.first.span().start, "[retry] first must be longer than nothing".into()));
         }
         Ok(Machine {
             path: path.to_owned(),
             state_dir: folder.join(file.state_dir),
-            ehlo,
+            sources,
             dkim: dkim.collect(),
             master,
             routes,
+            smarthost: file.smarthost.as_ref().map(|table| smarthost(folder, table, &fail)).transpose()?,
+            dns: dns(&file.dns, file.smtp.port, &fail)?,
             roots: file.tls.roots.iter().map(|root| root_of(folder, root.get_ref())).collect(),
             retry: Retry { first: file.retry.first.get_ref().0, longest: file.retry.longest.0 },
             limits: limits(&file.limits, &file.smtp).map_err(|(offset, what)| fail(offset, what))?,
+            metrics: metrics(&file.metrics, &fail)?,
         })
     }
+}
+
+/// Makes an error at an offset of the file.
+pub(super) type Fail<'a> = &'a dyn Fn(usize, String) -> Error;
+
+fn sources(path: &Path, tables: &[SourceTable], fail: Fail<'_>) -> Result<Vec<Source>, Error> {
+    let mut sources: Vec<Source> = Vec::new();
+    for table in tables {
+        let (name, ehlo) = (table.name.get_ref(), table.ehlo.get_ref());
+        if !is_host_name(ehlo) {
+            return Err(fail(table.ehlo.span().start, "ehlo is no host name of two labels or more".into())
+                .hint("use the name that the PTR record of the sending address gives"));
+        }
+        if name.is_empty() || sources.iter().any(|other| *other.name == **name) {
+            return Err(fail(table.name.span().start, format!("the name \"{name}\" is empty or another source's")));
+        }
+        sources.push(Source { name: name.as_str().into(), ehlo: ehlo.clone(), ipv4: table.ipv4, ipv6: table.ipv6 });
+    }
+    if sources.is_empty() {
+        return Err(Error::new(path, "has no [[source]], and so no name for EHLO")
+            .hint("add: [[source]] name = \"a\" ehlo = \"out.your.domain\""));
+    }
+    Ok(sources)
+}
+
+fn dns(table: &DnsTable, port: u16, fail: Fail<'_>) -> Result<DnsConfig, Error> {
+    let servers = table.servers.iter().map(|text| {
+        let address = socket_address(text.get_ref(), 53);
+        address.map_err(|what| fail(text.span().start, what).hint("write it like \"127.0.0.53\" or \"[::1]:5353\""))
+    });
+    let nets = table.deny_nets.as_ref().map(|nets| {
+        let net = |text: &Spanned<String>| {
+            let what = || format!("\"{}\" is no network", text.get_ref());
+            parse_net(text.get_ref())
+                .ok_or_else(|| fail(text.span().start, what()).hint("write it like \"10.0.0.0/8\""))
+        };
+        nets.iter().map(net).collect::<Result<_, Error>>().map(Nets)
+    });
+    if table.timeout.get_ref().0.is_zero() {
+        return Err(fail(table.timeout.span().start, "[dns] timeout must be longer than nothing".into()));
+    }
+    Ok(DnsConfig {
+        servers: servers.collect::<Result<_, Error>>()?,
+        timeout: table.timeout.get_ref().0,
+        family: table.family,
+        deny: nets.transpose()?.unwrap_or_default(),
+        port,
+    })
+}
+
+fn metrics(table: &MetricsTable, fail: Fail<'_>) -> Result<Metrics, Error> {
+    let listen = table.listen.as_ref().map(|text| {
+        let error = |what: String| fail(text.span().start, what);
+        let address: SocketAddr = text.get_ref().parse().map_err(|_| {
+            error("[metrics] listen is no address with a port".into()).hint("write it like \"127.0.0.1:9464\"")
+        })?;
+        if address.ip().is_loopback() {
+            return Ok(address);
+        }
+        Err(error("[metrics] listen is not on loopback".into())
+            .hint("it is served without TLS or login: let a proxy with both fetch it from 127.0.0.1"))
+    });
+    Ok(Metrics { listen: listen.transpose()?, providers: *table.providers.get_ref() })
 }
 
 fn root_of(folder: &Path, word: &str) -> Root {
     if word == "system" { Root::System } else { Root::File(folder.join(word)) }
 }
 
-fn master(folder: &Path, table: &Spanned<MasterTable>) -> Result<KeyPlace, String> {
-    match table.get_ref() {
+pub(super) fn key_place(folder: &Path, table: &MasterTable) -> Result<KeyPlace, String> {
+    match table {
         MasterTable { file: Some(file), env: None } => Ok(KeyPlace::File(folder.join(file))),
         MasterTable { file: None, env: Some(name) } => Ok(KeyPlace::Env(name.clone())),
-        _ => Err("the master key is in exactly one place: file or env".into()),
+        _ => Err("is in exactly one place: file or env".into()),
     }
 }
 
@@ -136,14 +206,17 @@ fn static_route(domain: &str, route: &RouteTable, port: u16) -> Result<StaticRou
         RouteTable::Address(address) => (None, address),
         RouteTable::Named(NamedRouteTable { host, address }) => (Some(host.to_ascii_lowercase()), address),
     };
-    let parsed = address
-        .parse::<SocketAddr>()
-        .or_else(|_| address.parse().map(|ip| SocketAddr::new(ip, port)))
-        .map_err(|_| format!("\"{address}\" is no IP address with an optional port"))?;
+    let parsed = socket_address(address, port)?;
     if host.as_ref().is_some_and(|host| !is_host_name(host) && host.parse::<IpAddr>().is_err()) {
         return Err("its host is neither a host name nor an IP address".into());
     }
     Ok(StaticRoute { host: host.unwrap_or_else(|| parsed.ip().to_string()), address: parsed })
+}
+
+fn socket_address(text: &str, port: u16) -> Result<SocketAddr, String> {
+    text.parse::<SocketAddr>()
+        .or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, port)))
+        .map_err(|_| format!("\"{text}\" is no IP address with an optional port"))
 }
 
 fn limits(table: &LimitsTable, smtp: &super::file::SmtpTable) -> Result<Limits, (usize, String)> {

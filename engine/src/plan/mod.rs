@@ -7,7 +7,9 @@ mod campaign;
 mod error;
 pub mod file;
 mod machine;
+mod smarthost;
 
 pub use campaign::{Campaign, OnDoubt, Source, Transport};
 pub use error::Error;
-pub use machine::{Dkim, Machine};
+pub use machine::{Dkim, Machine, Metrics};
+pub use smarthost::Smarthost;

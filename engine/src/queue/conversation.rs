@@ -4,12 +4,15 @@ use super::Job;
 use super::lane::Lane;
 use super::shard::{Owner, Stop};
 use crate::mail::{Level, Message};
-use crate::smtp::{Fate, Policy, Proof, Scope, Session, Timeouts, Verdict};
+use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict, of_address};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// How long a site that refused one session more is believed to take no more than it had.
 const CAP_HOLDS: Duration = Duration::from_secs(60);
+/// Addresses that one session tries: a domain with a hundred dead hosts must not hold one for an hour.
+const MOST_ADDRESSES: usize = 10;
 
 /// Holds a session for `lane` until it has nothing more to do.
 pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
@@ -24,7 +27,7 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
         Some(Ok(session)) => {
             lane.state.borrow_mut().failures = 0;
             let version = session.proof().map(Proof::version);
-            tracing::debug!(host = lane.route.hosts.first().map(|host| host.name.as_str()), version, "session open");
+            tracing::debug!(host = lane.route.borrow().name(), version, "session open");
             serve(&owner, &lane, session).await;
         }
         Some(Err(verdict)) => refused(&owner, &lane, verdict, avoid_tls),
@@ -35,24 +38,73 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
 }
 
 /// Tries the site's hosts and their addresses in order, until one takes a session. If none does, the mildest refusal
-/// counts: rows are dropped only where every host of the site says so.
+/// counts: rows end only where every host of the site says so.
 async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Verdict> {
     let limits = &owner.deps.limits;
     let timeouts = Timeouts { connect: limits.connect_timeout, command: limits.command_timeout };
-    let mut refusal: Option<Verdict> = None;
-    for host in &lane.route.hosts {
-        for address in &host.addresses {
-            let policy = Policy { avoid_tls, ..lane.policy.clone() };
-            match Session::open(*address, &host.name, policy, &owner.deps.connector, timeouts).await {
-                Ok(session) => return Ok(session),
-                Err(verdict) => {
-                    tracing::debug!(host = host.name, why = verdict.why(), "no session");
-                    refusal = Some(refusal.filter(|first| first.fate != Fate::Dropped).unwrap_or(verdict));
-                }
+    let Places { targets, mut refusal } = places(owner, lane).await;
+    for Place { host, address, from } in targets {
+        let policy = Policy { avoid_tls, ..lane.policy.clone() };
+        let target = Target { address, host: &host, from };
+        match Session::open(target, policy, &owner.deps.connector, timeouts).await {
+            Ok(session) => return Ok(session),
+            Err(verdict) => {
+                tracing::debug!(host, why = verdict.why(), "no session");
+                lane.state.borrow_mut().trouble(address, owner.deps.clock.now());
+                refusal = Some(milder(refusal, verdict));
             }
         }
     }
-    Err(refusal.expect("a route has at least one host with an address"))
+    Err(refusal.expect("a route has at least one host, and each has an address or a reason why not"))
+}
+
+/// An address to try.
+struct Place {
+    host: String,
+    address: SocketAddr,
+    from: Option<IpAddr>,
+}
+
+/// All there are to try, and why hosts without one have none.
+struct Places {
+    targets: Vec<Place>,
+    refusal: Option<Verdict>,
+}
+
+/// Where to connect, best first; what took no connection a short while ago goes last.
+async fn places(owner: &Owner, lane: &Lane) -> Places {
+    let (mut targets, mut refusal) = (Vec::new(), None);
+    for host in lane.hosts() {
+        match owner.deps.resolver.addresses(&host).await {
+            Ok(addresses) => {
+                let before = targets.len();
+                let place = |address: SocketAddr| {
+                    let from = lane.source.towards(address.ip()).ok()?;
+                    Some(Place { host: host.name.clone(), address, from })
+                };
+                targets.extend(addresses.into_iter().filter_map(place));
+                if targets.len() == before {
+                    refusal = Some(milder(refusal, of_address("no_source_address", true)));
+                }
+            }
+            Err(trouble) => {
+                tracing::debug!(host = host.name, why = trouble.label(), "no address");
+                refusal = Some(milder(refusal, of_address(trouble.label(), trouble.is_transient())));
+            }
+        }
+    }
+    let (now, state) = (owner.deps.clock.now(), lane.state.borrow());
+    targets.sort_by_key(|place| state.is_troubled(place.address, now));
+    targets.truncate(MOST_ADDRESSES);
+    Places { targets, refusal }
+}
+
+/// Of two refusals the one that leaves a row more of a chance; of equal ones the first, which the better host gave.
+fn milder(first: Option<Verdict>, second: Verdict) -> Verdict {
+    match first {
+        Some(first) if first.fate == Fate::Deferred || second.fate != Fate::Deferred => first,
+        _ => second,
+    }
 }
 
 /// Sends ready messages until there are none for a while, the session breaks, or it has had its share.

@@ -31,7 +31,11 @@ impl Press {
 
     /// The envelope of `row` for a message of `size` octets.
     pub fn envelope(&self, row: &Row, size: usize) -> Envelope {
-        Envelope { sender: self.renderer.return_path(row.ordinal), recipient: row.to.as_str().to_owned(), size }
+        let sender = self.renderer.return_path(row.ordinal);
+        let id = sender.split('@').next().unwrap_or_default().to_owned();
+        let recipient = row.to.as_str().to_owned();
+        let utf8 = !recipient.is_ascii();
+        Envelope { sender, recipient, size, id, utf8 }
     }
 
     /// The row's Message-ID.

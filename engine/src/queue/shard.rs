@@ -5,10 +5,11 @@ use super::{Limits, Press, conversation};
 use crate::clock::Clock;
 use crate::mail::{Level, Message, Row};
 use crate::render::Unrenderable;
+use crate::resolve::Resolver;
 use crate::retry::Retry;
 use crate::route::{ProviderId, Route};
 use crate::settle::Settle;
-use crate::smtp::{Connector, Policy, Verdict};
+use crate::smtp::{Connector, Policy, Source, Verdict};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -33,6 +34,8 @@ pub struct Job {
     pub row: Row,
     /// Where it goes.
     pub route: Arc<Route>,
+    /// Where it comes from.
+    pub source: Arc<Source>,
     /// Whose it is.
     pub run: Arc<Run>,
 }
@@ -49,8 +52,8 @@ pub enum Stop {
 /// What every shard is given.
 #[derive(Clone)]
 pub struct Deps {
-    /// Our name in EHLO.
-    pub ehlo: String,
+    /// Finds the addresses of MX hosts.
+    pub resolver: Arc<dyn Resolver>,
     /// Makes TLS connections.
     pub connector: Connector,
     /// The machine's bounds; `connections` and `rows_in_memory` already cut to this shard's share.
@@ -116,8 +119,9 @@ impl Shard {
     }
 }
 
-/// A provider and what is demanded there: what a pooled connection serves.
-type LaneKey = (ProviderId, Level, bool);
+/// What a pooled connection serves: a provider, from one of our sources, what is demanded there, and whether it is exclusive.
+/// Credentials belong to the provider, since a smarthost is a site of its own.
+type LaneKey = (ProviderId, Arc<str>, Level, bool);
 
 pub(super) struct Owner {
     pub(super) deps: Deps,
@@ -163,19 +167,20 @@ impl Owner {
     }
 
     fn take(self: &Rc<Self>, job: Job) {
-        let key = (job.route.provider, job.route.demand.level(), job.run.exclusive);
         let policy = || Policy {
-            ehlo: self.deps.ehlo.clone(),
+            ehlo: job.source.ehlo.clone(),
             demand: job.route.demand,
             exclusive: job.run.exclusive,
             avoid_tls: false,
+            access: job.route.access.clone(),
         };
         let lane = self
             .lanes
             .borrow_mut()
-            .entry(key)
-            .or_insert_with(|| Rc::new(Lane::new(job.route.clone(), policy())))
+            .entry(key(&job))
+            .or_insert_with(|| Rc::new(Lane::new(job.route.clone(), job.source.clone(), policy())))
             .clone();
+        lane.route.replace(job.route.clone());
         self.held.set(self.held.get() + 1);
         lane.state.borrow_mut().backlog.push_back(job);
         self.advance(&lane);
@@ -218,7 +223,7 @@ impl Owner {
         while state.ready.len() + state.rendering < ahead {
             let Some(job) = state.backlog.pop_front() else { break };
             state.rendering += 1;
-            self.render(lane, job);
+            self.render(job);
         }
         let most = self.deps.limits.connections_per_provider.min(state.most_sessions(now));
         let idle = state.sessions - state.busy;
@@ -239,8 +244,8 @@ impl Owner {
         tokio::task::spawn_local(conversation::hold(self.clone(), lane.clone()));
     }
 
-    fn render(&self, lane: &Lane, mut job: Job) {
-        let key = (job.route.provider, lane.policy.demand.level(), lane.policy.exclusive);
+    fn render(&self, mut job: Job) {
+        let key = key(&job);
         let rendered = self.rendered.clone();
         self.deps.pool.spawn(move || {
             let now = job.run.settle.now();
@@ -259,8 +264,9 @@ impl Owner {
         let mut state = lane.state.borrow_mut();
         if state.suspension(now).is_none() {
             state.failures += 1;
-            let until = now.after(self.deps.retry.wait(state.failures, lane.route.site.0));
-            let host = lane.route.hosts.first().map_or("", |host| host.name.as_str());
+            let route = lane.route.borrow();
+            let until = now.after(self.deps.retry.wait(state.failures, route.site.0));
+            let host = route.name();
             let seconds = until.since(now).as_secs();
             tracing::warn!(host, why = verdict.why(), seconds, "open -> suspended");
             state.suspended = Some((verdict, until));
@@ -308,4 +314,8 @@ impl Owner {
             lane.bell.notify_waiters();
         }
     }
+}
+
+fn key(job: &Job) -> LaneKey {
+    (job.route.provider, job.source.name.clone(), job.route.demand.level(), job.run.exclusive)
 }

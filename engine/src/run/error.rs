@@ -1,6 +1,7 @@
 //! Why a run can't start or go on.
 
-use crate::{plan, render, secret, sign, smtp, store};
+use crate::{plan, render, resolve, secret, sign, smtp, store};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// A run that can't start or go on. Refusals by receivers are outcomes, never this.
@@ -48,9 +49,36 @@ pub enum Error {
         /// The domain.
         domain: String,
     },
-    /// Nothing says where mail goes.
-    #[error("{}: [dns.static] is empty, and DNS look-ups are not supported yet", .0.display())]
-    NoRoutes(PathBuf),
+    /// Names can't be looked up.
+    #[error("{}: {cause}", machine.display())]
+    Dns {
+        /// `sealpost.toml`.
+        machine: PathBuf,
+        /// Why.
+        cause: resolve::DnsError,
+    },
+    /// The campaign names a source that is not there.
+    #[error("{}: [transport] sources names \"{name}\", which is no [[source]] of sealpost.toml", campaign.display())]
+    NoSource {
+        /// The campaign file.
+        campaign: PathBuf,
+        /// The source it names.
+        name: String,
+        /// What is there.
+        present: Vec<String>,
+    },
+    /// A source's address can't be sent from.
+    #[error("{}: [[source]] \"{name}\": can't send from {address}: {cause}", machine.display())]
+    SourceAddress {
+        /// `sealpost.toml`.
+        machine: PathBuf,
+        /// The source.
+        name: String,
+        /// Its address.
+        address: IpAddr,
+        /// The system's refusal.
+        cause: std::io::Error,
+    },
     /// Trusted roots.
     #[error(transparent)]
     Roots(#[from] smtp::RootsError),
@@ -120,7 +148,13 @@ impl Error {
                 Some("make keys with `sealpost init`, or: openssl genpkey -algorithm rsa".into())
             }
             Error::NoSigningKey { domain, .. } => Some(format!("add [dkim.\"{domain}\"] with rsa and ed25519 keys")),
-            Error::NoRoutes(_) => Some("add routes, for example: \"*\" = \"127.0.0.1:2525\"".into()),
+            Error::Dns { .. } => {
+                Some("name resolvers in [dns] servers, for example: servers = [\"127.0.0.53\"]".into())
+            }
+            Error::NoSource { present, .. } => Some(format!("its sources are: {}", present.join(", "))),
+            Error::SourceAddress { .. } => {
+                Some("give this machine the address (`ip address add`), or take it out of the source".into())
+            }
             Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
             Error::Store(_) => Some(
                 "is the disk full or the state directory damaged? nothing more is sent until it can be written".into(),

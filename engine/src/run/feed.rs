@@ -4,9 +4,8 @@ use super::recovery::Known;
 use super::{Blueprint, Error};
 use crate::clock::Timestamp;
 use crate::gate::Verdict;
-use crate::mail::{Kind, Origin, Outcome, Row, RunId};
-use crate::queue::{Job, Run};
-use crate::route::Router;
+use crate::mail::{Origin, Outcome, Row, RunId};
+use crate::queue::Run;
 use crate::store::{Manifest, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,12 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// The way to the shards.
+/// The way to the router.
 #[derive(Clone)]
 pub(super) struct Feed {
     pub(super) run: Arc<Run>,
-    pub(super) router: Arc<Router>,
-    pub(super) shards: Vec<mpsc::Sender<Job>>,
+    pub(super) router: mpsc::Sender<Row>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -85,7 +83,7 @@ impl Feed {
             self.pass_on(row);
         }
         while !self.stopping() {
-            let due = self.run.settle.take_due(DUE_AT_ONCE, |row| self.provider(row));
+            let due = self.run.settle.take_due(DUE_AT_ONCE, provider);
             let idle = due.is_empty();
             for row in due {
                 self.pass_on(row);
@@ -96,29 +94,19 @@ impl Feed {
         }
     }
 
-    /// Routes a row to its shard; waits while the shard is full. The row is in hand.
+    /// Hands a row to the router; waits while it has no room. The row is in hand.
     fn pass_on(&self, row: Row) {
-        match self.router.route(row.to.domain()) {
-            Ok(route) => {
-                let shard = &self.shards[route.shard(self.shards.len())];
-                let job = Job { row, route, run: self.run.clone() };
-                if shard.blocking_send(job).is_err() {
-                    self.run.settle.let_go();
-                }
-            }
-            Err(_) => {
-                let mut outcome = Outcome::new(Kind::Bounced, self.run.settle.now(), row.attempts, "no_route");
-                "[dns.static] has no route for the address's domain".clone_into(&mut outcome.text);
-                self.run.settle.end(&row, outcome);
-            }
+        if self.router.blocking_send(row).is_err() {
+            self.run.settle.let_go();
         }
     }
+}
 
-    fn provider(&self, row: &Row) -> u64 {
-        match row.origin {
-            Origin::Backlog(provider) => provider,
-            Origin::Input => self.router.route(row.to.domain()).map_or(0, |route| route.provider.0),
-        }
+/// Where a due row stands in the backlog: a row that was never routed has no provider yet.
+fn provider(row: &Row) -> u64 {
+    match row.origin {
+        Origin::Backlog(provider) => provider,
+        Origin::Input => 0,
     }
 }
 

@@ -1,15 +1,16 @@
 //! The whole campaign at full speed into an embedded MX: real rendering, signing, TLS and SMTP, throw-away keys, a scratch
 //! store. Nobody is mailed, nothing is marked sent.
 
+use super::setup::chosen_sources;
 use super::{Error, Options, Setup};
 use crate::clock::SystemClock;
 use crate::plan::{Campaign, Machine};
-use crate::resolve::{MxHost, NoRoute, Resolver};
+use crate::resolve::{Answer, Mx, MxHost, NoAddress, NoRoute, Place, Resolver};
 use crate::retry::Retry;
 use crate::sandbox::{Ledger, Recipe, Sandbox};
 use crate::secret::MasterKey;
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer, generate};
-use crate::smtp::Root;
+use crate::smtp::{Access, Root, Source};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -43,8 +44,10 @@ pub fn rehearsal(
         master,
         signer: Signer::new(campaign.message.from.address.domain(), keys.into(), campaign.transport.lifetime),
         resolver: Arc::new(Everywhere(sandbox.address())),
+        relay: Access::default(),
+        identity: None,
         roots: vec![Root::Der(sandbox.root())],
-        ehlo: machine.ehlo.clone(),
+        sources: unbound(chosen_sources(machine, &campaign)?),
         retry: RETRY,
         limits: machine.limits,
         clock: Arc::new(SystemClock),
@@ -58,7 +61,17 @@ pub fn rehearsal(
 struct Everywhere(SocketAddr);
 
 impl Resolver for Everywhere {
-    fn mx(&self, domain: &str) -> Result<Vec<MxHost>, NoRoute> {
-        Ok(vec![MxHost { name: format!("mx.{domain}"), addresses: vec![self.0] }])
+    fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
+        let host = MxHost { name: format!("mx.{domain}"), preference: 0, place: Place::Fixed(self.0) };
+        Box::pin(async { Ok(Mx { hosts: vec![host], valid_until: None }) })
     }
+
+    fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
+        Box::pin(async { Ok(vec![self.0]) })
+    }
+}
+
+/// The same sources without their addresses, which don't reach the loopback.
+fn unbound(sources: Vec<Source>) -> Vec<Source> {
+    sources.into_iter().map(|source| Source { ipv4: None, ipv6: None, ..source }).collect()
 }

@@ -1,9 +1,10 @@
 //! A run at work.
 
+use super::dispatch::Dispatch;
 use super::feed::{self, Feed, ReadTo};
 use super::recovery::{self, Known, LeftOver};
 use super::{Blueprint, Error, Lock, Setup, data_key, token_key};
-use crate::mail::{Kind, RunId};
+use crate::mail::{Kind, Row, RunId};
 use crate::queue::{Deps, Limits, Press, Run, Shard, Stop};
 use crate::route::Router;
 use crate::secret::DataKey;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// What `start` found.
 pub enum Started {
@@ -37,6 +38,7 @@ pub struct Running {
     reader: Option<JoinHandle<Result<ReadTo, Error>>>,
     read: Option<Result<ReadTo, Error>>,
     retry: JoinHandle<()>,
+    router: JoinHandle<()>,
     halt: Arc<AtomicBool>,
     stop: watch::Sender<Stop>,
     since: Instant,
@@ -60,6 +62,9 @@ pub struct Summary {
     pub delivered_now: u64,
 }
 
+/// Rows between the feeders and the router: enough for a batch of the reader's.
+const ROUTING: usize = 1024;
+
 /// How long messages on the wire may take after a stop.
 const WIND_DOWN: Duration = Duration::from_secs(20);
 
@@ -69,7 +74,7 @@ const WIND_DOWN: Duration = Duration::from_secs(20);
 /// Whatever stops it before the first message: input, columns, templates, keys, the lock, the store.
 pub fn start(setup: Setup) -> Result<Started, Error> {
     let blueprint = Blueprint::new(setup.campaign.clone())?;
-    let connector = Connector::new(&setup.roots)?;
+    let connector = Connector::new(&setup.roots, setup.identity.as_ref())?;
     let mut lock = Lock::take(&setup.state_dir)?;
     let store = Arc::new(Store::open(&setup.state_dir)?);
     let renderer = blueprint.renderer(token_key(&store, &setup.master)?)?;
@@ -86,19 +91,23 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
     let before = Tally::of(&store, run, &manifest, false)?;
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (stop, stopped) = watch::channel(Stop::No);
-    let shards = shards(count, &deps(&setup, connector, pool(count)?, stopped))?;
+    let shards = shards(count, &deps(&setup, connector, pool(count)?, stopped.clone()))?;
     let shared = Arc::new(Run {
         settle: accounts(&store, run, key, &setup, &before),
         press: Press::new(renderer, setup.signer),
         exclusive: setup.campaign.transport.exclusive,
     });
     let halt = Arc::new(AtomicBool::new(false));
-    let feed = Feed {
+    let dispatch = Dispatch {
         run: shared.clone(),
-        router: Arc::new(Router::new(setup.resolver, setup.campaign.transport.demand)),
+        router: Arc::new(Router::new(setup.resolver, setup.campaign.transport.demand, setup.relay)),
         shards: shards.iter().map(|shard| shard.jobs.clone()).collect(),
-        stop: halt.clone(),
+        sources: setup.sources.into_iter().map(Arc::new).collect(),
+        stop: stopped,
     };
+    let (rows_in, rows_out) = mpsc::channel(ROUTING);
+    let router = router(dispatch, rows_out)?;
+    let feed = Feed { run: shared.clone(), router: rows_in, stop: halt.clone() };
     let (rows, in_doubt) = (blueprint.rows(), left_over.in_doubt);
     let scope = ReadScope { blueprint, known, limit: setup.options.limit };
     let (reader, retry) = feeders(feed, scope, left_over, &store, &manifest)?;
@@ -114,6 +123,7 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
         reader: Some(reader),
         read: None,
         retry,
+        router,
         halt,
         stop,
         since: Instant::now(),
@@ -141,7 +151,7 @@ impl Running {
     /// failed. After a `--limit` the run rests as soon as nothing is in memory or deferred.
     pub fn is_done(&mut self) -> bool {
         // Neither ends before it is told to, unless it panicked.
-        let broken = self.retry.is_finished() || self.shards.iter().any(Shard::is_done);
+        let broken = self.retry.is_finished() || self.router.is_finished() || self.shards.iter().any(Shard::is_done);
         if broken || self.shared.settle.fault().is_some() {
             return true;
         }
@@ -175,6 +185,7 @@ impl Running {
         self.join_reader();
         let read = self.read.unwrap_or(Ok(ReadTo::Somewhere));
         self.retry.join().map_err(|_| Error::Internal("the retry thread panicked".into()))?;
+        self.router.join().map_err(|_| Error::Internal("the router panicked".into()))?;
         let ended = wind_down(self.shards)?;
         let mut tally = self.shared.settle.tally();
         if !ended {
@@ -241,7 +252,7 @@ fn accounts(store: &Arc<Store>, run: RunId, key: DataKey, setup: &Setup, before:
 
 fn deps(setup: &Setup, connector: Connector, pool: Arc<rayon::ThreadPool>, stop: watch::Receiver<Stop>) -> Deps {
     Deps {
-        ehlo: setup.ehlo.clone(),
+        resolver: setup.resolver.clone(),
         connector,
         limits: setup.limits,
         retry: setup.retry,
@@ -306,6 +317,15 @@ fn feeders(
     })?;
     let retry = thread("retry", move || feed.retry(left_over.backlog))?;
     Ok((reader, retry))
+}
+
+/// Starts the thread that finds routes.
+fn router(dispatch: Dispatch, inbox: mpsc::Receiver<Row>) -> Result<JoinHandle<()>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| Error::Internal(format!("can't start the router: {cause}")))?;
+    thread("router", move || runtime.block_on(dispatch.work(inbox)))
 }
 
 fn pool(threads: usize) -> Result<Arc<rayon::ThreadPool>, Error> {

@@ -2,13 +2,14 @@
 
 use super::Error;
 use crate::clock::{Clock, SystemClock};
-use crate::plan::{Campaign, Dkim, Machine};
+use crate::plan::{Campaign, Dkim, Machine, Smarthost};
 use crate::queue::Limits;
-use crate::resolve::{Resolver, StaticResolver};
+use crate::resolve::{Dns, Fixed, Place, Resolver};
 use crate::retry::Retry;
-use crate::secret::{KeyError, KeyFileError, MasterKey, owner_only};
+use crate::secret::{KeyError, KeyFileError, MasterKey, owner_only, password};
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer};
-use crate::smtp::Root;
+use crate::smtp::{Access, Identity, Login, Root, Source};
+use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,10 +32,14 @@ pub struct Setup {
     pub signer: Signer,
     /// Finds MX hosts.
     pub resolver: Arc<dyn Resolver>,
+    /// What a smarthost asks of us.
+    pub relay: Access,
+    /// Our certificate there.
+    pub identity: Option<Identity>,
     /// Whom TLS trusts.
     pub roots: Vec<Root>,
-    /// Our name in EHLO.
-    pub ehlo: String,
+    /// The sources that send, by turns; never empty.
+    pub sources: Vec<Source>,
     /// The back-off.
     pub retry: Retry,
     /// Bounds.
@@ -49,18 +54,17 @@ impl Setup {
     /// A run of `campaign` on `machine`.
     ///
     /// # Errors
-    /// A key that is missing, exposed or unusable, or no route at all.
+    /// A key that is missing, exposed or unusable, no name server, or a source that is not there.
     pub fn of(machine: &Machine, campaign: Campaign, options: Options) -> Result<Setup, Error> {
-        if machine.routes.is_empty() {
-            return Err(Error::NoRoutes(machine.path.clone()));
-        }
         Ok(Setup {
             state_dir: machine.state_dir.clone(),
             master: MasterKey::fetch(&machine.master)?,
             signer: signer(machine, &campaign)?,
-            resolver: Arc::new(StaticResolver(machine.routes.clone())),
+            resolver: Arc::new(resolver(machine)?),
+            relay: machine.smarthost.as_ref().map(relay).transpose()?.unwrap_or_default(),
+            identity: machine.smarthost.as_ref().and_then(|smarthost| smarthost.identity.clone()),
             roots: machine.roots.clone(),
-            ehlo: machine.ehlo.clone(),
+            sources: sources(machine, &campaign)?,
             retry: machine.retry,
             limits: machine.limits,
             clock: Arc::new(SystemClock),
@@ -68,6 +72,60 @@ impl Setup {
             campaign,
         })
     }
+}
+
+/// Fixed routes, the smarthost, and the DNS where these leave something to ask.
+fn resolver(machine: &Machine) -> Result<Fixed, Error> {
+    let smarthost = machine.smarthost.as_ref().map(|smarthost| smarthost.host.clone());
+    let settled = machine.routes.contains_key("*")
+        || smarthost.as_ref().is_some_and(|host| matches!(host.place, Place::RelayAt(_)));
+    let dns = (!settled).then(|| Dns::start(machine.dns.clone())).transpose();
+    let dns = dns.map_err(|cause| Error::Dns { machine: machine.path.clone(), cause })?;
+    Ok(Fixed { routes: machine.routes.clone(), smarthost, dns })
+}
+
+fn relay(smarthost: &Smarthost) -> Result<Access, Error> {
+    let login = smarthost
+        .login
+        .as_ref()
+        .map(|(user, place)| Ok::<_, Error>(Login { user: user.clone(), password: password(place)? }));
+    Ok(Access {
+        implicit_tls: smarthost.implicit_tls,
+        relays: true,
+        login: login.transpose()?,
+        certificate: smarthost.identity.is_some(),
+    })
+}
+
+/// The campaign's sources, each of whose addresses this machine can send from.
+fn sources(machine: &Machine, campaign: &Campaign) -> Result<Vec<Source>, Error> {
+    let sources = chosen_sources(machine, campaign)?;
+    sources.iter().try_for_each(|source| bindable(machine, source))?;
+    Ok(sources)
+}
+
+/// The sources that the campaign names, or all.
+pub(super) fn chosen_sources(machine: &Machine, campaign: &Campaign) -> Result<Vec<Source>, Error> {
+    let named = &campaign.transport.sources;
+    if let Some(name) = named.iter().find(|name| machine.sources.iter().all(|source| *source.name != ***name)) {
+        let present = machine.sources.iter().map(|source| source.name.to_string()).collect();
+        return Err(Error::NoSource { campaign: campaign.path.clone(), name: name.clone(), present });
+    }
+    let chosen = |source: &&Source| named.is_empty() || named.iter().any(|name| **name == *source.name);
+    Ok(machine.sources.iter().filter(chosen).cloned().collect())
+}
+
+fn bindable(machine: &Machine, source: &Source) -> Result<(), Error> {
+    let addresses = [source.ipv4.map(IpAddr::V4), source.ipv6.map(IpAddr::V6)];
+    for address in addresses.into_iter().flatten() {
+        TcpListener::bind((address, 0)).map_err(|cause| Error::SourceAddress {
+            machine: machine.path.clone(),
+            name: source.name.to_string(),
+            address,
+            cause,
+        })?;
+    }
+    Ok(())
 }
 
 /// The signer for the campaign's From domain.

@@ -106,6 +106,7 @@ impl Speaker {
         if self.recipe.starttls && !encrypted {
             lines.push("250-STARTTLS".into());
         }
+        lines.extend(["8BITMIME", "SMTPUTF8", "DSN"].map(|keyword| format!("250-{keyword}")));
         lines.push(format!("250-SIZE {MAX_SIZE}"));
         lines.push("250 ENHANCEDSTATUSCODES\r\n".into());
         lines.join("\r\n")

@@ -26,6 +26,9 @@ pub enum KeyError {
     /// Its environment variable.
     #[error("environment variable {0} does not hold a master key")]
     Env(String),
+    /// An environment variable without a password.
+    #[error("environment variable {0} does not hold a password")]
+    Password(String),
     /// A wrapped key or sealed value does not open.
     #[error("the master key does not open this state directory's keys")]
     Wrong,
@@ -39,10 +42,33 @@ impl KeyError {
             KeyError::Env(name) => {
                 format!("export {name} with the one line that `sealpost init` wrote to its key file")
             }
+            KeyError::Password(name) => format!("export {name} before starting sealpost"),
             KeyError::Wrong => {
                 "name the master key with which this state directory was first used, or another state_dir".into()
             }
         }
+    }
+}
+
+/// The password at `place`: a file's first line, or a variable's value.
+///
+/// # Errors
+/// It is missing, or others can read it.
+pub fn password(place: &KeyPlace) -> Result<Zeroizing<String>, KeyError> {
+    match place {
+        KeyPlace::File(path) => {
+            let content = owner_only(path)?;
+            let text = std::str::from_utf8(&content).unwrap_or_default().lines().next().unwrap_or_default();
+            if text.is_empty() {
+                let what = "its first line is no password in UTF-8".into();
+                return Err(KeyFileError::Content { path: path.clone(), what }.into());
+            }
+            Ok(Zeroizing::new(text.to_owned()))
+        }
+        KeyPlace::Env(name) => match std::env::var(name) {
+            Ok(value) if !value.is_empty() => Ok(Zeroizing::new(value)),
+            _ => Err(KeyError::Password(name.clone())),
+        },
     }
 }
 

@@ -16,7 +16,7 @@ mod token;
 
 pub use data_key::{DataKey, Place};
 pub use file::{KeyFileError, owner_only, write_owner_only};
-pub use master::{KeyError, KeyPlace, MasterKey};
+pub use master::{KeyError, KeyPlace, MasterKey, password};
 pub use token::TokenKey;
 
 /// Fills an array from the operating system's random source.

@@ -3,7 +3,7 @@
 use crate::mail::Reply;
 
 /// The extensions that we use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Extensions {
     /// RFC 3207.
     pub(super) starttls: bool,
@@ -11,6 +11,12 @@ pub(super) struct Extensions {
     pub(super) pipelining: bool,
     /// RFC 1870: offered, and the largest message in octets where one is told.
     pub(super) size: Option<Option<u64>>,
+    /// RFC 3461.
+    pub(super) dsn: bool,
+    /// RFC 6531.
+    pub(super) smtputf8: bool,
+    /// RFC 4954: the mechanisms.
+    pub(super) auth: Vec<String>,
 }
 
 impl Extensions {
@@ -23,6 +29,9 @@ impl Extensions {
                 "STARTTLS" => found.starttls = true,
                 "PIPELINING" => found.pipelining = true,
                 "SIZE" => found.size = Some(words.next().and_then(|most| most.parse().ok()).filter(|most| *most > 0)),
+                "DSN" => found.dsn = true,
+                "SMTPUTF8" => found.smtputf8 = true,
+                "AUTH" => found.auth.extend(words.map(str::to_owned)),
                 _ => {}
             }
         }

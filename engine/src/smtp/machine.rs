@@ -1,20 +1,24 @@
 //! The conversation, without I/O: replies go in, directives come out.
 //!
 //! ```text
-//! Greeting ─▶ Hello ─▶ StartTls ─▶ Handshake ─▶ Hello ─▶ Idle ⇄ Transaction ─▶ Content ─┐
-//!    │           │ └── (TLS not demanded, not offered) ──▶ ▲           │                │
-//!    │           │                                         └─ Reset ◀──┴────────────────┘
+//! Greeting ─▶ Hello ─▶ StartTls ─▶ Handshake ─▶ Hello ─▶ (Auth) ─▶ Idle ⇄ Transaction ─▶ Content ─┐
+//!    │           │ └── (TLS not demanded, not offered) ─────────────▶ ▲         │                │
+//!    │           │                                                    └─ Reset ◀┴────────────────┘
 //!    └───────────┴──────────▶ Quitting ─▶ Closed ◀── any state on 421, on a fault, on a verdict that ends the session
 //! ```
+//! With implicit TLS a session begins in Handshake and is greeted after it.
+//!
 //! Forbidden, and impossible because `begin` is the only writer of MAIL and asks: a transaction before the proof satisfies the
-//! demand; a transaction while another is open; a second STARTTLS; anything after Closed.
+//! demand; a transaction while another is open; a second STARTTLS; anything after Closed. AUTH comes from `enter_service` alone,
+//! which asks for a proof of the server as well.
 //!
 //! Two cursors: `unsent` holds commands not yet written, `awaited` those written whose reply is due. With PIPELINING
 //! (RFC 2920) MAIL, RCPT and DATA are written together, without it one by one; replies run through the same code.
 
+use super::auth::Exchange;
 use super::extensions::Extensions;
 use super::verdict::{self, Verdict};
-use super::{IoFault, Proof, Scope, Step};
+use super::{Access, IoFault, Proof, Scope, Step};
 use crate::mail::{Demand, Level, Reply, TlsFault};
 use std::collections::VecDeque;
 
@@ -50,6 +54,8 @@ pub struct Policy {
     pub exclusive: bool,
     /// Don't try STARTTLS: it failed here before and is not demanded.
     pub avoid_tls: bool,
+    /// What the server asks of us.
+    pub access: Access,
 }
 
 /// MAIL FROM and RCPT TO of one message.
@@ -61,6 +67,10 @@ pub struct Envelope {
     pub recipient: String,
     /// Octets of the message on the wire.
     pub size: usize,
+    /// Names the message in the server's reports (RFC 3461 `ENVID`): letters and digits, no PHI.
+    pub id: String,
+    /// The recipient's address or a header field is not ASCII (RFC 6531).
+    pub utf8: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +79,7 @@ enum State {
     Hello,
     StartTls,
     Handshake,
+    Auth,
     Idle,
     Transaction,
     Content,
@@ -83,6 +94,7 @@ pub struct Machine {
     state: State,
     extensions: Extensions,
     proof: Option<Proof>,
+    exchange: Option<Exchange>,
     output: Vec<u8>,
     unsent: VecDeque<(Step, String)>,
     awaited: VecDeque<Step>,
@@ -93,14 +105,16 @@ pub struct Machine {
 impl Machine {
     /// A session just connected.
     pub fn new(policy: Policy) -> Machine {
+        let implicit_tls = policy.access.implicit_tls;
         Machine {
             policy,
-            state: State::Greeting,
+            state: if implicit_tls { State::Handshake } else { State::Greeting },
             extensions: Extensions::default(),
             proof: None,
+            exchange: None,
             output: Vec::new(),
             unsent: VecDeque::new(),
-            awaited: VecDeque::from([Step::Greeting]),
+            awaited: if implicit_tls { VecDeque::new() } else { VecDeque::from([Step::Greeting]) },
             refused: None,
             news: VecDeque::new(),
         }
@@ -143,14 +157,33 @@ impl Machine {
         if self.extensions.size.flatten().is_some_and(too_large) {
             return self.end(verdict::of_size());
         }
-        let size = if self.extensions.size.is_some() { format!(" SIZE={}", envelope.size) } else { String::new() };
+        if envelope.utf8 && !self.extensions.smtputf8 {
+            return self.end(verdict::of_utf8());
+        }
+        let (mail, rcpt) = self.parameters(envelope);
         self.enter(State::Transaction);
         self.unsent.extend([
-            (Step::Mail, format!("MAIL FROM:<{}>{size}\r\n", envelope.sender)),
-            (Step::Rcpt, format!("RCPT TO:<{}>\r\n", envelope.recipient)),
+            (Step::Mail, format!("MAIL FROM:<{}>{mail}\r\n", envelope.sender)),
+            (Step::Rcpt, format!("RCPT TO:<{}>{rcpt}\r\n", envelope.recipient)),
             (Step::Data, "DATA\r\n".to_owned()),
         ]);
         self.write_next();
+    }
+
+    /// What is said after the two addresses, as far as the server knows it. A report of non-delivery is asked for with headers
+    /// alone (RFC 3461 section 4.3), so that no bounce carries PHI back.
+    fn parameters(&self, envelope: &Envelope) -> (String, &'static str) {
+        let mut mail = String::new();
+        if self.extensions.size.is_some() {
+            mail.push_str(&format!(" SIZE={}", envelope.size));
+        }
+        if self.extensions.dsn {
+            mail.push_str(&format!(" RET=HDRS ENVID={}", envelope.id));
+        }
+        if envelope.utf8 {
+            mail.push_str(" SMTPUTF8");
+        }
+        (mail, if self.extensions.dsn { " NOTIFY=FAILURE" } else { "" })
     }
 
     /// The message and its final dot were handed to the socket.
@@ -177,7 +210,12 @@ impl Machine {
         // RFC 3207 section 4.2: what was learned before TLS is forgotten.
         self.extensions = Extensions::default();
         self.proof = Some(proof);
-        self.hello();
+        if self.policy.access.implicit_tls {
+            self.enter(State::Greeting);
+            self.awaited.push_back(Step::Greeting);
+        } else {
+            self.hello();
+        }
     }
 
     /// TLS did not come up.
@@ -226,6 +264,7 @@ impl Machine {
             Step::StartTls if reply.code == 220 => self.enter(State::Handshake),
             Step::StartTls if self.policy.demand.level() == Level::Opportunistic => self.settle_for_clear(),
             Step::StartTls => self.tls_failed(TlsFault::StartTlsRefused),
+            Step::Auth => self.in_exchange(reply),
             Step::Mail | Step::Rcpt | Step::Data => self.in_transaction(step, reply),
             Step::Content => self.after_content(reply),
             Step::Rset if reply.is_positive() => self.enter(State::Idle),
@@ -237,11 +276,11 @@ impl Machine {
     fn offered(&mut self, extensions: Extensions) {
         self.extensions = extensions;
         let wants_tls = self.proof.is_none() && !self.policy.avoid_tls;
-        if wants_tls && extensions.starttls {
+        if wants_tls && self.extensions.starttls {
             self.enter(State::StartTls);
             self.send(Step::StartTls, "STARTTLS\r\n");
         } else if self.proof.is_some() {
-            self.enter(State::Idle);
+            self.enter_service();
         } else if self.policy.demand.level() == Level::Opportunistic {
             self.settle_for_clear();
         } else {
@@ -254,12 +293,47 @@ impl Machine {
         self.enter(State::Idle);
     }
 
+    /// Greeted inside TLS: who we are comes first, where the server asks. It learns that only once it is proven.
+    fn enter_service(&mut self) {
+        let Some(login) = &self.policy.access.login else { return self.enter(State::Idle) };
+        if !self.proof.as_ref().is_some_and(|proof| proof.satisfies(Demand::new(Level::Verified))) {
+            return self.end(verdict::of_proof());
+        }
+        match Exchange::begin(login, &self.extensions.auth) {
+            Some((exchange, line)) => {
+                self.exchange = Some(exchange);
+                self.enter(State::Auth);
+                self.send(Step::Auth, &line);
+            }
+            None => self.end(verdict::of_auth("auth_not_offered")),
+        }
+    }
+
+    fn in_exchange(&mut self, reply: &Reply) {
+        let Some(exchange) = &mut self.exchange else { return self.broke(IoFault::Malformed) };
+        match reply.code {
+            334 => match exchange.answer(&reply.text()) {
+                Some(line) => self.send(Step::Auth, &line),
+                None => self.end(verdict::of_auth("auth_broken")),
+            },
+            // In SCRAM a server that says yes without having proven itself is not the one that knows the password.
+            235 if exchange.is_done() => {
+                self.exchange = None;
+                self.enter(State::Idle);
+            }
+            235 => self.end(verdict::of_auth("auth_broken")),
+            _ => self.end(verdict::of_reply(Step::Auth, reply)),
+        }
+    }
+
     /// The first refusal decides; what follows it in the pipeline only has to be read. DATA accepted after a refusal gets a
     /// lone dot, whose 250 is no delivery (RFC 2920 section 3.1).
     fn in_transaction(&mut self, step: Step, reply: &Reply) {
         let accepted = if step == Step::Data { reply.code == 354 } else { reply.is_positive() };
         if !accepted && self.refused.is_none() {
-            self.refused = Some(verdict::of_reply(step, reply));
+            let ours = step == Step::Mail && reply.is_permanent() && self.policy.access.relays;
+            let verdict = if ours { verdict::of_relayed_sender(reply) } else { verdict::of_reply(step, reply) };
+            self.refused = Some(verdict);
             self.unsent.clear();
         }
         if step == Step::Data && accepted {
@@ -360,7 +434,13 @@ mod tests {
 
     fn machine(level: Level) -> Machine {
         let demand = Demand::new(level);
-        Machine::new(Policy { ehlo: "us.example".into(), demand, exclusive: true, avoid_tls: false })
+        Machine::new(Policy {
+            ehlo: "us.example".into(),
+            demand,
+            exclusive: true,
+            avoid_tls: false,
+            access: Access::default(),
+        })
     }
 
     fn reply(text: &str) -> Reply {
@@ -392,9 +472,13 @@ mod tests {
         machine
     }
 
+    fn envelope() -> Envelope {
+        let (sender, recipient) = ("s@us.example".into(), "r@them.example".into());
+        Envelope { sender, recipient, size: 1000, id: "token".into(), utf8: false }
+    }
+
     fn begin(machine: &mut Machine) {
-        let envelope = Envelope { sender: "s@us.example".into(), recipient: "r@them.example".into(), size: 1000 };
-        machine.begin(&envelope, Demand::new(Level::Opportunistic));
+        machine.begin(&envelope(), Demand::new(Level::Opportunistic));
     }
 
     #[test]
@@ -433,6 +517,92 @@ mod tests {
         let (written, end) = run(&mut machine, &replies);
         assert!(written.ends_with("DATA\r\n.\r\n"), "{written}");
         assert!(matches!(end, Directive::Settled(verdict) if verdict.fate == Fate::Bounced));
+    }
+
+    #[test]
+    fn bounces_are_asked_to_carry_headers_alone() {
+        let mut machine = idle("250-PIPELINING\r\n250-DSN\r\n");
+        begin(&mut machine);
+        let (written, _) = run(&mut machine, &[]);
+        assert!(written.starts_with("MAIL FROM:<s@us.example> RET=HDRS ENVID=token\r\n"), "{written}");
+        assert!(written.contains("RCPT TO:<r@them.example> NOTIFY=FAILURE\r\n"), "{written}");
+    }
+
+    #[test]
+    fn an_address_outside_ascii_needs_smtputf8() {
+        let mut envelope = envelope();
+        (envelope.recipient, envelope.utf8) = ("δοκιμή@them.example".into(), true);
+        let mut knows = idle("250-PIPELINING\r\n250-SMTPUTF8\r\n");
+        knows.begin(&envelope, Demand::new(Level::Opportunistic));
+        assert!(
+            run(&mut knows, &[])
+                .0
+                .starts_with("MAIL FROM:<s@us.example> SMTPUTF8\r\nRCPT TO:<δοκιμή@them.example>\r\n")
+        );
+        let mut does_not = idle("250-PIPELINING\r\n");
+        does_not.begin(&envelope, Demand::new(Level::Opportunistic));
+        let end = run(&mut does_not, &[]).1;
+        assert!(matches!(end, Directive::Settled(verdict) if verdict.reason == "no_smtputf8"));
+        assert!(matches!(run(&mut does_not, &[]), (nothing, Directive::Idle) if nothing.is_empty()));
+    }
+
+    fn relay(implicit_tls: bool) -> Machine {
+        let login = Some(crate::smtp::Login { user: "acme".into(), password: "secret".to_owned().into() });
+        let access = Access { implicit_tls, relays: true, login, certificate: false };
+        let demand = Demand::new(Level::Verified);
+        Machine::new(Policy { ehlo: "us.example".into(), demand, exclusive: true, avoid_tls: false, access })
+    }
+
+    #[test]
+    fn a_login_follows_tls_and_goes_before_mail() {
+        let mut machine = relay(true);
+        assert!(matches!(run(&mut machine, &[]).1, Directive::Handshake), "nothing is said before TLS");
+        machine.secured(Proof::of_test(Level::Verified));
+        let (written, end) = run(&mut machine, &["220 peer\r\n", "250-peer\r\n250 AUTH PLAIN\r\n"]);
+        assert_eq!(written, "EHLO us.example\r\nAUTH PLAIN AGFjbWUAc2VjcmV0\r\n");
+        assert!(matches!(end, Directive::Await(Step::Auth)));
+        assert!(matches!(run(&mut machine, &["235 welcome\r\n"]).1, Directive::Idle));
+        begin(&mut machine);
+        let end = run(&mut machine, &["553 5.7.1 not your address\r\n"]).1;
+        let Directive::Settled(verdict) = end else { panic!("settled") };
+        assert_eq!((verdict.fate, verdict.scope, verdict.reason), (Fate::Deferred, Scope::Site, "sender_refused"));
+    }
+
+    #[test]
+    fn a_login_that_fails_waits_for_the_operator() {
+        let hello = "250-peer\r\n250 AUTH PLAIN LOGIN\r\n";
+        let cases: [(&[&str], &str); 4] = [
+            (&[hello, "535 5.7.8 no\r\n"], "auth_refused"),
+            (&[hello, "454 4.7.0 later\r\n"], "auth_deferred"),
+            (&["250 peer\r\n"], "auth_not_offered"),
+            (&[hello, "334 what?\r\n"], "auth_broken"),
+        ];
+        for (replies, reason) in cases {
+            let mut machine = relay(false);
+            run(&mut machine, &["220 peer\r\n", "250-peer\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n", "220 go\r\n"]);
+            machine.secured(Proof::of_test(Level::Verified));
+            let Directive::Failed(verdict) = run(&mut machine, replies).1 else { panic!("{reason}") };
+            assert_eq!((verdict.fate, verdict.scope, verdict.reason), (Fate::Deferred, Scope::Site, reason));
+        }
+    }
+
+    proptest! {
+        /// Whatever a server says, it learns neither user nor password before it is proven.
+        #[test]
+        fn no_login_without_proof(
+            proven in prop_oneof![Just(None), Just(Some(Level::Required))],
+            replies in proptest::collection::vec((200_u16..600, prop_oneof![Just("STARTTLS"), Just("AUTH PLAIN LOGIN")]), 0..8),
+        ) {
+            let mut machine = relay(false);
+            let texts: Vec<_> = replies.iter().map(|(code, word)| format!("{code}-peer\r\n{code} {word}\r\n")).collect();
+            let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+            let (mut written, end) = run(&mut machine, &texts);
+            if let (Some(level), Directive::Handshake) = (proven, end) {
+                machine.secured(Proof::of_test(level));
+                written += &run(&mut machine, &["250-peer\r\n250 AUTH PLAIN\r\n", "235 yes\r\n"]).0;
+            }
+            prop_assert!(!written.contains("AUTH"), "{}", written);
+        }
     }
 
     proptest! {

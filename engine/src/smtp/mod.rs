@@ -4,19 +4,26 @@
 //! 2. [`machine`] decides what is said next; it does no I/O.
 //! 3. [`reply`] makes replies of octets, [`extensions`] reads what EHLO offers.
 //! 4. [`verdict`] alone says what a reply or failure means for the message, the session and the site.
-//! 5. [`tls`] is the only maker of a [`Proof`]; without one that satisfies the demand there is no MAIL FROM.
+//! 5. [`source`] is who we are, [`access`] what a smarthost asks of us before, [`auth`] how we answer.
+//! 6. [`tls`] is the only maker of a [`Proof`]; without one that satisfies the demand there is no MAIL FROM.
 
+mod access;
+mod auth;
 mod extensions;
 mod machine;
 mod reply;
 mod session;
+mod source;
 mod step;
 mod tls;
 mod verdict;
 
+pub use access::{Access, Login};
 pub use machine::{Directive, Envelope, Machine, Policy};
 pub use reply::{Malformed, ReplyParser};
-pub use session::{Session, Timeouts};
+pub use session::{Session, Target, Timeouts};
+pub use source::{Source, WrongFamily};
 pub use step::Step;
-pub use tls::{Connector, Proof, Root, RootsError};
+pub use tls::{Connector, Identity, Proof, Root, RootsError};
+pub use verdict::of_address;
 pub use verdict::{Fate, IoFault, Scope, Verdict};

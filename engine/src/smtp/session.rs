@@ -4,10 +4,10 @@ use super::step::BLOCK_TIMEOUT;
 use super::{Connector, Directive, Envelope, IoFault, Machine, Policy, Proof, ReplyParser, Step, Verdict};
 use crate::mail::{Demand, TlsFault};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
@@ -27,6 +27,26 @@ impl Timeouts {
     fn of(&self, wait: Duration) -> Duration {
         self.command.map_or(wait, |bound| bound.min(wait))
     }
+}
+
+/// Where a session goes to, and from which of our addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The server's address.
+    pub address: SocketAddr,
+    /// Its name, which TLS must prove.
+    pub host: &'a str,
+    /// Our address; `None` leaves it to the system.
+    pub from: Option<IpAddr>,
+}
+
+/// What a handshake needs.
+#[derive(Clone, Copy)]
+struct Tls<'a> {
+    connector: &'a Connector,
+    host: &'a str,
+    demand: Demand,
+    identified: bool,
 }
 
 /// An open session: greeted, encrypted as demanded, idle between messages.
@@ -54,21 +74,20 @@ enum Event {
 }
 
 impl Session {
-    /// Connects to `address`, whose name is `host`, and goes as far as a message could be sent.
+    /// Connects to `target` and goes as far as a message could be sent.
     ///
     /// # Errors
     /// Why no message can be sent here now.
     pub async fn open(
-        address: SocketAddr,
-        host: &str,
+        target: Target<'_>,
         policy: Policy,
         connector: &Connector,
         timeouts: Timeouts,
     ) -> Result<Session, Verdict> {
-        let demand = policy.demand;
+        let tls = Tls { connector, host: target.host, demand: policy.demand, identified: policy.access.certificate };
         let mut session =
             Session { machine: Machine::new(policy), stream: Stream::Gone, replies: ReplyParser::default(), timeouts };
-        match timeout(timeouts.connect, TcpStream::connect(address)).await {
+        match timeout(timeouts.connect, connect(target)).await {
             Ok(Ok(stream)) => {
                 // Commands are written whole; waiting for more octets would only add latency.
                 stream.set_nodelay(true).ok();
@@ -77,7 +96,7 @@ impl Session {
             Ok(Err(error)) => session.machine.broke(connect_fault(&error)),
             Err(_) => session.machine.broke(IoFault::TimedOut),
         }
-        match session.drive(Some((connector, host, demand))).await {
+        match session.drive(Some(tls)).await {
             Event::Idle => Ok(session),
             Event::Failed(verdict) | Event::Settled(verdict) => Err(verdict),
             Event::Content | Event::Closed => Err(super::verdict::of_fault(None, IoFault::Lost)),
@@ -132,7 +151,7 @@ impl Session {
         self.read(&mut octet).await.ok();
     }
 
-    async fn drive(&mut self, tls: Option<(&Connector, &str, Demand)>) -> Event {
+    async fn drive(&mut self, tls: Option<Tls<'_>>) -> Event {
         loop {
             match self.machine.directive() {
                 Directive::Write(octets) => {
@@ -176,7 +195,7 @@ impl Session {
         }
     }
 
-    async fn handshake(&mut self, tls: Option<(&Connector, &str, Demand)>) {
+    async fn handshake(&mut self, tls: Option<Tls<'_>>) {
         // RFC 3207 section 4, CVE-2011-0411: what was said in clear after the 220 must not be heard inside TLS.
         if self.replies.has_rest() {
             return self.machine.tls_failed(TlsFault::Injection);
@@ -184,10 +203,9 @@ impl Session {
         let Stream::Clear(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return self.machine.tls_failed(TlsFault::HandshakeFailed);
         };
-        let Some((connector, host, demand)) = tls else {
-            return self.machine.tls_failed(TlsFault::HandshakeFailed);
-        };
-        match timeout(self.timeouts.of(Step::StartTls.timeout()), connector.connect(stream, host, demand)).await {
+        let Some(tls) = tls else { return self.machine.tls_failed(TlsFault::HandshakeFailed) };
+        let handshake = tls.connector.connect(stream, tls.host, tls.demand, tls.identified);
+        match timeout(self.timeouts.of(Step::StartTls.timeout()), handshake).await {
             Ok(Ok((stream, proof))) => {
                 self.stream = Stream::Tls(Box::new(stream));
                 self.machine.secured(proof);
@@ -250,10 +268,19 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> io::R
 async fn bounded(wait: Duration, work: impl Future<Output = io::Result<()>>) -> Result<(), IoFault> {
     match timeout(wait, work).await {
         Ok(Ok(())) => Ok(()),
+        // In TLS 1.3 a server judges our certificate after our side of the handshake is over.
+        Ok(Err(error)) if super::tls::refuses_our_certificate(&error) => Err(IoFault::ClientCertificate),
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(IoFault::Malformed),
         Ok(Err(_)) => Err(IoFault::Lost),
         Err(_) => Err(IoFault::TimedOut),
     }
+}
+
+async fn connect(target: Target<'_>) -> io::Result<TcpStream> {
+    let Some(from) = target.from else { return TcpStream::connect(target.address).await };
+    let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(target.address).await
 }
 
 fn connect_fault(error: &io::Error) -> IoFault {

@@ -13,6 +13,8 @@ pub enum Step {
     Helo,
     /// STARTTLS (RFC 3207).
     StartTls,
+    /// AUTH and what follows it (RFC 4954).
+    Auth,
     /// MAIL FROM.
     Mail,
     /// RCPT TO.
@@ -33,9 +35,8 @@ impl Step {
     pub fn timeout(self) -> Duration {
         let minutes = |count: u64| Duration::from_secs(count * 60);
         match self {
-            Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls | Step::Mail | Step::Rcpt | Step::Rset => {
-                minutes(5)
-            }
+            Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls | Step::Auth => minutes(5),
+            Step::Mail | Step::Rcpt | Step::Rset => minutes(5),
             Step::Data => minutes(2),
             Step::Content => minutes(10),
             Step::Quit => Duration::from_secs(5),
@@ -49,6 +50,7 @@ impl Step {
             Step::Ehlo => "EHLO",
             Step::Helo => "HELO",
             Step::StartTls => "STARTTLS",
+            Step::Auth => "AUTH",
             Step::Mail => "MAIL",
             Step::Rcpt => "RCPT",
             Step::Data => "DATA",

@@ -4,9 +4,12 @@ use crate::mail::{Demand, Level, TlsFault};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
-use std::path::PathBuf;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore,
+    SignatureScheme,
+};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -23,6 +26,12 @@ impl Proof {
     /// Nothing is proven: clear text.
     pub(super) fn clear() -> Proof {
         Proof { level: Level::Opportunistic, version: "none" }
+    }
+
+    /// What a handshake would have proven.
+    #[cfg(test)]
+    pub(super) fn of_test(level: Level) -> Proof {
+        Proof { level, version: "TLSv1.3" }
     }
 
     /// Whether a message that demands `demand` may travel here.
@@ -47,7 +56,16 @@ pub enum Root {
     Der(Vec<u8>),
 }
 
-/// Roots that can't be used.
+/// Our own certificate, for a smarthost that asks for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate and what leads to its issuer, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM, readable by its owner only.
+    pub key: PathBuf,
+}
+
+/// Roots or a certificate of our own that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
     /// A file without certificates.
@@ -63,19 +81,26 @@ pub enum RootsError {
     None,
 }
 
+impl RootsError {
+    fn file(path: &Path, cause: &dyn std::fmt::Display) -> RootsError {
+        RootsError::File { path: path.to_owned(), cause: cause.to_string() }
+    }
+}
+
 /// Makes TLS connections; shared by all sessions, whose tickets it keeps.
 #[derive(Clone)]
 pub struct Connector {
     verifying: Arc<ClientConfig>,
     encrypting: Arc<ClientConfig>,
+    identified: Option<Arc<ClientConfig>>,
 }
 
 impl Connector {
-    /// A connector that trusts `roots`.
+    /// A connector that trusts `roots` and shows `identity` where a server is entered with a certificate.
     ///
     /// # Errors
-    /// A root can't be read, or there is none.
-    pub fn new(roots: &[Root]) -> Result<Connector, RootsError> {
+    /// A root can't be read, or there is none; the identity can't be read, or its key is another's.
+    pub fn new(roots: &[Root], identity: Option<&Identity>) -> Result<Connector, RootsError> {
         let store = roots_of(roots)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = || {
@@ -83,10 +108,19 @@ impl Connector {
                 .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
                 .expect("aws-lc-rs does both versions")
         };
-        let verifying = builder().with_root_certificates(store).with_no_client_auth();
+        let verifying = builder().with_root_certificates(store.clone()).with_no_client_auth();
+        let identified = identity.map(|identity| {
+            let fail = |cause: &dyn std::fmt::Display| RootsError::file(&identity.certificate, cause);
+            let chain = certificates(&identity.certificate)?;
+            let key =
+                PrivateKeyDer::from_pem_file(&identity.key).map_err(|cause| RootsError::file(&identity.key, &cause))?;
+            let config = builder().with_root_certificates(store).with_client_auth_cert(chain, key);
+            config.map(Arc::new).map_err(|cause| fail(&cause))
+        });
         let verifier = Arc::new(AnyCertificate(provider.clone()));
         let encrypting = builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        Ok(Connector { verifying: Arc::new(verifying), encrypting: Arc::new(encrypting) })
+        let (verifying, encrypting) = (Arc::new(verifying), Arc::new(encrypting));
+        Ok(Connector { verifying, encrypting, identified: identified.transpose()? })
     }
 
     /// Does the handshake with the MX host `name` over `stream`.
@@ -98,9 +132,14 @@ impl Connector {
         stream: TcpStream,
         name: &str,
         demand: Demand,
+        identified: bool,
     ) -> Result<(TlsStream<TcpStream>, Proof), TlsFault> {
         let verified = demand.level() >= Level::Verified;
-        let config = if verified { &self.verifying } else { &self.encrypting };
+        let config = match &self.identified {
+            Some(config) if verified && identified => config,
+            _ if verified => &self.verifying,
+            _ => &self.encrypting,
+        };
         let name = ServerName::try_from(name.to_owned()).map_err(|_| TlsFault::NameMismatch)?;
         let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(|error| fault(&error))?;
         let version = match stream.get_ref().1.protocol_version() {
@@ -124,12 +163,8 @@ fn roots_of(roots: &[Root]) -> Result<RootCertStore, RootsError> {
                 store.add_parsable_certificates([CertificateDer::from(der.clone())]);
             }
             Root::File(path) => {
-                let fail = |cause: String| RootsError::File { path: path.clone(), cause };
-                let certificates = CertificateDer::pem_file_iter(path).map_err(|cause| fail(cause.to_string()))?;
-                let certificates: Vec<_> =
-                    certificates.collect::<Result<_, _>>().map_err(|cause| fail(cause.to_string()))?;
-                if store.add_parsable_certificates(certificates).0 == 0 {
-                    return Err(fail("holds no certificate that can be used".into()));
+                if store.add_parsable_certificates(certificates(path)?).0 == 0 {
+                    return Err(RootsError::file(path, &"holds no certificate that can be used"));
                 }
             }
         }
@@ -137,11 +172,14 @@ fn roots_of(roots: &[Root]) -> Result<RootCertStore, RootsError> {
     if store.is_empty() { Err(RootsError::None) } else { Ok(store) }
 }
 
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
+    let found = CertificateDer::pem_file_iter(path).map_err(|cause| RootsError::file(path, &cause))?;
+    found.collect::<Result<_, _>>().map_err(|cause| RootsError::file(path, &cause))
+}
+
 /// tokio-rustls hands rustls's error over inside an `io::Error`; this is where the fault is born for us.
 fn fault(error: &std::io::Error) -> TlsFault {
-    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
-        return TlsFault::HandshakeFailed;
-    };
+    let Some(error) = rustls_error(error) else { return TlsFault::HandshakeFailed };
     match error {
         rustls::Error::InvalidCertificate(cause) => match cause {
             CertificateError::Expired
@@ -154,10 +192,36 @@ fn fault(error: &std::io::Error) -> TlsFault {
             CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
             _ => TlsFault::CertificateInvalid,
         },
-        rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)
-        | rustls::Error::PeerIncompatible(_) => TlsFault::NoCommonVersion,
+        rustls::Error::AlertReceived(alert) if about_our_certificate(*alert) => TlsFault::ClientCertificate,
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
+            TlsFault::NoCommonVersion
+        }
         _ => TlsFault::HandshakeFailed,
     }
+}
+
+/// Whether a connection broke because of our own certificate.
+pub(super) fn refuses_our_certificate(error: &std::io::Error) -> bool {
+    matches!(rustls_error(error), Some(rustls::Error::AlertReceived(alert)) if about_our_certificate(*alert))
+}
+
+fn rustls_error(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+}
+
+/// What a server says that does not like our certificate, or misses one (RFC 8446 section 6.2).
+fn about_our_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::CertificateRequired
+    )
 }
 
 /// For `required` and `opportunistic`: encrypted, whoever the peer is. Its signatures are still checked, so that the peer at

@@ -76,6 +76,8 @@ pub enum IoFault {
     Lost,
     /// What came is no reply.
     Malformed,
+    /// The server broke off because of our certificate, or the lack of one.
+    ClientCertificate,
     /// Our own side has no descriptors, memory or ports left.
     Exhausted,
 }
@@ -87,6 +89,7 @@ impl IoFault {
             IoFault::TimedOut => "timed_out",
             IoFault::Lost => "connection_lost",
             IoFault::Malformed => "malformed_reply",
+            IoFault::ClientCertificate => "client_certificate_refused",
             IoFault::Exhausted => "out_of_resources",
         }
     }
@@ -105,7 +108,11 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
         (_, 503) => (Fate::Deferred, Scope::Session, "out_of_sequence"),
         // RFC 3207 section 4: the server demands TLS or (RFC 4954) authentication of us, not of this message.
         (_, 530) => (Fate::Deferred, Scope::Site, "session_refused"),
+        // RFC 4954 section 6: 454 for now, 535 and the rest until somebody mends it. Never a fault of the message.
+        (Step::Auth, 454) => (Fate::Deferred, Scope::Site, "auth_deferred"),
+        (Step::Auth, _) => (Fate::Deferred, Scope::Site, "auth_refused"),
         (Step::Content, _) if reply.is_positive() => (Fate::Delivered, Scope::Message, ""),
+        (Step::Mail, _) if reply.is_permanent() => (Fate::Bounced, Scope::Message, "sender_refused"),
         (_, _) if reply.is_permanent() => (Fate::Bounced, Scope::Message, ""),
         (_, _) if reply.is_transient() => (Fate::Deferred, Scope::Message, ""),
         // 354 to the final dot, say: nobody knows what the server means to do with the message.
@@ -122,7 +129,9 @@ pub(super) fn of_fault(step: Option<Step>, fault: IoFault) -> Verdict {
     let (fate, scope) = match step {
         Some(Step::Content) => (Fate::InDoubt, Scope::Session),
         Some(Step::Mail | Step::Rcpt | Step::Data | Step::Rset | Step::Quit) => (Fate::Deferred, Scope::Session),
-        None | Some(Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls) => (Fate::Deferred, Scope::Site),
+        None | Some(Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls | Step::Auth) => {
+            (Fate::Deferred, Scope::Site)
+        }
     };
     bare(fate, scope, fault.label())
 }
@@ -131,6 +140,26 @@ pub(super) fn of_fault(step: Option<Step>, fault: IoFault) -> Verdict {
 pub(super) fn of_tls(fault: TlsFault, exclusive: bool) -> Verdict {
     let fate = if exclusive && fault == TlsFault::NoStartTls { Fate::Dropped } else { Fate::Deferred };
     Verdict { tls: true, ..bare(fate, Scope::Site, fault.label()) }
+}
+
+/// A smarthost refuses our sender: every message would meet the same, and none is at fault. They wait for the operator.
+pub(super) fn of_relayed_sender(reply: &Reply) -> Verdict {
+    Verdict { fate: Fate::Deferred, scope: Scope::Site, ..of_reply(Step::Mail, reply) }
+}
+
+/// The server offers no AUTH mechanism that we know, or breaks the exchange's rules.
+pub(super) fn of_auth(reason: &'static str) -> Verdict {
+    bare(Fate::Deferred, Scope::Site, reason)
+}
+
+/// No host of the site has an address to connect to, for this reason.
+pub fn of_address(reason: &'static str, transient: bool) -> Verdict {
+    bare(if transient { Fate::Deferred } else { Fate::Bounced }, Scope::Site, reason)
+}
+
+/// The server takes no address outside ASCII (RFC 6531 section 3.5).
+pub(super) fn of_utf8() -> Verdict {
+    bare(Fate::Bounced, Scope::Message, "no_smtputf8")
 }
 
 /// The message is larger than the server says it takes (RFC 1870 section 6.1).

@@ -1,0 +1,61 @@
+//! Routes by configuration; the DNS for what they leave open.
+
+use super::{Answer, Dns, Mx, MxHost, NoAddress, NoRoute, Place, Resolver};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// A fixed route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticRoute {
+    /// The name or address that the certificate must prove.
+    pub host: String,
+    /// Where to connect.
+    pub address: SocketAddr,
+}
+
+impl StaticRoute {
+    /// The route as a domain's only MX host.
+    fn host(&self) -> MxHost {
+        MxHost { name: self.host.clone(), preference: 0, place: Place::Fixed(self.address) }
+    }
+}
+
+/// `[dns.static]` by domain with `*` for every other, then the smarthost, then the DNS.
+#[derive(Default)]
+pub struct Fixed {
+    /// Fixed routes by lower-case domain.
+    pub routes: BTreeMap<String, StaticRoute>,
+    /// Where every domain without a fixed route goes.
+    pub smarthost: Option<MxHost>,
+    /// What is asked for the rest; without it the rest has no route.
+    pub dns: Option<Dns>,
+}
+
+impl Fixed {
+    /// These routes and nothing else.
+    pub fn only(routes: BTreeMap<String, StaticRoute>) -> Fixed {
+        Fixed { routes, ..Fixed::default() }
+    }
+}
+
+impl Resolver for Fixed {
+    fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
+        let route = self.routes.get(domain).or_else(|| self.routes.get("*")).map(StaticRoute::host);
+        if let Some(host) = route.or_else(|| self.smarthost.clone()) {
+            return Box::pin(async { Ok(Mx { hosts: vec![host], valid_until: None }) });
+        }
+        match &self.dns {
+            Some(dns) => Box::pin(dns.mx(domain)),
+            None => Box::pin(async { Err(NoRoute::NoMailHost) }),
+        }
+    }
+
+    fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
+        match (&host.place, &self.dns) {
+            (Place::Fixed(address) | Place::RelayAt(address), _) => Box::pin(async { Ok(vec![*address]) }),
+            (Place::Named(port), Some(dns)) => Box::pin(dns.addresses(&host.name, *port, true)),
+            (Place::Relay(port), Some(dns)) => Box::pin(dns.addresses(&host.name, *port, false)),
+            (Place::Named(_) | Place::Relay(_), None) => Box::pin(async { Err(NoAddress::None) }),
+        }
+    }
+}

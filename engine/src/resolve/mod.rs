@@ -1,0 +1,135 @@
+//! Domains to MX hosts, MX hosts to addresses.
+//!
+//! 1. [`mod@fixed`] knows `[dns.static]` and the smarthost, and asks [`dns`] for the rest;
+//! 2. [`dns`] asks name servers: MX, else A and AAAA (RFC 5321 section 5.1), null MX (RFC 7505); answers are kept as long as
+//!    their TTL says;
+//! 3. [`nets`] are networks where no public MX host can be.
+//!
+//! Promises: a look-up that did not get through is told from one that found nothing; an address of a denied network never
+//! comes out of the DNS. Domains are looked up when a row is routed, hosts when a session is opened: a TTL that runs out in
+//! mid-run is obeyed by the next connection.
+
+mod dns;
+mod fixed;
+mod nets;
+
+pub use dns::{Dns, DnsConfig, DnsError, Family};
+pub use fixed::{Fixed, StaticRoute};
+pub use nets::{Nets, parse as parse_net};
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Instant;
+
+/// Where a domain's mail goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mx {
+    /// Its hosts, best first.
+    pub hosts: Vec<MxHost>,
+    /// Until when that is so; `None` is for ever.
+    pub valid_until: Option<Instant>,
+}
+
+/// An MX host: its name, which TLS must prove, and where it is found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MxHost {
+    /// Lower-case name without a final dot, or an IP address where a fixed route names none.
+    pub name: String,
+    /// The MX record's preference, lowest first.
+    pub preference: u16,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a host is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// There, by configuration.
+    Fixed(SocketAddr),
+    /// At this port of whatever addresses the DNS gives its name.
+    Named(u16),
+    /// The smarthost, at this port of whatever addresses the DNS gives its name; it may be in a denied network.
+    Relay(u16),
+    /// The smarthost, there by configuration.
+    RelayAt(SocketAddr),
+}
+
+/// Why a domain has no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoute {
+    /// The domain does not exist.
+    #[error("no_such_domain")]
+    NoSuchDomain,
+    /// It exists and has neither MX nor address records.
+    #[error("no_mail_host")]
+    NoMailHost,
+    /// It says that it takes no mail (RFC 7505).
+    #[error("null_mx")]
+    NullMx,
+    /// A name server refused or failed.
+    #[error("dns_failed")]
+    Failed,
+    /// No name server answered in time.
+    #[error("dns_timed_out")]
+    TimedOut,
+}
+
+impl NoRoute {
+    /// The closed label that reports show.
+    pub fn label(self) -> &'static str {
+        match self {
+            NoRoute::NoSuchDomain => "no_such_domain",
+            NoRoute::NoMailHost => "no_mail_host",
+            NoRoute::NullMx => "null_mx",
+            NoRoute::Failed => "dns_failed",
+            NoRoute::TimedOut => "dns_timed_out",
+        }
+    }
+
+    /// Whether it may be otherwise later.
+    pub fn is_transient(self) -> bool {
+        matches!(self, NoRoute::Failed | NoRoute::TimedOut)
+    }
+}
+
+/// Why an MX host has no address to connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAddress {
+    /// Its name has no address of the families we use.
+    #[error("no_mx_address")]
+    None,
+    /// All its addresses are in denied networks.
+    #[error("denied_address")]
+    Denied,
+    /// A name server refused, failed, or did not answer in time.
+    #[error("dns_failed")]
+    Failed,
+}
+
+impl NoAddress {
+    /// The closed label that reports show.
+    pub fn label(self) -> &'static str {
+        match self {
+            NoAddress::None => "no_mx_address",
+            NoAddress::Denied => "denied_address",
+            NoAddress::Failed => "dns_failed",
+        }
+    }
+
+    /// Whether it may be otherwise later.
+    pub fn is_transient(self) -> bool {
+        self == NoAddress::Failed
+    }
+}
+
+/// An answer that takes its time.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What finds routes.
+pub trait Resolver: Send + Sync {
+    /// The MX hosts of `domain` (lower case, A-labels), best first.
+    fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>>;
+
+    /// Where to connect to `host`, in order.
+    fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>>;
+}

@@ -1,0 +1,215 @@
+//! A real authoritative server (Knot) says where mail goes.
+
+use crate::support::{Desk, Knot, Mx};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Three hosts: two on IPv4, one on IPv6, all at one port; their CAs are trusted.
+struct Hosts {
+    desk: Desk,
+    _running: [Mx; 3],
+    port: u16,
+}
+
+const NAMES: [&str; 3] = ["mx1", "mx2", "mx6"];
+
+impl Hosts {
+    fn start(args: &[&str]) -> Hosts {
+        let desk = Desk::new();
+        let one = Mx::named(&desk, "mx1", "127.0.0.2:0", args);
+        let port = one.port;
+        let two = Mx::named(&desk, "mx2", &format!("127.0.0.3:{port}"), args);
+        let six = Mx::named(&desk, "mx6", &format!("[::1]:{port}"), args);
+        Hosts { desk, _running: [one, two, six], port }
+    }
+
+    /// Asks `knot`; loopback is not denied.
+    fn machine(&self, knot: &Knot, dns: &str, more: &str) {
+        let roots = "[tls]\nroots = [\"mx1.pem\", \"mx2.pem\", \"mx6.pem\"]\n";
+        let dns = format!("[dns]\nservers = [\"127.0.0.1:{}\"]\n{dns}\n[smtp]\nport = {}\n", knot.port, self.port);
+        self.desk.machine_of("", &format!("{dns}{roots}[retry]\nfirst = \"1s\"\nlongest = \"1s\"\n{more}"));
+    }
+
+    /// Recipients taken by each host, by domain.
+    fn taken(&self) -> BTreeMap<String, BTreeMap<&'static str, usize>> {
+        let mut taken: BTreeMap<String, BTreeMap<&'static str, usize>> = BTreeMap::new();
+        for name in NAMES {
+            let said = std::fs::read_to_string(self.desk.path(&format!("{name}.transcript"))).unwrap_or_default();
+            for line in said.lines().filter(|line| line.starts_with("RCPT TO")) {
+                let domain = line.split('@').nth(1).and_then(|rest| rest.split('>').next()).expect("an address");
+                *taken.entry(domain.to_owned()).or_default().entry(name).or_default() += 1;
+            }
+        }
+        taken
+    }
+
+    /// Writes a campaign of so many rows to each domain.
+    fn campaign(&self, rows: &[(&str, usize)], transport: &str) -> String {
+        let campaign = self.desk.small(1, transport);
+        let mut csv = "id,email,first_name\n".to_owned();
+        for (domain, count) in rows {
+            (0..*count).for_each(|row| csv.push_str(&format!("{domain}-{row},r{row}@{domain},Ann\n")));
+        }
+        self.desk.write("small.csv", csv.as_bytes());
+        campaign
+    }
+
+    fn reasons(&self, campaign: &str) -> BTreeMap<(String, String), u64> {
+        let report = self.desk.sealpost(&["report", campaign, "--json"]).json();
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let reasons = report["reasons"].as_array().expect("a list").iter();
+        reasons
+            .map(|one| ((text(&one["outcome"]), text(&one["reason"])), one["rows"].as_u64().expect("a count")))
+            .collect()
+    }
+}
+
+const ZONE: &str = "\
+mx1      A     127.0.0.2
+mx2      A     127.0.0.3
+dead     A     127.0.0.9
+both     A     127.0.0.2
+both     AAAA  ::1
+cn       CNAME mx1
+plain    MX    10 mx1
+prefer   MX    10 mx1
+prefer   MX    20 mx2
+spread   MX    10 mx1
+spread   MX    10 mx2
+nomx     A     127.0.0.3
+alias    CNAME plain
+mxalias  MX    10 cn
+broken   MX    5  dead
+broken   MX    10 mx2
+six      MX    10 both
+null     MX    0  .
+nodata   TXT   \"no mail here\"
+ghost    MX    10 nobody
+";
+
+/// Domain, rows, and what becomes of them: the hosts that take them, or outcome and reason. Counts differ where only the
+/// report can tell which domain it speaks of.
+const TABLE: [(&str, usize, Result<&[&str], (&str, &str)>); 13] = [
+    ("plain.example", 20, Ok(&["mx1"])),
+    ("prefer.example", 20, Ok(&["mx1"])),
+    ("spread.example", 200, Ok(&["mx1", "mx2"])),
+    ("nomx.example", 20, Ok(&["mx2"])),
+    ("alias.example", 20, Ok(&["mx1"])),
+    ("mxalias.example", 20, Ok(&["mx1"])),
+    ("broken.example", 20, Ok(&["mx2"])),
+    ("six.example", 20, Ok(&["mx6"])),
+    ("null.example", 1, Err(("bounced", "null_mx"))),
+    ("nx.example", 2, Err(("bounced", "no_such_domain"))),
+    ("nodata.example", 3, Err(("bounced", "no_mail_host"))),
+    ("ghost.example", 4, Err(("bounced", "no_mx_address"))),
+    ("servfail.example", 5, Err(("expired", "dns_failed"))),
+];
+
+#[test]
+fn a_table_of_domains_and_what_becomes_of_their_rows() {
+    let hosts = Hosts::start(&[]);
+    let knot = Knot::start("example", ZONE, &["servfail.example"]);
+    hosts.machine(&knot, "deny_nets = []\nfamily = \"ipv6-first\"\ntimeout = \"1s\"", "");
+    let rows: Vec<_> = TABLE.iter().map(|(domain, rows, _)| (*domain, *rows)).collect();
+    let campaign = hosts.campaign(&rows, "[transport]\nlifetime = \"2s\"\n");
+    let (_, counts) = hosts.desk.send(&campaign);
+    let (taken, reasons) = (hosts.taken(), hosts.reasons(&campaign));
+    for (domain, rows, expected) in TABLE {
+        let at = taken.get(domain);
+        println!("{domain:18} {rows:4} rows  expected {expected:?}  taken by {at:?}");
+        match expected {
+            Ok(names) => {
+                let at = at.unwrap_or_else(|| panic!("nobody took {domain}: {reasons:?}"));
+                assert_eq!(at.keys().copied().collect::<Vec<_>>(), names, "{domain}");
+                assert_eq!(at.values().sum::<usize>(), rows, "{domain}");
+            }
+            Err((outcome, reason)) => {
+                assert!(at.is_none(), "{domain}");
+                assert_eq!(
+                    reasons.get(&(outcome.into(), reason.into())),
+                    Some(&(rows as u64)),
+                    "{domain}: {reasons:?}"
+                );
+            }
+        }
+    }
+    assert_eq!(counts["delivered"], 340, "{counts}");
+    let spread = &taken["spread.example"];
+    assert!(spread.values().all(|count| *count >= 20), "equal preference is spread: {spread:?}");
+}
+
+#[test]
+fn look_ups_into_our_own_networks_are_refused_unless_allowed() {
+    let hosts = Hosts::start(&[]);
+    let knot = Knot::start("example", ZONE, &[]);
+    hosts.machine(&knot, "", "");
+    let campaign = hosts.campaign(&[("plain.example", 5), ("six.example", 6), ("nomx.example", 7)], "");
+    let (_, counts) = hosts.desk.send(&campaign);
+    assert_eq!(counts["bounced"], 18, "{counts}");
+    assert_eq!(hosts.reasons(&campaign), [(("bounced".into(), "denied_address".into()), 18)].into());
+    assert!(hosts.taken().is_empty());
+}
+
+/// Waits until some host has taken a message.
+fn underway(hosts: &Hosts) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while hosts.taken().is_empty() {
+        assert!(Instant::now() < end, "nothing was sent");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sends 600 rows slowly, changes the zone in the middle, and gives what each host took.
+fn changed_in_mid_run(before: &str, after: &str) -> BTreeMap<&'static str, usize> {
+    let hosts = Hosts::start(&["--latency", "10ms"]);
+    let knot = Knot::start("example", before, &[]);
+    let slow = "[limits]\nconnections_per_provider = 1\nmessages_per_connection = 20\nrows_in_memory = 8\n";
+    hosts.machine(&knot, "deny_nets = []", slow);
+    let campaign = hosts.campaign(&[("ttl.example", 600)], "");
+    let run = hosts.desk.spawn(&["send", &campaign, "--json"]);
+    underway(&hosts);
+    knot.change("example", after);
+    let ran = crate::support::Ran::from(run.wait_with_output().expect("it ends"));
+    assert_eq!(ran.json()["delivered"], 600, "{ran:?}");
+    hosts.taken().remove("ttl.example").expect("delivered")
+}
+
+#[test]
+fn an_mx_whose_ttl_expires_in_mid_run_is_asked_for_again() {
+    let hosts = "mx1 A 127.0.0.2\nmx2 A 127.0.0.3\n";
+    let taken = changed_in_mid_run(&format!("{hosts}ttl 1 MX 10 mx1\n"), &format!("{hosts}ttl 1 MX 10 mx2\n"));
+    assert!(taken.get("mx1") > Some(&0) && taken.get("mx2") > Some(&0), "{taken:?}");
+}
+
+#[test]
+fn an_address_whose_ttl_expires_in_mid_run_is_asked_for_again() {
+    let mx = "ttl MX 10 mx\n";
+    let taken = changed_in_mid_run(&format!("{mx}mx 1 A 127.0.0.2\n"), &format!("{mx}mx 1 A 127.0.0.3\n"));
+    assert!(taken.get("mx1") > Some(&0) && taken.get("mx2") > Some(&0), "{taken:?}");
+}
+
+#[test]
+fn a_thousand_rows_of_one_domain_ask_once() {
+    let hosts = Hosts::start(&[]);
+    let knot = Knot::start("example", ZONE, &[]);
+    hosts.machine(&knot, "deny_nets = []", "");
+    let campaign = hosts.campaign(&[("plain.example", 1000), ("nx.example", 1000)], "");
+    let (_, counts) = hosts.desk.send(&campaign);
+    assert_eq!((counts["delivered"].as_u64(), counts["bounced"].as_u64()), (Some(1000), Some(1000)), "{counts}");
+    // MX twice, A and AAAA of the one host; a query may be repeated when an answer is slow.
+    assert!(knot.queries("example") <= 8, "{} queries", knot.queries("example"));
+}
+
+#[test]
+fn a_name_server_that_is_gone_defers_and_no_row_is_lost() {
+    let hosts = Hosts::start(&[]);
+    let knot = Knot::start("example", ZONE, &[]);
+    hosts.machine(&knot, "deny_nets = []\ntimeout = \"300ms\"", "");
+    drop(knot);
+    let campaign = hosts.campaign(&[("plain.example", 9)], "[transport]\nlifetime = \"1s\"\n");
+    let (_, counts) = hosts.desk.send(&campaign);
+    assert_eq!(counts["expired"], 9, "{counts}");
+    let reasons = hosts.reasons(&campaign);
+    assert!(reasons.keys().all(|(_, reason)| reason.starts_with("dns_")), "{reasons:?}");
+}
