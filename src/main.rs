@@ -34,9 +34,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// The resolver's own logs name the domains it asks for, which are recipients'; our own say what became of them.
+const QUIET: &str = "hickory_net=off,hickory_proto=off,hickory_resolver=off";
+
 fn start_logging(args: &Args) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::builder()
-        .parse(&args.log)
+        .parse(format!("{QUIET},{}", args.log))
         .map_err(|error| Failure::usage(format!("--log: {error}"), Some("for example: --log info".into())))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     if args.log_json {

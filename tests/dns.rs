@@ -160,18 +160,18 @@ fn underway(hosts: &Hosts) {
     }
 }
 
-/// Sends 600 rows slowly, changes the zone in the middle, and gives what each host took.
+/// Sends 1,000 rows slowly (more than wait between reader and wire), changes the zone in the middle, and gives what each host took.
 fn changed_in_mid_run(before: &str, after: &str) -> BTreeMap<&'static str, usize> {
-    let hosts = Hosts::start(&["--latency", "10ms"]);
+    let hosts = Hosts::start(&["--latency", "4ms"]);
     let knot = Knot::start("example", before, &[]);
     let slow = "[limits]\nconnections_per_provider = 1\nmessages_per_connection = 20\nrows_in_memory = 8\n";
     hosts.machine(&knot, "deny_nets = []", slow);
-    let campaign = hosts.campaign(&[("ttl.example", 600)], "");
+    let campaign = hosts.campaign(&[("ttl.example", 1000)], "");
     let run = hosts.desk.spawn(&["send", &campaign, "--json"]);
     underway(&hosts);
     knot.change("example", after);
     let ran = crate::support::Ran::from(run.wait_with_output().expect("it ends"));
-    assert_eq!(ran.json()["delivered"], 600, "{ran:?}");
+    assert_eq!(ran.json()["delivered"], 1000, "{ran:?}");
     hosts.taken().remove("ttl.example").expect("delivered")
 }
 

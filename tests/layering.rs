@@ -6,15 +6,21 @@ use std::path::Path;
 
 /// Lowest first. A module may use those of lower layers; within a layer only where [`WITHIN`] says.
 const LAYERS: [&[&str]; 4] = [
-    &["clock", "mail", "secret"],
+    &["clock", "mail", "metrics", "secret"],
     &["render", "resolve", "retry", "sandbox", "sign", "smtp", "store"],
     &["gate", "route", "settle", "queue"],
     &["plan", "report", "run"],
 ];
 
 /// Words build on words; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 5] =
-    [("mail", "clock"), ("secret", "mail"), ("queue", "route"), ("queue", "settle"), ("run", "plan")];
+const WITHIN: [(&str, &str); 6] = [
+    ("mail", "clock"),
+    ("metrics", "mail"),
+    ("secret", "mail"),
+    ("queue", "route"),
+    ("queue", "settle"),
+    ("run", "plan"),
+];
 
 fn uses(folder: &Path, module: &str, found: &mut BTreeMap<String, BTreeSet<String>>) {
     let mut files = vec![folder.join(format!("{module}.rs")), folder.join(module)];

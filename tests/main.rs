@@ -6,6 +6,7 @@ mod commands;
 mod dns;
 mod greylist;
 mod layering;
+mod metrics;
 mod peers;
 mod postfix;
 mod reference;

@@ -4,7 +4,7 @@
 //! sessions and ready messages · `render` the message · `sign` its signatures · `smtp` the conversation · `settle` how it
 //! ended · `retry` when again · `store` what survives · `report` who did not get it, and why.
 //!
-//! Layers, downwards only (`tests/layering.rs` checks): words `clock mail secret` ← mechanisms `render resolve retry sandbox
+//! Layers, downwards only (`tests/layering.rs` checks): words `clock mail metrics secret` ← mechanisms `render resolve retry sandbox
 //! sign smtp store` ← decisions `gate queue route settle` ← assembly `plan report run`.
 
 pub mod plan;
@@ -30,4 +30,5 @@ pub mod sandbox;
 
 pub mod clock;
 pub mod mail;
+pub mod metrics;
 pub mod secret;

@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::mail::{Kind, Outcome, RunId};
 use crate::secret::DataKey;
-use crate::store::{Error, Manifest, Store, Tally};
+use crate::store::{Error, Latency, Manifest, Store, Tally};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -68,6 +68,7 @@ impl Report {
         object.insert("opened".into(), rfc3339(self.manifest.opened).into());
         object.insert("finished".into(), self.manifest.finished.map(rfc3339).into());
         object.insert("seconds".into(), rounded(self.manifest.seconds));
+        latency_into(&mut object, self.manifest.latency);
         let reasons =
             self.reasons.iter().map(|((kind, why), rows)| json!({"outcome": kind.word(), "reason": why, "rows": rows}));
         object.insert("reasons".into(), reasons.collect());
@@ -106,6 +107,13 @@ impl Report {
         if self.tally.waiting > 0 {
             lines.push(format!("{:>9}  waiting", self.tally.waiting));
         }
+        if let Some(Latency { p50, p90, p99 }) = self.manifest.latency {
+            let millis = |seconds: f64| seconds * 1000.0;
+            let (p50, p90, p99) = (millis(p50), millis(p90), millis(p99));
+            lines.push(format!(
+                "\na message took {p50:.1} ms on the wire; 90 % less than {p90:.1}, 99 % less than {p99:.1}"
+            ));
+        }
         let later: u64 = self.attempts.iter().filter(|(attempts, _)| **attempts > 1).map(|(_, rows)| rows).sum();
         if later > 0 {
             lines.push(format!("\n{later} delivered after more than one attempt"));
@@ -140,6 +148,12 @@ pub fn counts(campaign: &str, run: RunId, tally: &Tally) -> Map<String, Value> {
     object.insert("deferred".into(), tally.deferred.into());
     object.insert("waiting".into(), tally.waiting.into());
     object
+}
+
+/// How long messages took on the wire, as far as any were sent.
+pub fn latency_into(object: &mut Map<String, Value>, latency: Option<Latency>) {
+    let Some(Latency { p50, p90, p99 }) = latency else { return };
+    object.insert("send_seconds".into(), json!({"p50": p50, "p90": p90, "p99": p99}));
 }
 
 /// Seconds with three decimals.

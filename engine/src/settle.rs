@@ -5,6 +5,7 @@
 
 use crate::clock::{Clock, Timestamp};
 use crate::mail::{Kind, Outcome, Row, RunId};
+use crate::metrics::{Metrics, Queue, Stage};
 use crate::render::Unrenderable;
 use crate::retry::Retry;
 use crate::secret::DataKey;
@@ -33,6 +34,7 @@ pub struct Settle {
     key: DataKey,
     clock: Arc<dyn Clock>,
     rules: Rules,
+    metrics: Arc<Metrics>,
     counters: Counters,
     /// No deferred row is due before this: where the search for due rows begins, past what was taken and deleted.
     none_due_before: AtomicU64,
@@ -56,16 +58,18 @@ impl Settle {
         key: DataKey,
         clock: Arc<dyn Clock>,
         rules: Rules,
+        metrics: Arc<Metrics>,
         tally: &Tally,
     ) -> Settle {
         let counters = Counters::default();
         counters.read.store(tally.read, Ordering::SeqCst);
         counters.deferred.store(tally.deferred, Ordering::SeqCst);
+        metrics.rows(Queue::Deferred).set(i64::try_from(tally.deferred).unwrap_or(i64::MAX));
         for (kind, count) in &tally.ended {
             counters.ended(*kind).store(*count, Ordering::SeqCst);
         }
         let none_due_before = AtomicU64::new(0);
-        Settle { store, run, key, clock, rules, counters, none_due_before, fault: Mutex::default() }
+        Settle { store, run, key, clock, rules, metrics, counters, none_due_before, fault: Mutex::default() }
     }
 
     /// The time now.
@@ -75,7 +79,8 @@ impl Settle {
 
     /// Records that the last octets of this row's message are about to leave. `false`: they must not.
     pub fn started(&self, row: &Row) -> bool {
-        self.recorded(self.store.put_started(self.run, row, self.clock.now()))
+        let put = || self.store.put_started(self.run, row, self.clock.now());
+        self.recorded(self.metrics.time(Stage::Mark, put))
     }
 
     /// A row came into memory.
@@ -99,6 +104,7 @@ impl Settle {
         let count = rows.len() as u64;
         self.counters.in_hand.fetch_add(count, Ordering::SeqCst);
         self.counters.deferred.fetch_sub(count, Ordering::SeqCst);
+        self.metrics.rows(Queue::Deferred).sub(i64::try_from(count).unwrap_or(i64::MAX));
         rows
     }
 
@@ -141,9 +147,11 @@ impl Settle {
         if refused.is_empty() || self.recorded(self.store.put_outcomes(self.run, refused, &self.key)) {
             for (_, outcome) in refused {
                 self.counters.ended(outcome.kind).fetch_add(1, Ordering::SeqCst);
+                self.metrics.ended(outcome.kind);
             }
         }
-        self.counters.read.fetch_max(read, Ordering::SeqCst);
+        let before = self.counters.read.fetch_max(read, Ordering::SeqCst);
+        self.metrics.read.inc_by(read.saturating_sub(before));
     }
 
     /// The counts now.
@@ -190,8 +198,10 @@ impl Settle {
         }
         // Counted first: once it is written, the retry thread may take it up.
         self.counters.deferred.fetch_add(1, Ordering::SeqCst);
-        if self.recorded(self.store.settle(self.run, &row, &Change::Deferred { due, why: &verdict.why() }, &self.key)) {
+        if self.put(&row, &Change::Deferred { due, why: &verdict.why() }) {
             self.none_due_before.fetch_min(due.0, Ordering::SeqCst);
+            self.metrics.deferrals.inc();
+            self.metrics.rows(Queue::Deferred).inc();
         } else {
             self.counters.deferred.fetch_sub(1, Ordering::SeqCst);
         }
@@ -200,10 +210,16 @@ impl Settle {
 
     /// Ends a row.
     pub fn end(&self, row: &Row, outcome: Outcome) {
-        if self.recorded(self.store.settle(self.run, row, &Change::Ended(&outcome), &self.key)) {
+        if self.put(row, &Change::Ended(&outcome)) {
             self.counters.ended(outcome.kind).fetch_add(1, Ordering::SeqCst);
+            self.metrics.ended(outcome.kind);
         }
         self.let_go();
+    }
+
+    fn put(&self, row: &Row, change: &Change<'_>) -> bool {
+        let settle = || self.store.settle(self.run, row, change, &self.key);
+        self.recorded(self.metrics.time(Stage::Settle, settle))
     }
 
     fn recorded(&self, written: Result<(), crate::store::Error>) -> bool {

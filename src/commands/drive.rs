@@ -6,15 +6,16 @@ use crate::output::outln;
 use crate::progress::{Progress, words};
 use crate::signals;
 use engine::mail::Kind;
-use engine::report::{counts, rounded};
-use engine::run::{Running, Summary};
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use engine::report::{counts, latency_into, rounded};
+use engine::run::{Exporter, Running, Summary};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(50);
 
 /// Waits until the run is done or asked to stop, showing its progress.
-pub fn to_the_end(mut running: Box<Running>) -> Result<Summary, Failure> {
+pub fn to_the_end(mut running: Box<Running>) -> Result<Ended, Failure> {
     let asked = signals::watch()?;
     if running.found_in_doubt() > 0 {
         eprintln!(
@@ -32,7 +33,26 @@ pub fn to_the_end(mut running: Box<Running>) -> Result<Summary, Failure> {
         std::thread::sleep(TICK);
     }
     progress.end();
-    Ok(running.finish()?)
+    let exporter = running.take_exporter();
+    Ok(Ended { summary: running.finish()?, exporter, asked })
+}
+
+/// A run that ended or stopped, whose metrics may still be scraped.
+pub struct Ended {
+    pub summary: Summary,
+    exporter: Option<Exporter>,
+    asked: Arc<AtomicBool>,
+}
+
+impl Ended {
+    /// Lets Prometheus see the end, unless somebody wants us gone.
+    pub fn linger(self) {
+        let Some(exporter) = self.exporter else { return };
+        let until = Instant::now() + exporter.linger();
+        while Instant::now() < until && !self.asked.load(Ordering::SeqCst) {
+            std::thread::sleep(TICK);
+        }
+    }
 }
 
 /// Prints how the run stands: one JSON object, or a line or two.
@@ -43,6 +63,7 @@ pub fn print(args: &Args, summary: &Summary) {
         let mut object = counts(&summary.campaign, summary.run, &summary.tally);
         object.insert("seconds".into(), rounded(summary.seconds));
         object.insert("messages_per_second".into(), rounded(rate));
+        latency_into(&mut object, summary.latency);
         outln!("{}", serde_json::Value::Object(object));
         return;
     }

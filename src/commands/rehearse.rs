@@ -32,10 +32,11 @@ pub fn run(args: &Args, options: &Rehearse) -> Result<u8, Failure> {
     let Started::Running(running) = start(setup)? else {
         return Err(Failure::internal("a new scratch folder held a finished run"));
     };
-    let summary = drive::to_the_end(running)?;
+    let ended = drive::to_the_end(running)?;
+    let summary = &ended.summary;
     let received = sandbox.ledger().totals();
-    let report = write_report(scratch.path(), &folder, &summary, received)?;
-    drive::print(args, &summary);
+    let report = write_report(scratch.path(), &folder, summary, received)?;
+    drive::print(args, summary);
     if !args.json {
         outln!(
             "  the embedded MX accepted {} over {} TLS sessions, {} twice",
@@ -53,7 +54,9 @@ pub fn run(args: &Args, options: &Rehearse) -> Result<u8, Failure> {
         eprintln!("error: the embedded MX and our accounts disagree");
         return Ok(INTERNAL);
     }
-    Ok(drive::exit_code(&summary, 100.0))
+    let code = drive::exit_code(summary, 100.0);
+    ended.linger();
+    Ok(code)
 }
 
 fn write_report(scratch: &Path, folder: &Path, summary: &Summary, received: Totals) -> Result<PathBuf, Failure> {

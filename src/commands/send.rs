@@ -22,13 +22,18 @@ pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
     }
     descriptors::make_room_for(machine.limits.connections);
     let setup = Setup::of(&machine, campaign, Options { limit: options.limit })?;
-    let summary = match start(setup)? {
-        Started::Running(running) => drive::to_the_end(running)?,
+    match start(setup)? {
+        Started::Running(running) => {
+            let ended = drive::to_the_end(running)?;
+            drive::print(args, &ended.summary);
+            let code = drive::exit_code(&ended.summary, options.tolerate);
+            ended.linger();
+            Ok(code)
+        }
         Started::Finished(summary) => {
             eprintln!("{} was sent with this very input before (run {}); nothing to do", summary.campaign, summary.run);
-            summary
+            drive::print(args, &summary);
+            Ok(drive::exit_code(&summary, options.tolerate))
         }
-    };
-    drive::print(args, &summary);
-    Ok(drive::exit_code(&summary, options.tolerate))
+    }
 }

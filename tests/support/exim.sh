@@ -252,7 +252,8 @@ read_options() {
         *:?*) [ -n "$user" ] || die "--auth without a user" ;;
         *) die "--auth wants USER:PASSWORD" ;;
     esac
-    [ -z "$client_ca" ] || [ -r "$client_ca" ] || die "cannot read the CA $client_ca"
+    # Exim would start with an empty file, too, and refuse everyone.
+    [ -z "$client_ca" ] || grep -qs 'BEGIN CERTIFICATE' "$client_ca" || die "no CA certificate in $client_ca"
     case $sender_domain in *[!A-Za-z0-9.-]*) die "not a domain: $sender_domain" ;; esac
     for name in ${mechanisms//,/ }; do
         case $name in PLAIN | LOGIN | SCRAM-SHA-256) ;; *) die "no such mechanism: $name" ;; esac
@@ -277,7 +278,10 @@ cmd_start() {
     local auth mechanisms implicit client_ca sender_domain
     shift 3
     read_options "$@"
-    [ -z "$implicit" ] || greeting=tls_greeting
+    if [ -n "$implicit" ]; then
+        greeting=tls_greeting
+        command -v python3 >/dev/null 2>&1 || die "--tls-on-connect needs python3 to see whether the server is up"
+    fi
     case $port in '' | *[!0-9]*) die "not a port number: $port" ;; esac
     [ "$port" -ge 1 ] && [ "$port" -le 65535 ] || die "not a port number: $port"
     [ -r "$cert" ] || die "cannot read the certificate $cert"

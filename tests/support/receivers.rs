@@ -2,7 +2,8 @@
 
 use super::{Authority, Desk, root};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -112,6 +113,81 @@ impl Drop for Knot {
     fn drop(&mut self) {
         self.script("stop", &[]);
     }
+}
+
+/// Debian's Prometheus, scraping `target` twice a second.
+pub struct Prometheus {
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Prometheus {
+    pub fn start(target: &str) -> Prometheus {
+        let prometheus = Prometheus { folder: tempfile::tempdir().expect("a folder"), port: super::free_port() };
+        let folder = path(prometheus.folder.path());
+        script("prometheus.sh", &["start", folder, &prometheus.port.to_string(), target]);
+        prometheus
+    }
+
+    /// Waits until something was scraped that is as new as this call.
+    pub fn scraped(&self) {
+        script("prometheus.sh", &["scraped", path(self.folder.path())]);
+    }
+
+    /// What a query says now, by the values of `label`.
+    pub fn query(&self, query: &str, label: &str) -> BTreeMap<String, f64> {
+        let encoded: String = query.bytes().map(|octet| format!("%{octet:02x}")).collect();
+        let answer = get(self.port, &format!("/api/v1/query?query={encoded}"));
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        let result = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{query}: {answer}"));
+        let number = |value: &Value| value["value"][1].as_str().and_then(|text| text.parse().ok()).expect("a number");
+        result.iter().map(|one| (one["metric"][label].as_str().unwrap_or_default().to_owned(), number(one))).collect()
+    }
+
+    /// What a query says that has one answer.
+    pub fn one(&self, query: &str) -> f64 {
+        let found = self.query(query, "");
+        assert_eq!(found.len(), 1, "{query}: {found:?}");
+        found[""]
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        script("prometheus.sh", &["stop", path(self.folder.path())]);
+    }
+}
+
+/// What `promtool check metrics` says of `text`: whether it is content, and its words.
+pub fn promtool_check(text: &str) -> (bool, String) {
+    let mut command = Command::new(root().join("tests/support/prometheus.sh"));
+    command.args(["promtool", "check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("promtool runs");
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+/// The body that 127.0.0.1:`port` answers to GET `path`.
+pub fn get(port: u16, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").expect("asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() }
+}
+
+/// RFC 9112 section 7.1.
+fn unchunked(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).expect("a size");
+        whole.push_str(&rest[..size]);
+        body = rest[size..].trim_start_matches("\r\n");
+    }
+    whole
 }
 
 /// Runs a script of `tests/support` and gives what it printed.

@@ -186,11 +186,13 @@ pub struct MetricsTable {
     pub listen: Option<Spanned<String>>,
     /// How many providers have series of their own.
     pub providers: Spanned<usize>,
+    /// How long `/metrics` is still served when a run has ended.
+    pub linger: Span,
 }
 
 impl Default for MetricsTable {
     fn default() -> Self {
-        MetricsTable { listen: None, providers: Spanned::new(0..0, 20) }
+        MetricsTable { listen: None, providers: Spanned::new(0..0, 20), linger: Span(Duration::ZERO) }
     }
 }
 

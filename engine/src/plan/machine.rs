@@ -7,6 +7,7 @@ use super::file::{
 };
 use super::smarthost::{Smarthost, smarthost};
 use crate::mail::{Address, is_host_name};
+use crate::metrics;
 use crate::queue::Limits;
 use crate::resolve::{DnsConfig, Nets, StaticRoute, parse_net};
 use crate::retry::Retry;
@@ -15,6 +16,7 @@ use crate::smtp::{Root, Source};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use toml::Spanned;
 
 /// The machine that sends.
@@ -53,6 +55,15 @@ pub struct Metrics {
     pub listen: Option<SocketAddr>,
     /// How many providers have series of their own.
     pub providers: usize,
+    /// How long they are still served when a run has ended.
+    pub linger: Duration,
+}
+
+impl Metrics {
+    /// How finely series are told apart.
+    pub fn config(&self) -> metrics::Config {
+        metrics::Config { providers: self.providers }
+    }
 }
 
 /// Signing keys of a domain.
@@ -183,7 +194,7 @@ fn metrics(table: &MetricsTable, fail: Fail<'_>) -> Result<Metrics, Error> {
         Err(error("[metrics] listen is not on loopback".into())
             .hint("it is served without TLS or login: let a proxy with both fetch it from 127.0.0.1"))
     });
-    Ok(Metrics { listen: listen.transpose()?, providers: *table.providers.get_ref() })
+    Ok(Metrics { listen: listen.transpose()?, providers: *table.providers.get_ref(), linger: table.linger.0 })
 }
 
 fn root_of(folder: &Path, word: &str) -> Root {

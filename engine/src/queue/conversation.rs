@@ -1,13 +1,15 @@
 //! The life of one session: open it, send ready messages over it, close it.
 
 use super::Job;
+use super::gauges;
 use super::lane::Lane;
 use super::shard::{Owner, Stop};
 use crate::mail::{Level, Message};
+use crate::metrics::{Connection, Stage};
 use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict, of_address};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a site that refused one session more is believed to take no more than it had.
 const CAP_HOLDS: Duration = Duration::from_secs(60);
@@ -18,6 +20,7 @@ const MOST_ADDRESSES: usize = 10;
 pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
     let mut stop = owner.deps.stop.clone();
     let avoid_tls = lane.state.borrow().avoid_tls;
+    let (place, since) = (owner.gauges.opening(), Instant::now());
     let opened = tokio::select! {
         opened = open(&owner, &lane, avoid_tls) => Some(opened),
         // Nothing is on the wire yet, so nothing is worth waiting for.
@@ -26,13 +29,16 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
     match opened {
         Some(Ok(session)) => {
             lane.state.borrow_mut().failures = 0;
-            let version = session.proof().map(Proof::version);
+            owner.deps.metrics.took(Stage::Open, since.elapsed());
+            let version = session.proof().map_or("none", Proof::version);
+            owner.deps.metrics.session(version);
             tracing::debug!(host = lane.route.borrow().name(), version, "session open");
-            serve(&owner, &lane, session).await;
+            serve(&owner, &lane, session, &place).await;
         }
         Some(Err(verdict)) => refused(&owner, &lane, verdict, avoid_tls),
         None => {}
     }
+    drop(place);
     lane.state.borrow_mut().sessions -= 1;
     owner.hung_up(&lane);
 }
@@ -46,10 +52,12 @@ async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Ve
     for Place { host, address, from } in targets {
         let policy = Policy { avoid_tls, ..lane.policy.clone() };
         let target = Target { address, host: &host, from };
-        match Session::open(target, policy, &owner.deps.connector, timeouts).await {
+        let metrics = owner.deps.metrics.clone();
+        match Session::open(target, policy, &owner.deps.connector, timeouts, metrics).await {
             Ok(session) => return Ok(session),
             Err(verdict) => {
                 tracing::debug!(host, why = verdict.why(), "no session");
+                owner.deps.metrics.no_session(verdict.reason);
                 lane.state.borrow_mut().trouble(address, owner.deps.clock.now());
                 refusal = Some(milder(refusal, verdict));
             }
@@ -108,9 +116,10 @@ fn milder(first: Option<Verdict>, second: Verdict) -> Verdict {
 }
 
 /// Sends ready messages until there are none for a while, the session breaks, or it has had its share.
-async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session) {
+async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: &gauges::Place<'_>) {
     let mut stop = owner.deps.stop.clone();
     for _ in 0..owner.deps.limits.messages_per_connection {
+        place.becomes(Connection::Idle);
         let next = tokio::select! {
             // A session that the server has left must not cost a message an attempt: look before taking one.
             biased;
@@ -127,10 +136,16 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session) {
             break;
         }
         lane.state.borrow_mut().busy += 1;
+        owner.gauges.ready.dec();
+        place.becomes(Connection::Busy);
         owner.advance(lane);
         let envelope = job.run.press.envelope(&job.row, message.octets().len());
         let started = || job.run.settle.started(&job.row);
+        let since = Instant::now();
+        owner.gauges.in_flight.inc();
         let verdict = session.send(&envelope, job.route.demand, message.octets(), started).await;
+        owner.gauges.in_flight.dec();
+        owner.deps.metrics.took(Stage::Send, since.elapsed());
         settle(owner, lane, job, verdict);
         let rested = session.rest().await;
         lane.state.borrow_mut().busy -= 1;
@@ -156,6 +171,7 @@ async fn next_ready(lane: &Lane) -> (Job, Message) {
 
 fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict) {
     let suspends = verdict.scope == Scope::Site;
+    owner.deps.metrics.providers.attempt(job.route.name(), verdict.fate.word());
     job.run.settle.settle(job.row, &verdict);
     owner.settled();
     if suspends {

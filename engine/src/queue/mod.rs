@@ -14,6 +14,7 @@
 //! are settled by that verdict, without being rendered.
 
 mod conversation;
+mod gauges;
 mod lane;
 mod limits;
 mod press;

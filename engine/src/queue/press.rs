@@ -23,10 +23,19 @@ impl Press {
     /// # Errors
     /// The row makes no message.
     pub fn make(&self, row: &mut Row, now: Timestamp) -> Result<Message, Unrenderable> {
+        let content = self.render(row, now)?;
+        Ok(self.sign(&content, now))
+    }
+
+    /// The first half of [`make`](Press::make): the message without signatures.
+    pub(super) fn render(&self, row: &mut Row, now: Timestamp) -> Result<Vec<u8>, Unrenderable> {
         let date = *row.first_attempt.get_or_insert(now);
-        let content = self.renderer.render(row, date)?;
-        let signatures = self.signer.sign(&content, now);
-        Ok(Message::sealed(signatures, &content))
+        self.renderer.render(row, date)
+    }
+
+    /// The second half.
+    pub(super) fn sign(&self, content: &[u8], now: Timestamp) -> Message {
+        Message::sealed(self.signer.sign(content, now), content)
     }
 
     /// The envelope of `row` for a message of `size` octets.

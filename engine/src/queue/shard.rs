@@ -1,9 +1,11 @@
 //! One shard: its thread, its lanes, and when rows move on.
 
+use super::gauges::Gauges;
 use super::lane::Lane;
 use super::{Limits, Press, conversation};
 use crate::clock::Clock;
 use crate::mail::{Level, Message, Row};
+use crate::metrics::{Metrics, Stage};
 use crate::render::Unrenderable;
 use crate::resolve::Resolver;
 use crate::retry::Retry;
@@ -62,6 +64,8 @@ pub struct Deps {
     pub retry: Retry,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Renders and signs.
     pub pool: Arc<rayon::ThreadPool>,
     /// When to stop.
@@ -91,6 +95,7 @@ impl Shard {
         let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
             let (rendered, results) = mpsc::unbounded_channel();
             let owner = Rc::new(Owner {
+                gauges: Gauges::of(&deps.metrics),
                 deps,
                 lanes: RefCell::default(),
                 held: Cell::new(0),
@@ -125,6 +130,7 @@ type LaneKey = (ProviderId, Arc<str>, Level, bool);
 
 pub(super) struct Owner {
     pub(super) deps: Deps,
+    pub(super) gauges: Gauges,
     lanes: RefCell<HashMap<LaneKey, Rc<Lane>>>,
     held: Cell<usize>,
     connections: Cell<usize>,
@@ -183,15 +189,18 @@ impl Owner {
         lane.route.replace(job.route.clone());
         self.held.set(self.held.get() + 1);
         lane.state.borrow_mut().backlog.push_back(job);
+        self.gauges.backlog.inc();
         self.advance(&lane);
     }
 
     fn rendered(self: &Rc<Self>, key: LaneKey, job: Job, result: Result<Message, Unrenderable>) {
         let Some(lane) = self.lanes.borrow().get(&key).cloned() else { return self.let_go(job) };
         lane.state.borrow_mut().rendering -= 1;
+        self.gauges.rendering.dec();
         match result {
             Ok(message) => {
                 lane.state.borrow_mut().ready.push_back((job, message));
+                self.gauges.ready.inc();
                 lane.bell.notify_one();
             }
             Err(fault) => {
@@ -210,7 +219,7 @@ impl Owner {
         let now = self.deps.clock.now();
         let suspension = lane.state.borrow_mut().suspension(now);
         if let Some((verdict, until)) = suspension {
-            let jobs = lane.state.borrow_mut().drain();
+            let jobs = self.drain(lane);
             for job in jobs {
                 job.run.settle.postpone(job.row, &verdict, until);
                 self.settled();
@@ -223,6 +232,8 @@ impl Owner {
         while state.ready.len() + state.rendering < ahead {
             let Some(job) = state.backlog.pop_front() else { break };
             state.rendering += 1;
+            self.gauges.backlog.dec();
+            self.gauges.rendering.inc();
             self.render(job);
         }
         let most = self.deps.limits.connections_per_provider.min(state.most_sessions(now));
@@ -246,10 +257,11 @@ impl Owner {
 
     fn render(&self, mut job: Job) {
         let key = key(&job);
-        let rendered = self.rendered.clone();
+        let (rendered, metrics) = (self.rendered.clone(), self.deps.metrics.clone());
         self.deps.pool.spawn(move || {
-            let now = job.run.settle.now();
-            let result = job.run.press.make(&mut job.row, now);
+            let (now, press) = (job.run.settle.now(), &job.run.press);
+            let content = metrics.time(Stage::Render, || press.render(&mut job.row, now));
+            let result = content.map(|content| metrics.time(Stage::Sign, || press.sign(&content, now)));
             // The shard is gone only when it was told to stop; the row then stands where it stood.
             if let Err(mpsc::error::SendError((_, job, _))) = rendered.send((key, job, result)) {
                 job.run.settle.let_go();
@@ -299,6 +311,14 @@ impl Owner {
         self.advance(lane);
     }
 
+    /// Every job of `lane` that is not on a wire or on rayon.
+    fn drain(&self, lane: &Lane) -> Vec<Job> {
+        let mut state = lane.state.borrow_mut();
+        self.gauges.backlog.sub(state.backlog.len() as i64);
+        self.gauges.ready.sub(state.ready.len() as i64);
+        state.drain()
+    }
+
     fn let_go(&self, job: Job) {
         job.run.settle.let_go();
         self.settled();
@@ -307,8 +327,7 @@ impl Owner {
     fn wind_down(&self) {
         let lanes: Vec<_> = self.lanes.borrow().values().cloned().collect();
         for lane in lanes {
-            let jobs = lane.state.borrow_mut().drain();
-            for job in jobs {
+            for job in self.drain(&lane) {
                 self.let_go(job);
             }
             lane.bell.notify_waiters();

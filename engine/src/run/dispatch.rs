@@ -4,6 +4,7 @@
 //! under way are parked, up to [`PARKED`]; past it nothing more is taken in, and the feeders wait.
 
 use crate::mail::{Kind, Outcome, Row};
+use crate::metrics::{Metrics, Queue, Stage};
 use crate::queue::{Job, Run, Stop};
 use crate::resolve::NoRoute;
 use crate::route::{Found, Router};
@@ -21,6 +22,7 @@ pub(super) struct Dispatch {
     pub(super) shards: Vec<mpsc::Sender<Job>>,
     /// The campaign's pool; never empty.
     pub(super) sources: Vec<Arc<Source>>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) stop: watch::Receiver<Stop>,
 }
 
@@ -48,7 +50,9 @@ impl Dispatch {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => break,
                 Some(Ok((domain, found))) = lookups.join_next() => {
+                    self.metrics.looked_up(found.as_ref().map_or_else(|trouble| trouble.label(), |_| "found"));
                     for row in parked.take(&domain) {
+                        self.metrics.rows(Queue::Routing).dec();
                         self.pass_on(row, &found).await;
                     }
                 }
@@ -68,6 +72,7 @@ impl Dispatch {
     async fn let_go(&self, mut inbox: mpsc::Receiver<Row>, parked: &Parked) {
         inbox.close();
         let mut left = parked.count;
+        self.metrics.rows(Queue::Routing).set(0);
         while inbox.recv().await.is_some() {
             left += 1;
         }
@@ -76,10 +81,13 @@ impl Dispatch {
 
     fn park(&self, row: Row, parked: &mut Parked, lookups: &mut JoinSet<(String, Found)>) {
         let domain = row.to.domain().to_owned();
+        self.metrics.rows(Queue::Routing).inc();
         if parked.add(&domain, row) {
-            let router = self.router.clone();
+            let (router, metrics) = (self.router.clone(), self.metrics.clone());
             lookups.spawn(async move {
+                let since = Instant::now();
                 let found = router.find(&domain).await;
+                metrics.took(Stage::Route, since.elapsed());
                 (domain, found)
             });
         }

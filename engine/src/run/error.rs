@@ -1,7 +1,7 @@
 //! Why a run can't start or go on.
 
 use crate::{plan, render, resolve, secret, sign, smtp, store};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// A run that can't start or go on. Refusals by receivers are outcomes, never this.
@@ -85,6 +85,14 @@ pub enum Error {
     /// Another engine holds the state directory.
     #[error("{}: another sealpost is at work here", .0.display())]
     Busy(PathBuf),
+    /// Metrics can't be served.
+    #[error("[metrics] listen: {listen}: {cause}")]
+    Metrics {
+        /// Where.
+        listen: SocketAddr,
+        /// The system's refusal.
+        cause: std::io::Error,
+    },
     /// The state directory itself.
     #[error("{}: {cause}", path.display())]
     State {
@@ -155,6 +163,7 @@ impl Error {
             Error::SourceAddress { .. } => {
                 Some("give this machine the address (`ip address add`), or take it out of the source".into())
             }
+            Error::Metrics { .. } => Some("choose another port, or take [metrics] listen out".into()),
             Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
             Error::Store(_) => Some(
                 "is the disk full or the state directory damaged? nothing more is sent until it can be written".into(),

@@ -5,6 +5,7 @@ use super::{Blueprint, Error};
 use crate::clock::Timestamp;
 use crate::gate::Verdict;
 use crate::mail::{Origin, Outcome, Row, RunId};
+use crate::metrics::{Metrics, Stage};
 use crate::queue::Run;
 use crate::store::{Manifest, Store};
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 pub(super) struct Feed {
     pub(super) run: Arc<Run>,
     pub(super) router: mpsc::Sender<Row>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -52,9 +54,9 @@ impl Feed {
     ) -> Result<ReadTo, Error> {
         let mut gate = blueprint.gate();
         let mut room = limit.unwrap_or(u64::MAX);
-        while let Some(batch) = blueprint.next_batch() {
+        while let Some(batch) = self.metrics.time(Stage::Load, || blueprint.next_batch()) {
             let batch = batch?;
-            let verdicts = gate.judge(&batch, self.run.settle.now());
+            let verdicts = self.metrics.time(Stage::Gate, || gate.judge(&batch, self.run.settle.now()));
             let Sorted { admitted, refused, read } = sort(verdicts, known, &mut room);
             if let Some(read) = read {
                 self.run.settle.refuse(&refused, read);

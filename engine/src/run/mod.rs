@@ -10,6 +10,7 @@
 mod blueprint;
 mod dispatch;
 mod error;
+mod exporter;
 mod feed;
 mod keys;
 mod lock;
@@ -20,6 +21,7 @@ mod setup;
 
 pub use blueprint::{Blueprint, Sample, SampleRow};
 pub use error::{Blame, Error};
+pub use exporter::Exporter;
 pub use keys::{data_key, token_key};
 pub use lock::{Engine, Lock};
 pub use rehearsal::rehearsal;

@@ -50,6 +50,7 @@ pub fn rehearsal(
         sources: unbound(chosen_sources(machine, &campaign)?),
         retry: RETRY,
         limits: machine.limits,
+        metrics: machine.metrics,
         clock: Arc::new(SystemClock),
         options,
         campaign,

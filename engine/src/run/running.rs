@@ -3,14 +3,15 @@
 use super::dispatch::Dispatch;
 use super::feed::{self, Feed, ReadTo};
 use super::recovery::{self, Known, LeftOver};
-use super::{Blueprint, Error, Lock, Setup, data_key, token_key};
+use super::{Blueprint, Error, Exporter, Lock, Setup, data_key, token_key};
 use crate::mail::{Kind, Row, RunId};
+use crate::metrics::{Metrics, Stage};
 use crate::queue::{Deps, Limits, Press, Run, Shard, Stop};
 use crate::route::Router;
 use crate::secret::DataKey;
 use crate::settle::{Rules, Settle};
 use crate::smtp::Connector;
-use crate::store::{Manifest, Store, Tally};
+use crate::store::{Latency, Manifest, Store, Tally};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -39,6 +40,8 @@ pub struct Running {
     read: Option<Result<ReadTo, Error>>,
     retry: JoinHandle<()>,
     router: JoinHandle<()>,
+    metrics: Arc<Metrics>,
+    exporter: Option<Exporter>,
     halt: Arc<AtomicBool>,
     stop: watch::Sender<Stop>,
     since: Instant,
@@ -60,10 +63,13 @@ pub struct Summary {
     pub seconds: f64,
     /// Messages delivered by this engine.
     pub delivered_now: u64,
+    /// How long messages took on the wire.
+    pub latency: Option<Latency>,
 }
 
-/// Rows between the feeders and the router: enough for a batch of the reader's.
-const ROUTING: usize = 1024;
+/// Rows between the feeders and the router, as many as between it and a shard. Those of a domain that must be looked up
+/// again take the same answer.
+const ROUTING: usize = 256;
 
 /// How long messages on the wire may take after a stop.
 const WIND_DOWN: Duration = Duration::from_secs(20);
@@ -89,11 +95,17 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
     let left_over = recovery::take_up(&store, run, &key, resend, setup.clock.now())?;
     let known = recovery::known(&store, run)?;
     let before = Tally::of(&store, run, &manifest, false)?;
+    let metrics = Arc::new(Metrics::new(setup.metrics.config()));
+    let exporter = setup
+        .metrics
+        .listen
+        .map(|listen| Exporter::start(listen, metrics.clone(), setup.metrics.linger))
+        .transpose()?;
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (stop, stopped) = watch::channel(Stop::No);
-    let shards = shards(count, &deps(&setup, connector, pool(count)?, stopped.clone()))?;
+    let shards = shards(count, &deps(&setup, connector, pool(count)?, &metrics, stopped.clone()))?;
     let shared = Arc::new(Run {
-        settle: accounts(&store, run, key, &setup, &before),
+        settle: accounts(&store, run, key, &setup, &metrics, &before),
         press: Press::new(renderer, setup.signer),
         exclusive: setup.campaign.transport.exclusive,
     });
@@ -103,11 +115,12 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
         router: Arc::new(Router::new(setup.resolver, setup.campaign.transport.demand, setup.relay)),
         shards: shards.iter().map(|shard| shard.jobs.clone()).collect(),
         sources: setup.sources.into_iter().map(Arc::new).collect(),
+        metrics: metrics.clone(),
         stop: stopped,
     };
     let (rows_in, rows_out) = mpsc::channel(ROUTING);
     let router = router(dispatch, rows_out)?;
-    let feed = Feed { run: shared.clone(), router: rows_in, stop: halt.clone() };
+    let feed = Feed { run: shared.clone(), router: rows_in, metrics: metrics.clone(), stop: halt.clone() };
     let (rows, in_doubt) = (blueprint.rows(), left_over.in_doubt);
     let scope = ReadScope { blueprint, known, limit: setup.options.limit };
     let (reader, retry) = feeders(feed, scope, left_over, &store, &manifest)?;
@@ -124,6 +137,8 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
         read: None,
         retry,
         router,
+        metrics,
+        exporter,
         halt,
         stop,
         since: Instant::now(),
@@ -193,22 +208,31 @@ impl Running {
             let manifest = Manifest { read: tally.read, ..self.manifest.clone() };
             tally = Tally::of(&self.store, self.run, &manifest, false)?;
         }
-        let seconds = self.since.elapsed().as_secs_f64();
+        let worked = self.since.elapsed();
+        self.metrics.stop(worked);
+        let seconds = worked.as_secs_f64();
         let mut manifest = self.manifest;
         manifest.read = manifest.read.max(tally.read);
         manifest.read_all |= matches!(read, Ok(ReadTo::End));
         manifest.seconds += seconds;
+        manifest.latency = latency(&self.metrics).or(manifest.latency);
         if manifest.read_all && tally.left() == 0 {
             manifest.finished = Some(self.shared.settle.now());
         }
-        self.store.put_manifest(self.run, &manifest, true)?;
+        self.metrics.time(Stage::Sync, || self.store.put_manifest(self.run, &manifest, true))?;
         if let Some(fault) = self.shared.settle.fault() {
             return Err(Error::Internal(fault));
         }
         read?;
         let delivered_now = tally.count(Kind::Delivered) - self.before.count(Kind::Delivered);
         let (campaign, read_all) = (manifest.campaign, manifest.read_all);
-        Ok(Summary { campaign, run: self.run, tally, read_all, seconds, delivered_now })
+        let latency = manifest.latency;
+        Ok(Summary { campaign, run: self.run, tally, read_all, seconds, delivered_now, latency })
+    }
+
+    /// What serves `/metrics`, to outlive the run.
+    pub fn take_exporter(&mut self) -> Option<Exporter> {
+        self.exporter.take()
     }
 
     fn join_reader(&mut self) {
@@ -217,6 +241,11 @@ impl Running {
             self.read = Some(joined.and_then(|read| read));
         }
     }
+}
+
+fn latency(metrics: &Metrics) -> Option<Latency> {
+    let send = |q| metrics.quantile(Stage::Send, q);
+    Some(Latency { p50: send(0.5)?, p90: send(0.9)?, p99: send(0.99)? })
 }
 
 /// The run's manifest, written and synced where the run is new.
@@ -233,6 +262,7 @@ fn manifest(store: &Store, blueprint: &Blueprint, setup: &Setup) -> Result<Manif
         read: 0,
         read_all: false,
         seconds: 0.0,
+        latency: None,
     };
     store.put_manifest(blueprint.run(), &manifest, true)?;
     Ok(manifest)
@@ -241,22 +271,36 @@ fn manifest(store: &Store, blueprint: &Blueprint, setup: &Setup) -> Result<Manif
 fn finished(store: &Store, run: RunId, manifest: Manifest) -> Result<Summary, Error> {
     let tally = Tally::of(store, run, &manifest, false)?;
     let (campaign, read_all) = (manifest.campaign, manifest.read_all);
-    Ok(Summary { campaign, run, tally, read_all, seconds: 0.0, delivered_now: 0 })
+    Ok(Summary { campaign, run, tally, read_all, seconds: 0.0, delivered_now: 0, latency: manifest.latency })
 }
 
-fn accounts(store: &Arc<Store>, run: RunId, key: DataKey, setup: &Setup, before: &Tally) -> Settle {
+fn accounts(
+    store: &Arc<Store>,
+    run: RunId,
+    key: DataKey,
+    setup: &Setup,
+    metrics: &Arc<Metrics>,
+    before: &Tally,
+) -> Settle {
     let transport = &setup.campaign.transport;
     let rules = Rules { retry: setup.retry, lifetime: transport.lifetime, resend_doubt: transport.on_doubt.resends() };
-    Settle::new(store.clone(), run, key, setup.clock.clone(), rules, before)
+    Settle::new(store.clone(), run, key, setup.clock.clone(), rules, metrics.clone(), before)
 }
 
-fn deps(setup: &Setup, connector: Connector, pool: Arc<rayon::ThreadPool>, stop: watch::Receiver<Stop>) -> Deps {
+fn deps(
+    setup: &Setup,
+    connector: Connector,
+    pool: Arc<rayon::ThreadPool>,
+    metrics: &Arc<Metrics>,
+    stop: watch::Receiver<Stop>,
+) -> Deps {
     Deps {
         resolver: setup.resolver.clone(),
         connector,
         limits: setup.limits,
         retry: setup.retry,
         clock: setup.clock.clone(),
+        metrics: metrics.clone(),
         pool,
         stop,
     }

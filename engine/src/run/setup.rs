@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::clock::{Clock, SystemClock};
-use crate::plan::{Campaign, Dkim, Machine, Smarthost};
+use crate::plan::{self, Campaign, Dkim, Machine, Smarthost};
 use crate::queue::Limits;
 use crate::resolve::{Dns, Fixed, Place, Resolver};
 use crate::retry::Retry;
@@ -44,6 +44,8 @@ pub struct Setup {
     pub retry: Retry,
     /// Bounds.
     pub limits: Limits,
+    /// What Prometheus sees.
+    pub metrics: plan::Metrics,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What was asked for.
@@ -67,6 +69,7 @@ impl Setup {
             sources: sources(machine, &campaign)?,
             retry: machine.retry,
             limits: machine.limits,
+            metrics: machine.metrics,
             clock: Arc::new(SystemClock),
             options,
             campaign,

@@ -3,8 +3,10 @@
 use super::step::BLOCK_TIMEOUT;
 use super::{Connector, Directive, Envelope, IoFault, Machine, Policy, Proof, ReplyParser, Step, Verdict};
 use crate::mail::{Demand, TlsFault};
+use crate::metrics::Metrics;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -55,6 +57,7 @@ pub struct Session {
     stream: Stream,
     replies: ReplyParser,
     timeouts: Timeouts,
+    metrics: Arc<Metrics>,
 }
 
 enum Stream {
@@ -83,10 +86,11 @@ impl Session {
         policy: Policy,
         connector: &Connector,
         timeouts: Timeouts,
+        metrics: Arc<Metrics>,
     ) -> Result<Session, Verdict> {
         let tls = Tls { connector, host: target.host, demand: policy.demand, identified: policy.access.certificate };
-        let mut session =
-            Session { machine: Machine::new(policy), stream: Stream::Gone, replies: ReplyParser::default(), timeouts };
+        let (machine, replies) = (Machine::new(policy), ReplyParser::default());
+        let mut session = Session { machine, stream: Stream::Gone, replies, timeouts, metrics };
         match timeout(timeouts.connect, connect(target)).await {
             Ok(Ok(stream)) => {
                 // Commands are written whole; waiting for more octets would only add latency.
@@ -160,13 +164,15 @@ impl Session {
                         self.machine.broke(fault);
                     }
                 }
-                Directive::Await(step) => match bounded(self.timeouts.of(step.timeout()), self.next_reply()).await {
-                    Ok(()) => {}
-                    Err(fault) => {
-                        tracing::debug!(awaiting = step.word(), ?fault, "session broken off");
-                        self.machine.broke(fault);
+                Directive::Await(step) => {
+                    match bounded(self.timeouts.of(step.timeout()), self.next_reply(step)).await {
+                        Ok(()) => {}
+                        Err(fault) => {
+                            tracing::debug!(awaiting = step.word(), ?fault, "session broken off");
+                            self.machine.broke(fault);
+                        }
                     }
-                },
+                }
                 Directive::Handshake => self.handshake(tls).await,
                 Directive::Idle => return Event::Idle,
                 Directive::Content => return Event::Content,
@@ -177,10 +183,11 @@ impl Session {
         }
     }
 
-    async fn next_reply(&mut self) -> io::Result<()> {
+    async fn next_reply(&mut self, step: Step) -> io::Result<()> {
         loop {
             match self.replies.take() {
                 Ok(Some(reply)) => {
+                    self.metrics.replied(step.word(), reply.code);
                     self.machine.reply(&reply);
                     return Ok(());
                 }
@@ -240,6 +247,7 @@ impl Session {
     }
 
     async fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.metrics.sent.inc_by(octets.len() as u64);
         match &mut self.stream {
             Stream::Clear(stream) => write_all(stream, octets).await,
             Stream::Tls(stream) => write_all(stream, octets).await,
@@ -248,11 +256,13 @@ impl Session {
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.stream {
+        let count = match &mut self.stream {
             Stream::Clear(stream) => read(stream, buffer).await,
             Stream::Tls(stream) => read(stream, buffer).await,
             Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
-        }
+        }?;
+        self.metrics.received.inc_by(count as u64);
+        Ok(count)
     }
 }
 

@@ -18,6 +18,19 @@ pub enum Fate {
     InDoubt,
 }
 
+impl Fate {
+    /// Its word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Fate::Delivered => "delivered",
+            Fate::Bounced => "bounced",
+            Fate::Deferred => "deferred",
+            Fate::Dropped => "dropped",
+            Fate::InDoubt => "in_doubt",
+        }
+    }
+}
+
 /// How far the verdict reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {

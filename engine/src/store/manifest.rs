@@ -3,6 +3,18 @@
 use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// Seconds from MAIL FROM to the reply to the final dot, below which that share of messages lies; read off a histogram's
+/// bounds as Prometheus does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Half of them.
+    pub p50: f64,
+    /// Nine in ten.
+    pub p90: f64,
+    /// Ninety-nine in a hundred.
+    pub p99: f64,
+}
+
 /// A run's record. It holds no PHI.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -22,4 +34,7 @@ pub struct Manifest {
     pub read_all: bool,
     /// Seconds in which an engine worked on it.
     pub seconds: f64,
+    /// How long messages took on the wire, for the last engine that sent any.
+    #[serde(default)]
+    pub latency: Option<Latency>,
 }

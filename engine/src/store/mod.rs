@@ -41,6 +41,6 @@ mod tally;
 pub use codec::{decode_outcome, encode_outcome};
 pub use db::{Error, Store};
 pub use family::Family;
-pub use manifest::Manifest;
+pub use manifest::{Latency, Manifest};
 pub use rows::Change;
 pub use tally::Tally;
