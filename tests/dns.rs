@@ -88,9 +88,11 @@ nodata   TXT   \"no mail here\"
 ghost    MX    10 nobody
 ";
 
-/// Domain, rows, and what becomes of them: the hosts that take them, or outcome and reason. Counts differ where only the
-/// report can tell which domain it speaks of.
-const TABLE: [(&str, usize, Result<&[&str], (&str, &str)>); 13] = [
+/// What becomes of a domain's rows: the hosts that take them, or outcome and reason.
+type Fate = Result<&'static [&'static str], (&'static str, &'static str)>;
+
+/// Domain, rows, and their fate. Counts differ where only the report can tell which domain it speaks of.
+const TABLE: [(&str, usize, Fate); 13] = [
     ("plain.example", 20, Ok(&["mx1"])),
     ("prefer.example", 20, Ok(&["mx1"])),
     ("spread.example", 200, Ok(&["mx1", "mx2"])),

@@ -11,5 +11,6 @@ mod peers;
 mod postfix;
 mod reference;
 mod resume;
+mod smarthost;
 mod support;
 mod transport;

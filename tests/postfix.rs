@@ -1,8 +1,8 @@
-//! A real Postfix takes the real claims; dkimpy verifies every signature.
+//! A real Postfix and a real Exim take the real claims; dkimpy and OpenDKIM verify every signature.
 
-use crate::support::{Authority, Desk, Postfix, root};
+use crate::support::receivers::cache;
+use crate::support::{Authority, Debian, Desk, root};
 use serde_json::Value;
-use std::path::PathBuf;
 use std::process::Command;
 
 const CSV_TYPES: &str = r#"columns = { billed = "decimal", plan_paid = "decimal", you_owe = "decimal", birth_date = "date", service_date = "date", lines = "json" }"#;
@@ -10,7 +10,7 @@ const CSV_TYPES: &str = r#"columns = { billed = "decimal", plan_paid = "decimal"
 /// Sends one file and gives what `verify.py` rendered of the maildir.
 fn delivered(file: &str, columns: &str) -> Value {
     let authority = Authority::new();
-    let postfix = Postfix::start(&authority);
+    let postfix = Debian::postfix(&authority);
     let desk = Desk::new();
     authority.write(&desk.path("ca.pem"));
     desk.machine(postfix.port, "");
@@ -20,8 +20,7 @@ fn delivered(file: &str, columns: &str) -> Value {
     assert_eq!((code, counts["delivered"].as_u64()), (0, Some(1267)), "{counts}");
     postfix.drain();
     let rendered = desk.path("rendered.json");
-    let cache = std::env::var_os("SEALPOST_CACHE").map_or_else(default_cache, PathBuf::from);
-    let output = Command::new(cache.join("venv/bin/python"))
+    let output = Command::new(cache().join("venv/bin/python"))
         .arg(root().join("tests/support/verify.py"))
         .arg(postfix.maildir())
         .args(["--expect", "1267", "--dns"])
@@ -35,16 +34,37 @@ fn delivered(file: &str, columns: &str) -> Value {
     serde_json::from_slice(&std::fs::read(rendered).expect("rendered")).expect("JSON")
 }
 
-fn default_cache() -> PathBuf {
-    PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/sealpost")
-}
-
 #[test]
 fn csv_and_parquet_give_the_same_1267_verified_messages() {
     let from_csv = delivered("eob.csv", CSV_TYPES);
     let from_parquet = delivered("eob.parquet", "");
     assert_eq!(from_csv.as_object().map(serde_json::Map::len), Some(1267));
     assert!(from_csv == from_parquet, "the texts of the CSV and the Parquet run differ");
+}
+
+#[test]
+fn exim_takes_them_too_and_opendkim_verifies() {
+    let authority = Authority::new();
+    let exim = Debian::exim(&authority);
+    let desk = Desk::new();
+    authority.write(&desk.path("ca.pem"));
+    desk.machine(exim.port, "");
+    let campaign = desk.campaign("eob", &root().join("tests/data/eob/eob.parquet"), "", "");
+    let (code, counts) = desk.send(&campaign);
+    assert_eq!((code, counts["delivered"].as_u64()), (0, Some(1267)), "{counts}");
+    exim.drain();
+    let output = Command::new(cache().join("venv/bin/python"))
+        .arg(root().join("tests/support/second_verifier.py"))
+        .arg(exim.maildir())
+        .args(["--expect", "1267", "--dns"])
+        .arg(desk.dns())
+        .output()
+        .expect("the venv's Python runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let judged: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((judged["rsa"].as_u64(), judged["ed25519"].as_u64()), (Some(1267), Some(1267)));
 }
 
 #[test]

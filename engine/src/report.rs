@@ -1,7 +1,7 @@
 //! Who did not get it, and why? A run's accounts read back from the store.
 
 use crate::clock::Timestamp;
-use crate::mail::{Kind, Outcome, RunId};
+use crate::mail::{Kind, Outcome, RunId, hint};
 use crate::secret::DataKey;
 use crate::store::{Error, Latency, Manifest, Store, Tally};
 use serde_json::{Map, Value, json};
@@ -69,10 +69,12 @@ impl Report {
         object.insert("finished".into(), self.manifest.finished.map(rfc3339).into());
         object.insert("seconds".into(), rounded(self.manifest.seconds));
         latency_into(&mut object, self.manifest.latency);
-        let reasons =
-            self.reasons.iter().map(|((kind, why), rows)| json!({"outcome": kind.word(), "reason": why, "rows": rows}));
+        let reasons = self
+            .reasons
+            .iter()
+            .map(|((kind, why), rows)| json!({"outcome": kind.word(), "reason": why, "rows": rows, "hint": hint(why)}));
         object.insert("reasons".into(), reasons.collect());
-        let deferred = self.deferred.iter().map(|(why, rows)| json!({"reason": why, "rows": rows}));
+        let deferred = self.deferred.iter().map(|(why, rows)| json!({"reason": why, "rows": rows, "hint": hint(why)}));
         object.insert("deferred_reasons".into(), deferred.collect());
         object.insert("next_due".into(), self.next_due.map(rfc3339).into());
         let attempts = self.attempts.iter().map(|(attempts, rows)| (attempts.to_string(), json!(rows)));
@@ -98,11 +100,11 @@ impl Report {
             }
             lines.push(format!("{count:>9}  {}", kind.word().replace('_', " ")));
             let reasons: Vec<_> = self.reasons.iter().filter(|((of, why), _)| *of == kind && !why.is_empty()).collect();
-            lines.extend(reasons.iter().map(|((_, why), rows)| format!("{:>9}    {rows}  {why}", "")));
+            reasons.iter().for_each(|((_, why), rows)| lines.extend(reason(why, **rows)));
         }
         if let Some(due) = self.next_due {
             lines.push(format!("{:>9}  deferred, the next attempt {}", self.tally.deferred, rfc3339(due)));
-            lines.extend(self.deferred.iter().map(|(why, rows)| format!("{:>9}    {rows}  {why}", "")));
+            self.deferred.iter().for_each(|(why, rows)| lines.extend(reason(why, *rows)));
         }
         if self.tally.waiting > 0 {
             lines.push(format!("{:>9}  waiting", self.tally.waiting));
@@ -148,6 +150,13 @@ pub fn counts(campaign: &str, run: RunId, tally: &Tally) -> Map<String, Value> {
     object.insert("deferred".into(), tally.deferred.into());
     object.insert("waiting".into(), tally.waiting.into());
     object
+}
+
+/// A reason with its rows, and what to do about it.
+fn reason(why: &str, rows: u64) -> Vec<String> {
+    let indent = " ".repeat(13);
+    let hint = hint(why).map(|hint| format!("{indent}hint: {hint}"));
+    std::iter::once(format!("{indent}{rows}  {why}")).chain(hint).collect()
 }
 
 /// How long messages took on the wire, as far as any were sent.

@@ -25,8 +25,14 @@ impl Authority {
 
     /// Writes certificate and key for `name` into `folder`.
     pub fn leaf(&self, name: &str, folder: &Path) -> (PathBuf, PathBuf) {
+        self.leaf_until(name, 2100, folder)
+    }
+
+    /// The same, valid until the beginning of a year.
+    pub fn leaf_until(&self, name: &str, year: i32, folder: &Path) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let paths = (folder.join("server.pem"), folder.join("server.key"));
         std::fs::write(&paths.0, certificate.pem()).expect("written");

@@ -212,7 +212,10 @@ PY
 write_sasldb() {
     local conf=$DIR/config/sasl
     mkdir -p "$conf"
-    rm -f "$conf/sasldb2"
+    rm -rf "$conf/sasldb2" "$conf/plugins"
+    # Exim opens them as nobody, to whom the cache may be closed.
+    mkdir "$conf/plugins"
+    cp -L "$PREFIX"/usr/lib/*-linux-gnu/sasl2/lib{scram,sasldb}.so "$conf/plugins"
     printf '%s\n' 'pwcheck_method: auxprop' 'auxprop_plugin: sasldb' 'sasldb_path: /proc/self/fd/9/config/sasl/sasldb2' \
         >"$conf/exim.conf"
     printf %s "$2" | (
@@ -312,8 +315,8 @@ cmd_start() {
         printf %s "${auth%%:*}" >"$DIR/config/user"
         printf %s "${auth#*:}" >"$DIR/config/password"
         write_sasldb "${auth%%:*}" "${auth#*:}"
-        chmod 755 "$DIR/config/sasl"
-        chmod 644 "$DIR/config/sasl"/*
+        chmod 755 "$DIR"/config/sasl{,/plugins}
+        find "$DIR/config/sasl" -type f -exec chmod 644 {} +
     fi
     # Exim also wants to know the name of who starts it.
     printf '%s\n' root:x:0:0::/:/bin/false "Debian-exim:x:$uid:$gid::/:/bin/false" >"$DIR/config/passwd"
@@ -329,7 +332,7 @@ cmd_start() {
         exec env -i PATH=/usr/bin:/bin LD_LIBRARY_PATH="$(lib_path "$PREFIX")" \
             LD_PRELOAD=libnss_wrapper.so \
             NSS_WRAPPER_PASSWD=/proc/self/fd/9/config/passwd NSS_WRAPPER_GROUP=/proc/self/fd/9/config/group \
-            SASL_PATH="$(sasl_path "$PREFIX")" SASL_CONF_PATH=/proc/self/fd/9/config/sasl \
+            SASL_PATH=/proc/self/fd/9/config/sasl/plugins SASL_CONF_PATH=/proc/self/fd/9/config/sasl \
             "$EXIM" -C /proc/self/fd/9/config/exim.conf -bd -q5s -oX "127.0.0.1.$port" \
             </dev/null >"$DIR/start.log" 2>&1
     ); then

@@ -8,7 +8,7 @@ pub mod receivers;
 pub use certificates::Authority;
 pub use desk::{Desk, Ran};
 pub use peer::Peer;
-pub use receivers::{Knot, Mx, Postfix, Prometheus};
+pub use receivers::{Debian, Knot, Mx, Prometheus};
 
 use std::path::PathBuf;
 

@@ -198,20 +198,43 @@ fn script(name: &str, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Debian's Postfix on loopback, with a certificate for 127.0.0.1 of a private CA.
-pub struct Postfix {
+/// Debian's Postfix or Exim on loopback, with a certificate of a private CA.
+pub struct Debian {
+    server: &'static str,
     folder: tempfile::TempDir,
     pub port: u16,
 }
 
-impl Postfix {
-    pub fn start(authority: &Authority) -> Postfix {
+impl Debian {
+    /// Postfix under the name 127.0.0.1.
+    pub fn postfix(authority: &Authority) -> Debian {
         let folder = tempfile::tempdir().expect("a folder");
-        let (certificate, key) = authority.leaf("127.0.0.1", folder.path());
-        let port = super::free_port();
-        let postfix = Postfix { folder, port };
-        postfix.script("start", &[&port.to_string(), path(&certificate), path(&key)]);
-        postfix
+        let pair = authority.leaf("127.0.0.1", folder.path());
+        Debian::start("postfix.sh", folder, &pair, &[])
+    }
+
+    /// Exim under the name 127.0.0.1.
+    pub fn exim(authority: &Authority) -> Debian {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pair = authority.leaf("127.0.0.1", folder.path());
+        Debian::start("exim.sh", folder, &pair, &[])
+    }
+
+    /// Exim as a smarthost, with a certificate of ours and what `exim.sh` takes after it.
+    pub fn smarthost(pair: &(PathBuf, PathBuf), more: &[&str]) -> Debian {
+        Debian::start("exim.sh", tempfile::tempdir().expect("a folder"), pair, more)
+    }
+
+    fn start(server: &'static str, folder: tempfile::TempDir, pair: &(PathBuf, PathBuf), more: &[&str]) -> Debian {
+        let debian = Debian { server, folder, port: super::free_port() };
+        let port = debian.port.to_string();
+        debian.script("start", &[&[&port, path(&pair.0), path(&pair.1)], more].concat());
+        debian
+    }
+
+    /// What Exim says it did.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("mx/log/mainlog")).unwrap_or_default()
     }
 
     /// Waits until everything accepted lies in the maildir.
@@ -225,20 +248,24 @@ impl Postfix {
 
     fn script(&self, verb: &str, more: &[&str]) {
         let folder = self.folder.path().join("mx");
-        let status = Command::new(root().join("tests/support/postfix.sh"))
-            .args([verb, path(&folder)])
-            .args(more)
-            .status()
-            .expect("postfix.sh runs");
-        assert!(status.success(), "postfix.sh {verb}: {status}; was tests/support/install.sh run? `make test` does");
+        // Servers that it leaves behind must not hold our pipes: the output is not caught.
+        let mut command = Command::new(root().join("tests/support").join(self.server));
+        let status = command.args([verb, path(&folder)]).args(more).status().expect("the script runs");
+        assert!(status.success(), "{} {verb}: {status}; was it installed? `make test` does", self.server);
     }
 }
 
-impl Drop for Postfix {
+impl Drop for Debian {
     fn drop(&mut self) {
         let folder = self.folder.path().join("mx");
-        Command::new(root().join("tests/support/postfix.sh")).args(["stop", path(&folder)]).status().ok();
+        Command::new(root().join("tests/support").join(self.server)).args(["stop", path(&folder)]).status().ok();
     }
+}
+
+/// Where tests' programs are.
+pub fn cache() -> PathBuf {
+    let default = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/sealpost");
+    std::env::var_os("SEALPOST_CACHE").map_or_else(default, PathBuf::from)
 }
 
 fn path(path: &Path) -> &str {

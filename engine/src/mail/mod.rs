@@ -2,6 +2,7 @@
 
 mod address;
 mod closest;
+mod hint;
 mod message;
 mod outcome;
 mod reply;
@@ -12,6 +13,7 @@ mod tls;
 pub(crate) use address::is_host_name;
 pub use address::{Address, AddressFault, Mailbox};
 pub use closest::closest;
+pub use hint::hint;
 pub use message::{Message, Sealed};
 pub use outcome::{Kind, Outcome, why};
 pub use reply::{Enhanced, Reply};

@@ -4,7 +4,7 @@ use super::gauges::Gauges;
 use super::lane::Lane;
 use super::{Limits, Press, conversation};
 use crate::clock::Clock;
-use crate::mail::{Level, Message, Row};
+use crate::mail::{Level, Message, Row, hint};
 use crate::metrics::{Metrics, Stage};
 use crate::render::Unrenderable;
 use crate::resolve::Resolver;
@@ -280,7 +280,8 @@ impl Owner {
             let until = now.after(self.deps.retry.wait(state.failures, route.site.0));
             let host = route.name();
             let seconds = until.since(now).as_secs();
-            tracing::warn!(host, why = verdict.why(), seconds, "open -> suspended");
+            let (why, hint) = (verdict.why(), hint(&verdict.why()));
+            tracing::warn!(host, why, seconds, hint, "open -> suspended");
             state.suspended = Some((verdict, until));
         }
         drop(state);

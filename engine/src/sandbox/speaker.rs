@@ -32,6 +32,9 @@ impl Speaker {
     /// Talks until the client quits or the connection breaks; both end a session and neither is an error here.
     pub(super) async fn talk(self, stream: TcpStream) {
         self.ledger.session();
+        if let Ok(peer) = stream.peer_addr() {
+            self.ledger.said(&format!("FROM {}", peer.ip()));
+        }
         stream.set_nodelay(true).ok();
         let mut talk = Talk::new(stream, false);
         if talk.say("220 sandbox.invalid ESMTP\r\n").await.is_err() {

@@ -97,6 +97,35 @@ mod tests {
         assert!(exchange.answer(&BASE64.encode(b"v=bm90IHRoZSBzZXJ2ZXI=")).is_none(), "another's signature");
     }
 
+    /// The server's side of RFC 5802 section 3, for the user and password of `login`.
+    #[test]
+    fn scram_proves_both_sides() {
+        use aws_lc_rs::{digest, hmac, pbkdf2};
+        let (mut exchange, line) = begin(&["SCRAM-SHA-256"]).expect("SCRAM");
+        let first = BASE64.decode(line["AUTH SCRAM-SHA-256 ".len()..].trim().as_bytes()).expect("base64");
+        let first = String::from_utf8(first).expect("ASCII");
+        let bare = &first[first.find("n=").expect("a user")..];
+        let nonce = bare.split_once(",r=").expect("a nonce").1;
+        let challenge = format!("r={nonce}server,s={},i=4096", BASE64.encode(b"salt"));
+        let answer = exchange.answer(&BASE64.encode(challenge.as_bytes())).expect("an answer");
+        let last = String::from_utf8(BASE64.decode(answer.trim().as_bytes()).expect("base64")).expect("ASCII");
+        let (without_proof, proof) = last.split_once(",p=").expect("a proof");
+        let signed = format!("{bare},{challenge},{without_proof}");
+        let mac = |key: &[u8], text: &str| {
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
+        };
+        let mut salted = [0; 32];
+        let rounds = std::num::NonZero::new(4096).expect("above zero");
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, b"salt", b"pa ss", &mut salted);
+        let client = mac(&salted, "Client Key");
+        let stored = digest::digest(&digest::SHA256, &client);
+        let expected: Vec<_> = client.iter().zip(mac(stored.as_ref(), &signed)).map(|(a, b)| a ^ b).collect();
+        assert_eq!(proof, BASE64.encode(&expected), "{first} | {challenge} | {last}");
+        let server = BASE64.encode(&mac(&mac(&salted, "Server Key"), &signed));
+        assert_eq!(exchange.answer(&BASE64.encode(format!("v={server}").as_bytes())).as_deref(), Some("\r\n"));
+        assert!(exchange.is_done());
+    }
+
     #[test]
     fn nothing_in_common_and_nonsense() {
         assert!(begin(&["GSSAPI", "CRAM-MD5"]).is_none());
