@@ -5,6 +5,7 @@
 
 mod follower;
 mod footer;
+mod scan;
 mod types;
 
 use crate::meaning::Meaning;

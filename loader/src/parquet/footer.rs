@@ -1,5 +1,6 @@
 //! What a Parquet file says of itself.
 
+use super::scan::scan;
 use super::types;
 use crate::Fault;
 use crate::meaning::Meaning;
@@ -33,7 +34,7 @@ const BATCH_OCTETS: u64 = 8 << 20;
 
 impl Footer {
     pub(super) fn read(file: &File) -> Result<Footer, Fault> {
-        refuse_encrypted(file)?;
+        look(file)?;
         let plain = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
         refuse_codecs(plain.metadata())?;
         types::refuse_groups(plain.parquet_schema().root_schema())?;
@@ -68,17 +69,22 @@ impl Footer {
     }
 }
 
-/// An encrypted footer has a magic number of its own (Parquet Modular Encryption, section 5.3).
-fn refuse_encrypted(file: &File) -> Result<(), Fault> {
-    let mut tail = [0; 8];
-    let Some(at) = file.metadata()?.len().checked_sub(8) else {
-        return Err(Fault::Parquet("it is too short to have a footer".into()));
-    };
-    file.read_exact_at(&mut tail, at)?;
-    if FooterTail::try_new(&tail)?.is_encrypted_footer() {
+/// Looks at the footer before the decoder does. An encrypted one has a magic number of its own (Parquet Modular Encryption,
+/// section 5.3).
+fn look(file: &File) -> Result<(), Fault> {
+    const TAIL: usize = 8;
+    let cut = || Fault::Parquet("it ends before its footer".into());
+    let end = file.metadata()?.len().checked_sub(TAIL as u64).ok_or_else(cut)?;
+    let mut tail = [0; TAIL];
+    file.read_exact_at(&mut tail, end)?;
+    let tail = FooterTail::try_new(&tail)?;
+    if tail.is_encrypted_footer() {
         return Err(Fault::Encrypted);
     }
-    Ok(())
+    let start = end.checked_sub(tail.metadata_length() as u64).ok_or_else(cut)?;
+    let mut footer = vec![0; tail.metadata_length()];
+    file.read_exact_at(&mut footer, start)?;
+    scan(&footer)
 }
 
 fn refuse_codecs(metadata: &ParquetMetaData) -> Result<(), Fault> {
