@@ -330,7 +330,7 @@ mod tests {
         let text = "name,b\r\n\"Zoë, €\",1\r\n";
         let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect();
-        let half: Vec<u8> = [&le[..], b"\0\xd8,\02\0\r\0\n\0x\0,\03\0"].concat();
+        let half: Vec<u8> = [&le[..], b"\0\xd8,\x002\0\r\0\n\0x\0,\x003\0"].concat();
         let latin = encoding_rs::WINDOWS_1252.encode(text).0;
         for (content, encoding) in [(&le[..], Encoding::Utf16), (&be, Encoding::Utf16), (&latin, Encoding::Latin1)] {
             let batches = read(content, &[], Some(encoding)).expect("readable");

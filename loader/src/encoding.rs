@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn what_a_beginning_says() {
         let utf16: Vec<u8> = "id,name\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let cases: &[(&str, &[u8], Option<Encoding>, Result<Encoding, &str>)] = &[
+        type Case<'a> = (&'a str, &'a [u8], Option<Encoding>, Result<Encoding, &'a str>);
+        let cases: &[Case<'_>] = &[
             ("UTF-8", "é".as_bytes(), None, Ok(Encoding::Utf8)),
             ("a mark", b"\xef\xbb\xbfa", None, Ok(Encoding::Utf8)),
             ("nothing", b"", None, Ok(Encoding::Utf8)),

@@ -197,3 +197,75 @@ impl Iterator for Input {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Format;
+
+    const TEXT: &[u8] = b"id,name\n1,Ann\n2,Bo\n3\n";
+
+    fn stdin() -> Spec {
+        Spec { format: Some(Format::Csv), ..Spec::new("-") }
+    }
+
+    /// A pipe: octets come one by one.
+    struct Drip(&'static [u8]);
+
+    impl Read for Drip {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let count = self.0.len().min(into.len()).min(1);
+            (&mut self.0).take(1).read(&mut into[..count])
+        }
+    }
+
+    #[test]
+    fn standard_input_is_read_like_a_file() {
+        let mut input = open_with(&stdin(), || Drip(TEXT)).expect("opens");
+        assert_eq!(input.files(), [PathBuf::from("-")]);
+        assert_eq!(input.rows(), None);
+        let batch = input.next().expect("a batch").expect("reads");
+        assert_eq!(batch.row(1)["name"], "Bo");
+        assert_eq!(batch.rejects[0].to_string(), "line 4: has 1 fields where the header has 2");
+        assert!(input.next().is_none());
+        assert_eq!(input.mark().octets, TEXT.len() as u64);
+        assert_eq!(input.opening(), open_with(&stdin(), || TEXT).expect("opens").opening());
+        let error = crate::whole(&stdin()).expect_err("one pass");
+        assert_eq!(error.to_string(), "standard input: can be read only once");
+    }
+
+    #[test]
+    fn standard_input_is_watched_though_its_head_was_read() {
+        let mark = {
+            let mut input = open_with(&stdin(), || TEXT).expect("opens");
+            input.by_ref().for_each(drop);
+            input.mark()
+        };
+        for (content, expected) in [(TEXT, Watched::Same), (b"id,name\n1,Ann\n2,Bob\n3\n", Watched::Differs)] {
+            let mut input = open_with(&stdin(), || Drip(content)).expect("opens");
+            input.watch(mark);
+            input.by_ref().for_each(drop);
+            assert_eq!(input.watched(), expected);
+        }
+        let mut input = open_with(&stdin(), || &TEXT[..20]).expect("opens");
+        input.watch(mark);
+        assert_eq!(input.watched(), Watched::NotYet);
+        input.by_ref().for_each(drop);
+        assert_eq!(input.watched(), Watched::Differs, "it ended before the mark");
+    }
+
+    #[test]
+    fn what_standard_input_can_not_be() {
+        let cases: &[(Option<Format>, &'static [u8], &str, &str)] = &[
+            (None, TEXT, "its format is not declared", "set format"),
+            (Some(Format::Parquet), TEXT, "can't be Parquet, which is read from its end", "save it as a file"),
+            (Some(Format::Csv), b"", "is empty", "export"),
+            (Some(Format::Tsv), b"a\tb\n", "has a header and no rows", "export"),
+        ];
+        for (format, content, text, hint) in cases {
+            let error = open_with(&Spec { format: *format, ..stdin() }, || *content).err().expect(text);
+            assert_eq!(error.to_string(), format!("standard input: {text}"));
+            assert!(error.hint().expect("a hint").contains(hint));
+        }
+    }
+}

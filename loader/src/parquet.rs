@@ -83,12 +83,12 @@ impl Rows {
             }
         };
         let Some(records) = reader.next() else {
-            self.follower.to_end()?;
+            self.follower.finish()?;
             return if self.read == self.total() { Ok(None) } else { Err(self.ended_early()) };
         };
         let records = records.map_err(|cause| Fault::Parquet(cause.to_string()))?;
         self.read += records.num_rows() as u64;
-        self.follower.to(self.footer.octets_of(self.read))?;
+        self.follower.go_to(self.footer.octets_of(self.read))?;
         Ok(Some(Batch { first, records, rejects: Vec::new(), meanings: self.meanings.clone() }))
     }
 

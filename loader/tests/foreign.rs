@@ -34,7 +34,8 @@ fn data() -> PathBuf {
 }
 
 fn table() -> Vec<Line> {
-    let lines = include_str!("FOREIGN.md").lines().filter(|line| line.starts_with("| ") && !line.starts_with("| file |"));
+    let lines =
+        include_str!("FOREIGN.md").lines().filter(|line| line.starts_with("| ") && !line.starts_with("| file |"));
     let cells = |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     lines
         .map(|line| match cells(line).as_slice() {
@@ -93,7 +94,8 @@ fn check(line: &Line) -> Result<(), String> {
         };
     }
     let (rows, end) = read.map_err(|error| format!("was refused: {error}"))?;
-    let expected = std::fs::read_to_string(data().join(format!("{}.json", line.file))).map_err(|why| why.to_string())?;
+    let expected =
+        std::fs::read_to_string(data().join(format!("{}.json", line.file))).map_err(|why| why.to_string())?;
     let expected: Vec<Value> = serde_json::from_str(&expected).map_err(|why| why.to_string())?;
     let good_end = match (line.outcome.split_once(" rows, then: "), &end) {
         (None, None) => true,

@@ -19,7 +19,7 @@ impl Follower {
     }
 
     /// Goes on to octet `end`, or to the file's end if that comes first.
-    pub(super) fn to(&mut self, end: u64) -> Result<()> {
+    pub(super) fn go_to(&mut self, end: u64) -> Result<()> {
         self.buffer.resize(256 * 1024, 0);
         while self.at < end {
             let room = usize::try_from(end - self.at).unwrap_or(usize::MAX).min(self.buffer.len());
@@ -38,7 +38,7 @@ impl Follower {
     }
 
     /// Goes on to the file's end.
-    pub(super) fn to_end(&mut self) -> Result<()> {
-        self.to(u64::MAX)
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.go_to(u64::MAX)
     }
 }
