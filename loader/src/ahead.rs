@@ -23,6 +23,11 @@ impl<R: Read> Ahead<R> {
     pub(crate) fn head(&self) -> &[u8] {
         &self.head
     }
+
+    /// Whether reading ahead, up to `len` octets, came to the end and nothing is after it.
+    pub(crate) fn is_whole(&self, len: usize) -> bool {
+        self.head.len() < len && self.error.is_none()
+    }
 }
 
 impl<R: BufRead> BufRead for Ahead<R> {

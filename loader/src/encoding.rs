@@ -72,10 +72,16 @@ fn guess(head: &[u8], whole: bool) -> Result<Encoding, Fault> {
     }
 }
 
-/// Whether `octets` read as windows-1252 are text: no control characters, neither those of ASCII nor the five holes.
+/// Whether `octets` are likely windows-1252: read so there are no control characters, neither those of ASCII nor the five
+/// holes, and there is not more UTF-8 in them than damage.
 fn is_latin1(octets: &[u8]) -> bool {
     let control = |octet: &u8| matches!(octet, 0..=8 | 11 | 12 | 14..=31 | 127 | 0x81 | 0x8d | 0x8f | 0x90 | 0x9d);
-    !octets.iter().any(control)
+    let (mut good, mut bad) = (0, 0);
+    for chunk in octets.utf8_chunks() {
+        good += chunk.valid().chars().filter(|letter| !letter.is_ascii()).count();
+        bad += usize::from(!chunk.invalid().is_empty());
+    }
+    bad > good && !octets.iter().any(control)
 }
 
 #[cfg(test)]
@@ -95,6 +101,12 @@ mod tests {
             ("UTF-16 with a mark, big-endian", b"\xfe\xff\0a", None, Err("utf-16")),
             ("Latin-1", b"caf\xe9,1\n", None, Err("latin1")),
             ("neither", b"caf\xe9\x81,1\n", None, Err("utf-8")),
+            (
+                "UTF-8 with a damaged letter",
+                "é é é \u{e9}".as_bytes().split_last().expect("octets").1,
+                None,
+                Err("utf-8"),
+            ),
             ("cut in two at the file's end", b"caf\xc3", None, Err("latin1")),
             ("a workbook", b"PK\x03\x04\x14", None, Err("export it as CSV")),
             ("declared against its mark", b"\xef\xbb\xbfa", Some(Encoding::Latin1), Err("utf-8")),

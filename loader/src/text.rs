@@ -28,7 +28,7 @@ impl Text {
             Some(compression) => Box::new(BufReader::with_capacity(BUFFER, compression.unpack(raw)?)),
         };
         let looked = Ahead::new(plain, LOOK);
-        let encoding = Encoding::of(looked.head(), looked.head().len() < LOOK, declared)?;
+        let encoding = Encoding::of(looked.head(), looked.is_whole(LOOK), declared)?;
         let input: Box<dyn BufRead + Send> = match encoding {
             Encoding::Utf8 => Box::new(looked),
             other => {

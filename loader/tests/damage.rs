@@ -30,7 +30,7 @@ fn damaged_files_are_refused_or_read() {
             continue;
         }
         let ending = path.file_name().and_then(|name| name.to_str()).expect("a name");
-        for _ in 0..8 {
+        for _ in 0..30 {
             let mut octets = whole.clone();
             for _ in 0..=dice.below(3) {
                 let at = dice.below(octets.len());

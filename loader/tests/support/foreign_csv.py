@@ -1,12 +1,11 @@
 """CSV, TSV and their dialects: csv-spectrum, DuckDB, pandas, pyarrow, Polars, Python's csv, and broken files."""
-import csv, gzip, io, shutil
+import csv, gzip, json, random, shutil, zlib
 
 import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.compute
 
 from foreign import DATA, case, columns
 
@@ -25,8 +24,6 @@ def spectrum(folder):
     """The cases of csv-spectrum 2.0.0 (BSD-2-Clause), its files as they are."""
     if folder is None:
         return
-    import json
-
     for file in sorted((folder / "csvs").glob("*.csv")):
         name = f"spectrum-{file.name}"
         shutil.copy(file, DATA / name)
@@ -144,13 +141,11 @@ def broken():
     case("hand-misnamed.csv", "Python gzip", "gzip named .csv", ASCII)
     put("hand-misnamed.csv.gz", text)
     case("hand-misnamed.csv.gz", "Python", "plain text named .gz", ASCII)
-    import random
     dice = random.Random(1)
     rows = columns(id=[f"{at:04}" for at in range(3000)], name=[f"{dice.randrange(10**12):012}" for _ in range(3000)])
     many = pd.DataFrame(rows).to_csv(index=False).encode()
     cut = gzip.compress(many, mtime=1)[:-10_000]
     put("hand-cut.csv.gz", cut)
-    import zlib
     whole = zlib.decompressobj(31).decompress(cut).decode().split("\n")[1:-1]
     read = [row for row, line in zip(rows, whole) if line == f"{row['id']},{row['name']}"]
     case("hand-cut.csv.gz", "Python gzip", "cut short", read, then="is cut short: its gzip stream has no end")

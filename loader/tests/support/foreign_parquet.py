@@ -1,14 +1,15 @@
 """Parquet by pyarrow, DuckDB, pandas (both engines) and Polars: every type, every codec, every way to store them."""
-import base64, datetime as dt, pathlib, shutil, uuid
+import base64, datetime as dt, gzip, pathlib, shutil, uuid
 
 import duckdb
+import fastparquet
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from foreign import DATA, UTC, D, Is, Json, case, columns, raw
+from foreign import DATA, UTC, D, Is, case, columns, meant, raw
 
 NAN, INF = float("nan"), float("inf")
 EPOCH = dt.date(1970, 1, 1)
@@ -90,16 +91,6 @@ def texts():
     arrow("pyarrow-uuid.parquet", "UUID", {"u": pa.uuid()}, columns(u=[Is(one.bytes, str(one)), None]))
     said = [Is('{"a": [1, null]}', {"a": [1, None]}), Is('"x"', "x"), Is("null", None), None]
     arrow("pyarrow-json.parquet", "JSON, its inside", {"j": pa.json_()}, columns(j=said))
-    arrow("pyarrow-run-ends.parquet", "run-end encoded text", {"s": pa.run_end_encoded(pa.int32(), pa.string())},
-          columns(s=["a", "a", "b", None])) if run_ends() else None
-
-
-def run_ends():
-    try:
-        pq.write_table(pa.table({"s": pa.array(["a"], pa.run_end_encoded(pa.int32(), pa.string()))}), pa.BufferOutputStream())
-        return True
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        return False
 
 
 LINES = pa.struct({"code": pa.string(), "owe": pa.decimal128(9, 2)})
@@ -135,8 +126,6 @@ def nested():
 
 
 def as_pairs(rows):
-    from foreign import meant
-
     return [{key: one and Is(list(one.items()), meant(one)) if one else Is([] if one == {} else None, one) for key, one in row.items()} for row in rows]
 
 
@@ -194,7 +183,6 @@ def old_and_broken():
         case(f"hand-{name}.parquet", "Python", shows, refused=refused)
     (DATA / "hand-empty.parquet").write_bytes(b"")
     case("hand-empty.parquet", "nobody", "nothing at all", refused="is empty")
-    import gzip
     (DATA / "hand-packed.parquet.gz").write_bytes(gzip.compress(whole, mtime=1))
     case("hand-packed.parquet.gz", "Python gzip", "Parquet inside gzip", refused="is a Parquet file inside a gzip file")
     (DATA / "hand-named.csv").write_bytes(whole)
@@ -297,7 +285,6 @@ def with_pandas():
     case("fastparquet-types.parquet", "pandas, fastparquet", "pandas' own types, missing values", rows)
     small = pd.DataFrame({"n": [1, 2, 3], "s": ["a", "b", "c"], "o": [b"\0", b"\1", b"\2"]})
     rows = columns(n=[1, 2, 3], s=["a", "b", "c"], o=[b"\0", b"\1", b"\2"])
-    import fastparquet
     for codec in ("UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4", "LZ4_RAW", "BROTLI"):
         name = f"fastparquet-codec-{codec.lower()}.parquet"
         try:
