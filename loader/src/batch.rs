@@ -1,10 +1,13 @@
 //! A run of rows that were read together.
 
-use crate::ColumnType;
+use crate::meaning::Meaning;
+use crate::{ColumnType, Encoding};
 use arrow_array::RecordBatch;
 use serde_json::{Map, Value};
+use std::path::Path;
+use std::sync::Arc;
 
-/// Rows `first ..= first + len - 1` of the file, as Arrow columns.
+/// Rows `first ..= first + len - 1` of the input, as Arrow columns.
 ///
 /// Malformed rows keep their place, as nulls, and are listed in `rejects`: row `i` of `records` always has the ordinal
 /// `first + i`.
@@ -15,6 +18,8 @@ pub struct Batch {
     pub records: RecordBatch,
     /// The malformed rows, in ascending order of `index`.
     pub rejects: Vec<Reject>,
+    /// How the cells of each column are meant.
+    pub(crate) meanings: Arc<[Meaning]>,
 }
 
 impl std::fmt::Debug for Batch {
@@ -36,7 +41,7 @@ impl Batch {
 
     /// The cells of row `index` by column name. Nulls are left out: to a template a null is a missing field.
     pub fn row(&self, index: usize) -> Map<String, Value> {
-        crate::value::row(&self.records, index)
+        crate::value::row(&self.records, &self.meanings, index)
     }
 }
 
@@ -45,6 +50,8 @@ impl Batch {
 pub struct Reject {
     /// Its place in the batch.
     pub index: usize,
+    /// Its file, where the input has several.
+    pub file: Option<Arc<Path>>,
     /// The line of the file on which it begins, counted from 1.
     pub line: u64,
     /// The column at fault, where one is.
@@ -55,6 +62,9 @@ pub struct Reject {
 
 impl std::fmt::Display for Reject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}, ", file.display())?;
+        }
         write!(f, "line {}", self.line)?;
         if let Some(column) = &self.column {
             write!(f, ", column \"{column}\"")?;
@@ -77,10 +87,13 @@ pub enum Flaw {
     /// A cell isn't UTF-8.
     #[error("is not UTF-8 text")]
     NotUtf8,
+    /// A cell isn't text of the declared encoding.
+    #[error("is not {} text", .0.name())]
+    NotInEncoding(Encoding),
     /// A cell can't be read as its declared type.
     #[error("is not of the declared type {}", .0.word())]
     NotOfType(ColumnType),
-    /// The record is longer than [`MAX_RECORD`](crate::csv::MAX_RECORD) octets.
+    /// The record is longer than [`MAX_RECORD`](crate::records::MAX_RECORD) octets.
     #[error("is longer than {0} octets")]
     TooLong(usize),
     /// The file ended inside a quoted field.

@@ -1,106 +1,139 @@
-//! CSV files as batches: RFC 4180 with any one-byte delimiter, CR LF or LF, an optional byte order mark, a header row.
-//!
-//! Records are split by `csv-core` into a buffer of our own. A record past [`MAX_RECORD`] is read on and thrown away, so
-//! that a quote left open costs one row's memory and not the machine's.
+//! Text files as batches: a header row, then one record a row, typed as declared.
 
-use crate::shape::EXTENSION;
-use crate::{Batch, ColumnType, Error, Fault, Flaw, Reject, Shape, Spec};
-use arrow_array::builder::{BooleanBuilder, Date32Builder, Int64Builder, StringBuilder};
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use csv_core::ReadRecordResult;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use crate::cell::{self, Cell, Column};
+use crate::compression::Compression;
+use crate::meaning::Meaning;
+use crate::records::{Fields, MAX_RECORD, Record, Records};
+use crate::text::Text;
+use crate::{Batch, ColumnType, Encoding, Error, Fault, Flaw, Reject, Spec};
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{Field, Schema, SchemaRef};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The longest record, in octets of content: a row that rendered into a message would exceed what receivers take long before.
-pub(crate) const MAX_RECORD: usize = 4 << 20;
 const BATCH_ROWS: usize = 1024;
 /// A batch is cut early past this much content, so that memory follows octets and not only rows.
 const BATCH_OCTETS: usize = 8 << 20;
-const MAX_COLUMNS: usize = 10_000;
 const MAX_NAME: usize = 128;
 
+/// A text file being read.
 pub(crate) struct Rows {
     path: PathBuf,
+    /// What rejects name, where there are several files.
+    named: Option<Arc<Path>>,
     records: Records,
-    schema: SchemaRef,
+    compression: Option<Compression>,
+    encoding: Encoding,
+    names: Vec<String>,
     kinds: Vec<ColumnType>,
+    built: Built,
     pending: Option<Record>,
-    next: u64,
+    failed: Option<Fault>,
 }
 
+/// The columns that come out.
+struct Built {
+    at: Vec<usize>,
+    schema: SchemaRef,
+    meanings: Arc<[Meaning]>,
+}
+
+/// What is wrong with a row, and in which column.
+type Flawed = (Option<usize>, Flaw);
+
 impl Rows {
-    pub(crate) fn open(file: File, spec: &Spec) -> Result<Rows, Error> {
-        let fail = |fault| Error::new(&spec.path, fault);
-        let mut records = Records::new(file, spec.delimiter);
-        let header = records.read().map_err(|cause| fail(cause.into()))?.ok_or_else(|| fail(Fault::Empty))?;
-        let names = header_names(&records, &header).map_err(fail)?;
+    /// Reads the header in `raw`, the content of the file at `path`, and its first record.
+    pub(crate) fn open(
+        raw: impl Read + Send + 'static,
+        path: &Path,
+        delimiter: u8,
+        spec: &Spec,
+    ) -> Result<Rows, Error> {
+        let fail = |fault| Error::new(path, fault);
+        let text = Text::open(raw, spec.encoding).map_err(fail)?;
+        let (compression, encoding) = (text.compression, text.encoding);
+        let reading = |cause| fail(Fault::reading(cause, compression));
+        let mut records = Records::new(text.input, delimiter);
+        let header = records.read().map_err(reading)?.ok_or_else(|| fail(Fault::Empty))?;
+        let names = header_names(&records, &header, encoding).map_err(fail)?;
         if let Some((column, kind)) = spec.columns.iter().find(|(column, _)| !names.contains(column)) {
             return Err(fail(Fault::DeclaredColumnMissing { column: column.clone(), kind: *kind, present: names }));
         }
-        let kinds: Vec<_> =
-            names.iter().map(|name| spec.columns.get(name).copied().unwrap_or(ColumnType::Text)).collect();
-        let schema = Schema::new(names.iter().zip(&kinds).map(|(name, kind)| field(name, *kind)).collect::<Vec<_>>());
-        let pending = records.read().map_err(|cause| fail(cause.into()))?;
-        if pending.is_none() {
-            return Err(fail(Fault::HeaderOnly));
-        }
-        Ok(Rows { path: spec.path.clone(), records, schema: Arc::new(schema), kinds, pending, next: 1 })
+        let kind = |name: &String| spec.columns.get(name).copied().unwrap_or(ColumnType::Text);
+        let kinds: Vec<_> = names.iter().map(kind).collect();
+        let built = Built::new(&names, &kinds, (0..names.len()).collect());
+        let pending = records.read().map_err(reading)?;
+        let path = path.to_owned();
+        Ok(Rows { path, named: None, records, compression, encoding, names, kinds, built, pending, failed: None })
     }
 
-    pub(crate) fn columns(&self) -> Vec<(String, Shape)> {
-        let shape = |kind: &ColumnType| if *kind == ColumnType::Json { Shape::Unknown } else { Shape::Scalar };
-        self.schema.fields().iter().zip(&self.kinds).map(|(field, kind)| (field.name().clone(), shape(kind))).collect()
+    /// The columns in file order.
+    pub(crate) fn columns(&self) -> Vec<(String, Meaning)> {
+        self.names.iter().zip(&self.kinds).map(|(name, kind)| (name.clone(), Meaning::declared(*kind))).collect()
     }
 
-    /// The next batch. One record is always read ahead, so that a file's end never makes an empty batch.
-    pub(crate) fn next(&mut self) -> Option<Result<Batch, Error>> {
-        let mut columns: Vec<Column> = self.kinds.iter().map(|kind| Column::new(*kind)).collect();
+    /// Whether it has no row.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_none()
+    }
+
+    /// From now on rejects name the file.
+    pub(crate) fn name_file(&mut self) {
+        self.named = Some(self.path.as_path().into());
+    }
+
+    /// From now on only the columns that `wanted` names come out.
+    pub(crate) fn project(&mut self, wanted: &dyn Fn(&str) -> bool) {
+        let at = (0..self.names.len()).filter(|at| wanted(&self.names[*at])).collect();
+        self.built = Built::new(&self.names, &self.kinds, at);
+    }
+
+    /// The next batch, whose first row has the ordinal `first`. One record is always read ahead, so that a file's end never
+    /// makes an empty batch; where reading fails, the rows before come first.
+    pub(crate) fn next(&mut self, first: u64) -> Option<Result<Batch, Error>> {
+        let mut columns: Vec<_> = self.built.at.iter().map(|at| Column::new(self.kinds[*at])).collect();
         let mut rejects = Vec::new();
-        let mut index = 0;
-        let mut octets = 0;
+        let (mut index, mut octets) = (0, 0);
         while let Some(record) = self.pending.take() {
             if let Err((column, flaw)) = self.take(&record, &mut columns) {
-                let column = column.map(|at| self.schema.field(at).name().clone());
-                rejects.push(Reject { index, line: record.line, column, flaw });
+                let column = column.map(|at| self.names[at].clone());
+                rejects.push(Reject { index, file: self.named.clone(), line: record.line, column, flaw });
             }
             index += 1;
             octets += record.octets;
             match self.records.read() {
                 Ok(next) => self.pending = next,
-                Err(cause) => return Some(Err(Error::new(&self.path, cause.into()))),
+                Err(cause) => self.failed = Some(Fault::reading(cause, self.compression)),
             }
             if index == BATCH_ROWS || octets >= BATCH_OCTETS {
                 break;
             }
         }
         if index == 0 {
-            return None;
+            return self.failed.take().map(|fault| Err(Error::new(&self.path, fault)));
         }
-        let first = self.next;
-        self.next += index as u64;
         let arrays = columns.iter_mut().map(Column::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(index));
-        let records = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
+        let records = RecordBatch::try_new_with_options(self.built.schema.clone(), arrays, &options)
             .expect("every column got one cell a row, of the schema's type");
-        Some(Ok(Batch { first, records, rejects }))
+        Some(Ok(Batch { first, records, rejects, meanings: self.built.meanings.clone() }))
     }
 
     /// Appends the record just read to `columns`: all of it, or all nulls and what is wrong.
-    fn take(&self, record: &Record, columns: &mut [Column]) -> Result<(), (Option<usize>, Flaw)> {
-        let parsed = self.parse(record);
-        for (at, column) in columns.iter_mut().enumerate() {
+    fn take(&self, record: &Record, columns: &mut [Column]) -> Result<(), Flawed> {
+        let parsed = self.fields(record).and_then(|fields| self.parse(&fields));
+        for (place, column) in columns.iter_mut().enumerate() {
             match &parsed {
-                Ok(cells) => column.append(&cells[at]),
+                Ok(cells) => column.append(&cells[place]),
                 Err(_) => column.append(&Cell::Null),
             }
         }
         parsed.map(drop)
     }
 
-    fn parse(&self, record: &Record) -> Result<Vec<Cell<'_>>, (Option<usize>, Flaw)> {
+    /// The record just read as text: all its columns, whether they come out or not.
+    fn fields(&self, record: &Record) -> Result<Fields<'_>, Flawed> {
         if record.too_long {
             return Err((None, Flaw::TooLong(MAX_RECORD)));
         }
@@ -110,22 +143,37 @@ impl Rows {
         if record.fields != self.kinds.len() {
             return Err((None, Flaw::FieldCount { found: record.fields, expected: self.kinds.len() }));
         }
-        (0..record.fields)
-            .map(|at| {
-                let text = std::str::from_utf8(self.records.field(at)).map_err(|_| (Some(at), Flaw::NotUtf8))?;
-                Cell::parse(text, self.kinds[at]).ok_or((Some(at), Flaw::NotOfType(self.kinds[at])))
-            })
-            .collect()
+        self.records.text(record).map_err(|at| match self.encoding {
+            Encoding::Utf8 => (Some(at), Flaw::NotUtf8),
+            other => (Some(at), Flaw::NotInEncoding(other)),
+        })
+    }
+
+    fn parse<'a>(&self, fields: &Fields<'a>) -> Result<Vec<Cell<'a>>, Flawed> {
+        let cell = |at: &usize| {
+            let kind = self.kinds[*at];
+            Cell::parse(fields.get(*at), kind).ok_or((Some(*at), Flaw::NotOfType(kind)))
+        };
+        self.built.at.iter().map(cell).collect()
     }
 }
 
-fn header_names(records: &Records, header: &Record) -> Result<Vec<String>, Fault> {
+impl Built {
+    fn new(names: &[String], kinds: &[ColumnType], at: Vec<usize>) -> Built {
+        let field = |at: &usize| Field::new(&names[*at], cell::data_type(kinds[*at]), true);
+        let schema = Arc::new(Schema::new(at.iter().map(field).collect::<Vec<_>>()));
+        let meanings = at.iter().map(|at| Meaning::declared(kinds[*at])).collect();
+        Built { at, schema, meanings }
+    }
+}
+
+fn header_names(records: &Records, header: &Record, encoding: Encoding) -> Result<Vec<String>, Fault> {
     if header.too_long || header.open_quote {
         return Err(Fault::NoHeader);
     }
     let mut names: Vec<String> = Vec::with_capacity(header.fields);
     for at in 0..header.fields {
-        let name = std::str::from_utf8(records.field(at)).map_err(|_| Fault::HeaderNotUtf8)?.trim();
+        let name = std::str::from_utf8(records.field(at)).map_err(|_| Fault::HeaderNotInEncoding(encoding))?.trim();
         // Names are shown in errors, data must not be: a file without a header has an address in its first row.
         if name.contains('@') || name.contains(char::is_control) || name.len() > MAX_NAME {
             return Err(Fault::NoHeader);
@@ -141,190 +189,19 @@ fn header_names(records: &Records, header: &Record) -> Result<Vec<String>, Fault
     Ok(names)
 }
 
-fn field(name: &str, kind: ColumnType) -> Field {
-    let of = |data_type| Field::new(name, data_type, true);
-    match kind {
-        ColumnType::Text | ColumnType::Decimal => of(DataType::Utf8),
-        ColumnType::Int => of(DataType::Int64),
-        ColumnType::Date => of(DataType::Date32),
-        ColumnType::Bool => of(DataType::Boolean),
-        ColumnType::Json => of(DataType::Utf8).with_metadata([(EXTENSION.0.into(), EXTENSION.1.into())].into()),
-    }
-}
-
-/// One cell, checked against its column's type. An empty field is a missing value.
-enum Cell<'a> {
-    Null,
-    Text(&'a str),
-    Int(i64),
-    Date(i32),
-    Bool(bool),
-}
-
-impl<'a> Cell<'a> {
-    fn parse(text: &'a str, kind: ColumnType) -> Option<Cell<'a>> {
-        if text.is_empty() {
-            return Some(Cell::Null);
-        }
-        match kind {
-            ColumnType::Text => Some(Cell::Text(text)),
-            ColumnType::Int => text.trim().parse().ok().map(Cell::Int),
-            ColumnType::Decimal => is_decimal(text.trim()).then(|| Cell::Text(text.trim())),
-            ColumnType::Date => days(text.trim()).map(Cell::Date),
-            ColumnType::Bool if text.eq_ignore_ascii_case("true") => Some(Cell::Bool(true)),
-            ColumnType::Bool if text.eq_ignore_ascii_case("false") => Some(Cell::Bool(false)),
-            ColumnType::Bool => None,
-            ColumnType::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).ok().map(|_| Cell::Text(text)),
-        }
-    }
-}
-
-fn is_decimal(text: &str) -> bool {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_digit());
-    all_digits(whole) && all_digits(fraction)
-}
-
-/// Days since 1970-01-01 of a `YYYY-MM-DD` date, as Arrow's `Date32` counts them.
-fn days(text: &str) -> Option<i32> {
-    let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    i32::try_from(date.signed_duration_since(chrono::NaiveDate::default()).num_days()).ok()
-}
-
-enum Column {
-    Text(StringBuilder),
-    Int(Int64Builder),
-    Date(Date32Builder),
-    Bool(BooleanBuilder),
-}
-
-impl Column {
-    fn new(kind: ColumnType) -> Column {
-        match kind {
-            ColumnType::Text | ColumnType::Decimal | ColumnType::Json => Column::Text(StringBuilder::new()),
-            ColumnType::Int => Column::Int(Int64Builder::new()),
-            ColumnType::Date => Column::Date(Date32Builder::new()),
-            ColumnType::Bool => Column::Bool(BooleanBuilder::new()),
-        }
-    }
-
-    fn append(&mut self, cell: &Cell<'_>) {
-        match (self, cell) {
-            (Column::Text(builder), Cell::Text(text)) => builder.append_value(text),
-            (Column::Int(builder), Cell::Int(number)) => builder.append_value(*number),
-            (Column::Date(builder), Cell::Date(days)) => builder.append_value(*days),
-            (Column::Bool(builder), Cell::Bool(truth)) => builder.append_value(*truth),
-            (Column::Text(builder), _) => builder.append_null(),
-            (Column::Int(builder), _) => builder.append_null(),
-            (Column::Date(builder), _) => builder.append_null(),
-            (Column::Bool(builder), _) => builder.append_null(),
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Column::Text(builder) => Arc::new(builder.finish()),
-            Column::Int(builder) => Arc::new(builder.finish()),
-            Column::Date(builder) => Arc::new(builder.finish()),
-            Column::Bool(builder) => Arc::new(builder.finish()),
-        }
-    }
-}
-
-/// What is known of the record whose content stands in [`Records`].
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    line: u64,
-    fields: usize,
-    octets: usize,
-    too_long: bool,
-    open_quote: bool,
-}
-
-/// The file split into records; holds the content of the last one.
-struct Records {
-    input: BufReader<File>,
-    parser: csv_core::Reader,
-    content: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Records {
-    fn new(file: File, delimiter: u8) -> Records {
-        Records {
-            input: BufReader::with_capacity(256 * 1024, file),
-            parser: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
-            content: vec![0; 16 * 1024],
-            ends: vec![0; 256],
-        }
-    }
-
-    fn field(&self, at: usize) -> &[u8] {
-        let start = if at == 0 { 0 } else { self.ends[at - 1] };
-        &self.content[start..self.ends[at]]
-    }
-
-    /// Reads one record, or `None` at the file's end.
-    fn read(&mut self) -> std::io::Result<Option<Record>> {
-        let (mut written, mut fields, mut quotes) = (0, 0, 0_usize);
-        let (mut too_long, mut open_quote, mut probed) = (false, false, false);
-        let mut line = self.parser.line();
-        loop {
-            let input = match self.input.fill_buf() {
-                Ok(input) => input,
-                Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(cause) => return Err(cause),
-            };
-            // At the file's end a line end is offered first: one that does not end the record stands inside a quote.
-            let at_end = input.is_empty();
-            let in_record = written > 0 || fields > 0 || quotes > 0;
-            let probing = at_end && in_record && !probed;
-            let input = if probing { b"\n".as_slice() } else { input };
-            let (result, taken, wrote, ended) =
-                self.parser.read_record(input, &mut self.content[written..], &mut self.ends[fields..]);
-            if written == 0 && fields == 0 && quotes == 0 {
-                // Blank lines before the record belong to nobody.
-                line += input[..taken]
-                    .iter()
-                    .take_while(|octet| matches!(octet, b'\r' | b'\n'))
-                    .filter(|o| **o == b'\n')
-                    .count() as u64;
-            }
-            quotes += input[..taken].iter().filter(|octet| **octet == b'"').count();
-            self.input.consume(if probing { 0 } else { taken });
-            open_quote |= probing && result == ReadRecordResult::InputEmpty;
-            probed |= probing;
-            written += wrote;
-            fields += ended;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull if self.content.len() < MAX_RECORD => {
-                    self.content.resize(self.content.len() * 2, 0);
-                }
-                ReadRecordResult::OutputFull => (written, too_long) = (0, true),
-                ReadRecordResult::OutputEndsFull if self.ends.len() < MAX_COLUMNS => {
-                    self.ends.resize(self.ends.len() * 2, 0);
-                }
-                ReadRecordResult::OutputEndsFull => (fields, too_long) = (0, true),
-                ReadRecordResult::Record => {
-                    return Ok(Some(Record { line, fields, octets: written, too_long, open_quote }));
-                }
-                ReadRecordResult::End => return Ok(None),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
 
     fn rows(content: &[u8], declare: &[(&str, ColumnType)]) -> Result<Vec<Batch>, Error> {
+        read(content, declare, Some(Encoding::Utf8))
+    }
+
+    fn read(content: &[u8], declare: &[(&str, ColumnType)], encoding: Option<Encoding>) -> Result<Vec<Batch>, Error> {
         let mut file = tempfile::Builder::new().suffix(".csv").tempfile().expect("temporary file");
         file.write_all(content).expect("write");
-        let mut spec = Spec::new(file.path());
+        let mut spec = Spec { encoding, ..Spec::new(file.path()) };
         spec.columns = declare.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
         crate::open(&spec)?.collect()
     }
@@ -353,7 +230,7 @@ mod tests {
             let content = "a,b\n1,\"x,y\"\n".replace(',', std::str::from_utf8(&[delimiter]).expect("ASCII"));
             let mut file = tempfile::Builder::new().suffix(".csv").tempfile().expect("temporary file");
             file.write_all(content.as_bytes()).expect("write");
-            let spec = Spec { delimiter, ..Spec::new(file.path()) };
+            let spec = Spec { delimiter: Some(delimiter), ..Spec::new(file.path()) };
             let batch = crate::open(&spec).expect("opens").next().expect("a batch").expect("reads");
             assert_eq!(batch.row(0)["b"], format!("x{}y", char::from(delimiter)));
         }
@@ -431,8 +308,54 @@ mod tests {
             let error = rows(content, &[]).expect_err(text);
             assert!(error.to_string().ends_with(text), "{error}");
         }
+        let error = read(b"a,b\n1,2\n3,\xff\n", &[], None).expect_err("another encoding");
+        assert_eq!(error.hint().as_deref(), Some("set encoding = \"latin1\" under [input]"));
         let error = rows(b"a\n1\n", &[("b", ColumnType::Int)]).expect_err("no such column");
         assert_eq!(error.hint().as_deref(), Some("its columns are: a"));
+    }
+
+    #[test]
+    fn octets_past_the_look_that_are_not_utf8_cost_their_row() {
+        let mut content = b"a,b\n".to_vec();
+        content.extend(b"x,y\n".repeat(20_000));
+        content.extend(b"\xc3,\xa9\nx,\xe9\n");
+        let batches = read(&content, &[], None).expect("readable");
+        let flaws: Vec<_> = batches.iter().flat_map(|batch| &batch.rejects).map(ToString::to_string).collect();
+        let expected = ["line 20002, column \"a\": is not UTF-8 text", "line 20003, column \"b\": is not UTF-8 text"];
+        assert_eq!(flaws, expected);
+    }
+
+    #[test]
+    fn other_encodings_as_declared() {
+        let text = "name,b\r\n\"Zoë, €\",1\r\n";
+        let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let be: Vec<u8> = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect();
+        let half: Vec<u8> = [&le[..], b"\0\xd8,\x002\0\r\0\n\0x\0,\x003\0"].concat();
+        let latin = encoding_rs::WINDOWS_1252.encode(text).0;
+        for (content, encoding) in [(&le[..], Encoding::Utf16), (&be, Encoding::Utf16), (&latin, Encoding::Latin1)] {
+            let batches = read(content, &[], Some(encoding)).expect("readable");
+            assert_eq!(batches[0].row(0)["name"], "Zoë, €");
+            assert!(read(content, &[], None).is_err(), "not UTF-8");
+        }
+        let batches = read(&half, &[], Some(Encoding::Utf16)).expect("readable");
+        let found: Vec<_> = batches[0].rejects.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["line 3, column \"name\": is not UTF-16 text"]);
+        assert_eq!(batches[0].row(2)["name"], "x");
+    }
+
+    #[test]
+    fn columns_that_are_not_wanted_are_checked_and_left_out() {
+        let mut file = tempfile::Builder::new().suffix(".csv").tempfile().expect("temporary file");
+        file.write_all(b"a,b,c\n1,x,2\n3,\xff,4\n5,6\n").expect("write");
+        let mut spec = Spec { encoding: Some(Encoding::Utf8), ..Spec::new(file.path()) };
+        spec.columns = [("a".to_owned(), ColumnType::Int), ("b".to_owned(), ColumnType::Int)].into();
+        let mut input = crate::open(&spec).expect("opens");
+        input.project(&|name| name != "b");
+        assert_eq!(input.columns().len(), 3);
+        let batch = input.next().expect("a batch").expect("reads");
+        assert_eq!(serde_json::Value::Object(batch.row(0)), serde_json::json!({"a": 1, "c": "2"}));
+        let flaws: Vec<_> = batch.rejects.iter().map(|reject| (reject.index, &reject.flaw)).collect();
+        assert_eq!(flaws, [(1, &Flaw::NotUtf8), (2, &Flaw::FieldCount { found: 2, expected: 3 })]);
     }
 
     proptest::proptest! {

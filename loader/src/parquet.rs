@@ -1,59 +1,119 @@
-//! Parquet files as batches. The footer is read at `open`, so that a file that was cut short stops a run before it starts.
+//! Parquet files as batches. The footer is read when the file is opened, so that a file that was cut short stops a run before
+//! it starts.
+//!
+//! A damaged file can make the decoder panic; that is contained here and comes out as an error like any other damage.
 
-use crate::{Batch, Error, Fault, Shape};
-use arrow_schema::SchemaRef;
+mod follower;
+mod footer;
+mod scan;
+mod types;
+
+use crate::meaning::Meaning;
+use crate::tally::Tally;
+use crate::{Batch, Error, Fault};
+use follower::Follower;
+use footer::Footer;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Rows of one decoded batch: large enough to hide per-batch costs, small enough to hold several in memory.
-const BATCH_ROWS: usize = 1024;
-
+/// A Parquet file being read.
 pub(crate) struct Rows {
     path: PathBuf,
-    reader: ParquetRecordBatchReader,
-    schema: SchemaRef,
-    total: u64,
-    next: u64,
+    file: File,
+    footer: Footer,
+    follower: Follower,
+    /// The columns that come out.
+    wanted: Vec<usize>,
+    meanings: Arc<[Meaning]>,
+    reader: Option<ParquetRecordBatchReader>,
+    /// Rows handed out.
+    read: u64,
+    ended: bool,
 }
 
 impl Rows {
-    pub(crate) fn open(file: File, path: &Path) -> Result<Rows, Error> {
-        let fail = |cause: parquet::errors::ParquetError| Error::new(path, Fault::Parquet(cause.to_string()));
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;
-        let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-        if total == 0 {
-            return Err(Error::new(path, Fault::HeaderOnly));
-        }
-        let schema = builder.schema().clone();
-        let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(fail)?;
-        Ok(Rows { path: path.to_owned(), reader, schema, total, next: 1 })
+    /// Reads the footer of `file`, whose octets `tally` is shown as they are decoded.
+    pub(crate) fn open(file: File, path: &Path, tally: Tally) -> Result<Rows, Error> {
+        let footer = contained(|| Footer::read(&file)).map_err(|fault| Error::new(path, fault))?;
+        let again = file.try_clone().map_err(|cause| Error::new(path, cause))?;
+        let follower = Follower::new(again, tally);
+        let (wanted, meanings) =
+            footer.columns.iter().enumerate().map(|(at, (_, meaning))| (at, meaning.clone())).unzip();
+        let (path, meanings) = (path.to_owned(), Vec::into(meanings));
+        Ok(Rows { path, file, footer, follower, wanted, meanings, reader: None, read: 0, ended: false })
     }
 
-    pub(crate) fn columns(&self) -> Result<Vec<(String, Shape)>, Fault> {
-        let mut columns: Vec<(String, Shape)> = Vec::new();
-        for field in self.schema.fields() {
-            if columns.iter().any(|(name, _)| name == field.name()) {
-                return Err(Fault::SameColumnTwice(field.name().clone()));
-            }
-            columns.push((field.name().clone(), Shape::of(field)?));
-        }
-        Ok(columns)
+    /// The columns in file order.
+    pub(crate) fn columns(&self) -> &[(String, Meaning)] {
+        &self.footer.columns
     }
 
+    /// How many rows it has.
     pub(crate) fn total(&self) -> u64 {
-        self.total
+        self.footer.rows()
     }
 
-    pub(crate) fn next(&mut self) -> Option<Result<Batch, Error>> {
-        let records = match self.reader.next()? {
-            Ok(records) => records,
-            Err(cause) => return Some(Err(Error::new(&self.path, Fault::Parquet(cause.to_string())))),
-        };
-        let first = self.next;
-        self.next += records.num_rows() as u64;
-        Some(Ok(Batch { first, records, rejects: Vec::new() }))
+    /// From now on only the columns that `wanted` names are decoded and come out.
+    pub(crate) fn project(&mut self, wanted: &dyn Fn(&str) -> bool) {
+        let columns = &self.footer.columns;
+        self.wanted = (0..columns.len()).filter(|at| wanted(&columns[*at].0)).collect();
+        self.meanings = self.wanted.iter().map(|at| columns[*at].1.clone()).collect();
     }
+
+    /// The next batch, whose first row has the ordinal `first`.
+    pub(crate) fn next(&mut self, first: u64) -> Option<Result<Batch, Error>> {
+        if self.ended {
+            return None;
+        }
+        let batch = contained(AssertUnwindSafe(|| self.batch(first)));
+        self.ended = !matches!(batch, Ok(Some(_)));
+        batch.map_err(|fault| Error::new(&self.path, fault)).transpose()
+    }
+
+    fn batch(&mut self, first: u64) -> Result<Option<Batch>, Fault> {
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            None => {
+                let reader = self.start()?;
+                self.reader.insert(reader)
+            }
+        };
+        let Some(records) = reader.next() else {
+            self.follower.finish()?;
+            return if self.read == self.total() { Ok(None) } else { Err(self.ended_early()) };
+        };
+        let records = records.map_err(|cause| Fault::Parquet(cause.to_string()))?;
+        self.read += records.num_rows() as u64;
+        self.follower.go_to(self.footer.octets_of(self.read))?;
+        Ok(Some(Batch { first, records, rejects: Vec::new(), meanings: self.meanings.clone() }))
+    }
+
+    fn start(&self) -> Result<ParquetRecordBatchReader, Fault> {
+        let file = self.file.try_clone()?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.metadata.clone());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), self.wanted.iter().copied());
+        let rows = self.footer.batch_rows(&mask);
+        builder.with_projection(mask).with_batch_size(rows).build().map_err(Fault::from)
+    }
+
+    fn ended_early(&self) -> Fault {
+        Fault::Parquet(format!("it ends after {} of {} rows", self.read, self.total()))
+    }
+}
+
+impl From<parquet::errors::ParquetError> for Fault {
+    fn from(cause: parquet::errors::ParquetError) -> Fault {
+        Fault::Parquet(cause.to_string())
+    }
+}
+
+/// What `decode` returns, or a fault where it panics.
+fn contained<T>(decode: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(Fault::Parquet("its pages can't be decoded".into())))
 }
 
 #[cfg(test)]
@@ -136,17 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn no_rows_a_type_that_is_not_supported_and_declared_types() {
+    fn no_rows_and_declared_types() {
         let empty =
             RecordBatch::new_empty(Arc::new(arrow_schema::Schema::new(vec![Field::new("a", DataType::Utf8, true)])));
         let error =
             |file: &tempfile::NamedTempFile| crate::open(&crate::Spec::new(file.path())).err().expect("refused");
         let file = written(&empty, Compression::SNAPPY);
         assert!(error(&file).to_string().ends_with("has a header and no rows"));
-        let binary: ArrayRef = Arc::new(arrow_array::BinaryArray::from(vec![b"x".as_slice()]));
-        let records = RecordBatch::try_from_iter([("photo", binary)]).expect("a batch");
-        let file = written(&records, Compression::SNAPPY);
-        assert!(error(&file).to_string().contains("column \"photo\" has the type Binary"), "{}", error(&file));
         let mut spec = crate::Spec::new(file.path());
         spec.columns.insert("photo".into(), crate::ColumnType::Text);
         assert!(crate::open(&spec).err().expect("refused").to_string().contains("carries its own types"));

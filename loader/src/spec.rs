@@ -1,67 +1,41 @@
-//! What the operator declares about an input file.
+//! What the operator declares about an input.
 
-use serde::Deserialize;
+use crate::{ColumnType, Encoding, Format};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The kind of file, taken from its name's ending unless declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// RFC 4180 text with a header row.
-    Csv,
-    /// Apache Parquet.
-    Parquet,
-}
-
-/// The type of a CSV column. Undeclared columns are text: a ZIP code keeps its zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ColumnType {
-    /// As written.
-    Text,
-    /// A 64-bit signed integer.
-    Int,
-    /// A decimal number, kept digit for digit (`77.50` stays `77.50`).
-    Decimal,
-    /// A calendar date, `YYYY-MM-DD`.
-    Date,
-    /// `true` or `false`, in any case.
-    Bool,
-    /// A JSON value; templates see its inside.
-    Json,
-}
-
-impl ColumnType {
-    /// The word a campaign file uses for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            ColumnType::Text => "text",
-            ColumnType::Int => "int",
-            ColumnType::Decimal => "decimal",
-            ColumnType::Date => "date",
-            ColumnType::Bool => "bool",
-            ColumnType::Json => "json",
-        }
-    }
-}
-
-/// One input file as declared.
-#[derive(Clone, Debug)]
+/// One input as declared: what a run reads, of one or several files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spec {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its kind; `None` takes it from the name's ending.
+    /// Files or glob patterns, read in this order; exactly `["-"]` is standard input. What a pattern matches is read in the
+    /// order of names. A name that exists as written is that file, whatever pattern characters it holds.
+    pub paths: Vec<PathBuf>,
+    /// The kind of every file; `None` takes it from each name's ending. Standard input has no name: it must be declared.
     pub format: Option<Format>,
-    /// The byte between two CSV fields.
-    pub delimiter: u8,
-    /// Declared types of CSV columns, by column name.
+    /// The byte between two fields of a text file; `None` is a comma in CSV, a tab in TSV.
+    pub delimiter: Option<u8>,
+    /// The encoding of text files; `None` is UTF-8, and refuses a file that begins otherwise.
+    pub encoding: Option<Encoding>,
+    /// Declared types of text columns, by column name.
     pub columns: BTreeMap<String, ColumnType>,
 }
 
 impl Spec {
     /// `path` with nothing declared about it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Spec { path: path.into(), format: None, delimiter: b',', columns: BTreeMap::new() }
+        Spec { paths: vec![path.into()], ..Spec::default() }
+    }
+
+    /// The format of the file at `path`, declared or by name.
+    pub(crate) fn format_of(&self, path: &Path) -> Option<Format> {
+        self.format.or_else(|| Format::by_name(path))
+    }
+
+    /// Whether it names standard input, alone as it must be.
+    pub(crate) fn is_stdin(&self) -> bool {
+        matches!(self.paths.as_slice(), [path] if path.as_os_str() == STDIN)
     }
 }
+
+/// The path that stands for standard input.
+pub(crate) const STDIN: &str = "-";

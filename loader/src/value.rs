@@ -1,54 +1,106 @@
 //! Arrow cells as the JSON values that templates see.
 //!
-//! Text stays text; integers and floats become numbers; decimals become text with every digit; dates become `YYYY-MM-DD`;
-//! timestamps become RFC 3339, with `Z` where the column has a zone. Nulls are left out, in structs too.
+//! | in the file | comes out as |
+//! |---|---|
+//! | text, enum, dictionary of text | text |
+//! | integer, of 8 to 64 bits, signed or not | number with every digit |
+//! | float, of 16 to 64 bits | number: the shortest that reads as the same float; an infinity is the text `Infinity` or `-Infinity`; NaN, which pandas writes for a missing value, is missing |
+//! | decimal | text with every digit: `"58.10"` |
+//! | boolean | `true`, `false` |
+//! | date | `"2024-02-29"` |
+//! | time of day | `"12:34:56"`, with a fraction if it is not zero |
+//! | timestamp | RFC 3339 in UTC with `Z` where the column has a zone; without `Z` where it has none |
+//! | duration | ISO 8601 in hours, minutes and seconds: `"PT25H"` |
+//! | UUID | `"00112233-4455-6677-8899-aabbccddeeff"` |
+//! | other binary | lower-case hexadecimal text |
+//! | JSON | its value; text that only claims to be JSON stays text |
+//! | list, of any length or view | array; a null item stays `null`, leaving it out would shift the others |
+//! | struct | object without its nulls |
+//! | map | object without nulls; keys that are numbers, dates or the like become text |
+//!
+//! Nulls are left out, and so are dates past the calendar's end (the year 262142): to a template they are missing.
 
-use crate::shape::is_json;
+use crate::meaning::Meaning;
+use crate::temporal;
 use arrow_array::cast::AsArray;
-use arrow_array::temporal_conversions::as_datetime;
 use arrow_array::types::{
-    ArrowPrimitiveType, ArrowTemporalType, Date32Type, Date64Type, Decimal128Type, DecimalType, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Float16Type,
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, RecordBatch, StructArray, downcast_dictionary_array};
+use arrow_array::{Array, RecordBatch, downcast_dictionary_array, downcast_run_array};
 use arrow_buffer::ArrowNativeType;
-use arrow_schema::{DataType, Field, TimeUnit};
-use serde_json::{Map, Value};
+use arrow_schema::DataType;
+use serde_json::{Map, Number, Value};
+use std::fmt::Write;
 
 /// The cells of row `index` by column name, without nulls.
-pub(crate) fn row(records: &RecordBatch, index: usize) -> Map<String, Value> {
+pub(crate) fn row(records: &RecordBatch, meanings: &[Meaning], index: usize) -> Map<String, Value> {
     let schema = records.schema_ref();
-    cells(schema.fields().iter().map(AsRef::as_ref).zip(records.columns().iter().map(AsRef::as_ref)), index)
-}
-
-fn cells<'a>(columns: impl Iterator<Item = (&'a Field, &'a dyn Array)>, index: usize) -> Map<String, Value> {
+    let columns = schema.fields().iter().zip(records.columns()).zip(meanings);
     columns
-        .filter_map(|(field, array)| {
-            let value = cell(array, index)?;
-            let value = if is_json(field) { parsed(value) } else { value };
-            Some((field.name().clone(), value))
-        })
-        .filter(|(_, value)| !value.is_null())
+        .filter_map(|((field, array), meaning)| Some((field.name().clone(), present(array, meaning, index)?)))
         .collect()
 }
 
-/// JSON text was checked when it was read; a Parquet column that only claims to be JSON stays text.
-fn parsed(value: Value) -> Value {
-    match &value {
-        Value::String(text) => serde_json::from_str(text).unwrap_or(value),
-        _ => value,
-    }
+/// The value of a cell, unless it is missing or a JSON `null`.
+fn present(array: &dyn Array, meaning: &Meaning, index: usize) -> Option<Value> {
+    cell(array, meaning, index).filter(|value| !value.is_null())
 }
 
-fn cell(array: &dyn Array, index: usize) -> Option<Value> {
+fn cell(array: &dyn Array, meaning: &Meaning, index: usize) -> Option<Value> {
     if array.is_null(index) {
         return None;
     }
-    Some(match array.data_type() {
+    match array.data_type() {
+        DataType::Dictionary(..) => return dictionary(array, meaning, index),
+        DataType::RunEndEncoded(..) => return run(array, meaning, index),
+        _ => {}
+    }
+    match meaning {
         // A column of nothing but nulls has no null bitmap.
-        DataType::Null => return None,
-        DataType::Boolean => array.as_boolean().value(index).into(),
+        Meaning::Nothing => None,
+        Meaning::Truth => Some(array.as_boolean_opt()?.value(index).into()),
+        Meaning::Integer => integer(array, index),
+        Meaning::Float => float(array, index),
+        Meaning::Decimal => decimal(array, index).map(Value::from),
+        Meaning::Text => text(array, index).map(Value::from),
+        Meaning::Json => text(array, index).map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.into())),
+        Meaning::Octets => octets(array, index).map(|octets| hexadecimal(octets).into()),
+        Meaning::Uuid => octets(array, index).map(|octets| uuid(octets).into()),
+        Meaning::Date | Meaning::Time | Meaning::Instant | Meaning::Local | Meaning::Duration => {
+            temporal::text(array, index).map(Value::from)
+        }
+        Meaning::List(item) => list(array, item, index),
+        Meaning::Struct(fields) => {
+            let columns = array.as_struct_opt()?.columns().iter().zip(fields);
+            let cells =
+                columns.filter_map(|(array, (name, inner))| Some((name.clone(), present(array, inner, index)?)));
+            Some(Value::Object(cells.collect()))
+        }
+        Meaning::Map(key, value) => map(array, key, value, index),
+    }
+}
+
+fn dictionary(array: &dyn Array, meaning: &Meaning, index: usize) -> Option<Value> {
+    downcast_dictionary_array!(
+        array => cell(array.values().as_ref(), meaning, array.keys().value(index).as_usize()),
+        _ => None
+    )
+}
+
+fn run(array: &dyn Array, meaning: &Meaning, index: usize) -> Option<Value> {
+    downcast_run_array!(
+        array => cell(array.values().as_ref(), meaning, array.get_physical_index(index)),
+        _ => None
+    )
+}
+
+fn native<T: ArrowPrimitiveType>(array: &dyn Array, index: usize) -> T::Native {
+    array.as_primitive::<T>().value(index)
+}
+
+fn integer(array: &dyn Array, index: usize) -> Option<Value> {
+    Some(match array.data_type() {
         DataType::Int8 => native::<Int8Type>(array, index).into(),
         DataType::Int16 => native::<Int16Type>(array, index).into(),
         DataType::Int32 => native::<Int32Type>(array, index).into(),
@@ -57,64 +109,105 @@ fn cell(array: &dyn Array, index: usize) -> Option<Value> {
         DataType::UInt16 => native::<UInt16Type>(array, index).into(),
         DataType::UInt32 => native::<UInt32Type>(array, index).into(),
         DataType::UInt64 => native::<UInt64Type>(array, index).into(),
-        DataType::Float32 => native::<Float32Type>(array, index).into(),
-        DataType::Float64 => native::<Float64Type>(array, index).into(),
-        DataType::Utf8 => array.as_string::<i32>().value(index).into(),
-        DataType::LargeUtf8 => array.as_string::<i64>().value(index).into(),
-        DataType::Utf8View => array.as_string_view().value(index).into(),
-        DataType::Date32 => date::<Date32Type>(array, index)?,
-        DataType::Date64 => date::<Date64Type>(array, index)?,
-        DataType::Timestamp(unit, zone) => timestamp(array, index, *unit, zone.is_some())?,
-        DataType::Decimal128(precision, scale) => {
-            Decimal128Type::format_decimal(native::<Decimal128Type>(array, index), *precision, *scale).into()
-        }
-        DataType::Dictionary(..) => return dictionary(array, index),
-        DataType::List(_) => list(array.as_list::<i32>().value(index).as_ref()),
-        DataType::LargeList(_) => list(array.as_list::<i64>().value(index).as_ref()),
-        DataType::Struct(_) => structure(array.as_struct(), index),
-        other => unreachable!("{other} was refused when the file was opened"),
+        _ => return None,
     })
 }
 
-fn native<T: ArrowPrimitiveType>(array: &dyn Array, index: usize) -> T::Native {
-    array.as_primitive::<T>().value(index)
+fn float(array: &dyn Array, index: usize) -> Option<Value> {
+    let value = match array.data_type() {
+        DataType::Float16 => widened(native::<Float16Type>(array, index).to_f32()),
+        DataType::Float32 => widened(native::<Float32Type>(array, index)),
+        _ => array.as_primitive_opt::<Float64Type>()?.value(index),
+    };
+    match value {
+        f64::INFINITY => Some("Infinity".into()),
+        f64::NEG_INFINITY => Some("-Infinity".into()),
+        // Not for NaN.
+        _ => Number::from_f64(value).map(Value::Number),
+    }
 }
 
-fn date<T: ArrowTemporalType>(array: &dyn Array, index: usize) -> Option<Value>
-where
-    i64: From<T::Native>,
-{
-    let when = as_datetime::<T>(native::<T>(array, index).into())?;
-    Some(when.date().format("%Y-%m-%d").to_string().into())
+/// The double that is written with the same few digits: 0.1, and not 0.10000000149011612.
+fn widened(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
-fn timestamp(array: &dyn Array, index: usize, unit: TimeUnit, zoned: bool) -> Option<Value> {
-    let when = match unit {
-        TimeUnit::Second => as_datetime::<TimestampSecondType>(native::<TimestampSecondType>(array, index)),
-        TimeUnit::Millisecond => {
-            as_datetime::<TimestampMillisecondType>(native::<TimestampMillisecondType>(array, index))
+fn decimal(array: &dyn Array, index: usize) -> Option<String> {
+    Some(match array.data_type() {
+        DataType::Decimal32(precision, scale) => {
+            Decimal32Type::format_decimal(native::<Decimal32Type>(array, index), *precision, *scale)
         }
-        TimeUnit::Microsecond => {
-            as_datetime::<TimestampMicrosecondType>(native::<TimestampMicrosecondType>(array, index))
+        DataType::Decimal64(precision, scale) => {
+            Decimal64Type::format_decimal(native::<Decimal64Type>(array, index), *precision, *scale)
         }
-        TimeUnit::Nanosecond => as_datetime::<TimestampNanosecondType>(native::<TimestampNanosecondType>(array, index)),
-    }?;
-    let zone = if zoned { "Z" } else { "" };
-    Some(format!("{}{zone}", when.format("%Y-%m-%dT%H:%M:%S%.f")).into())
+        DataType::Decimal128(precision, scale) => {
+            Decimal128Type::format_decimal(native::<Decimal128Type>(array, index), *precision, *scale)
+        }
+        DataType::Decimal256(precision, scale) => {
+            Decimal256Type::format_decimal(native::<Decimal256Type>(array, index), *precision, *scale)
+        }
+        // A declared column of a text file: kept as written.
+        _ => text(array, index)?.to_owned(),
+    })
 }
 
-fn dictionary(array: &dyn Array, index: usize) -> Option<Value> {
-    downcast_dictionary_array!(
-        array => cell(array.values().as_ref(), array.keys().value(index).as_usize()),
-        other => unreachable!("{other} is no dictionary")
-    )
+fn text(array: &dyn Array, index: usize) -> Option<&str> {
+    match array.data_type() {
+        DataType::Utf8 => Some(array.as_string::<i32>().value(index)),
+        DataType::LargeUtf8 => Some(array.as_string::<i64>().value(index)),
+        DataType::Utf8View => Some(array.as_string_view().value(index)),
+        _ => None,
+    }
 }
 
-/// A null item stays `null`: leaving it out would shift the others.
-fn list(items: &dyn Array) -> Value {
-    (0..items.len()).map(|index| cell(items, index).unwrap_or(Value::Null)).collect::<Vec<_>>().into()
+fn octets(array: &dyn Array, index: usize) -> Option<&[u8]> {
+    match array.data_type() {
+        DataType::Binary => Some(array.as_binary::<i32>().value(index)),
+        DataType::LargeBinary => Some(array.as_binary::<i64>().value(index)),
+        DataType::BinaryView => Some(array.as_binary_view().value(index)),
+        DataType::FixedSizeBinary(_) => Some(array.as_fixed_size_binary().value(index)),
+        _ => None,
+    }
 }
 
-fn structure(array: &StructArray, index: usize) -> Value {
-    Value::Object(cells(array.fields().iter().map(AsRef::as_ref).zip(array.columns().iter().map(AsRef::as_ref)), index))
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
+}
+
+fn uuid(octets: &[u8]) -> String {
+    let mut text = hexadecimal(octets);
+    if octets.len() == 16 {
+        for at in [20, 16, 12, 8] {
+            text.insert(at, '-');
+        }
+    }
+    text
+}
+
+fn list(array: &dyn Array, item: &Meaning, index: usize) -> Option<Value> {
+    let items = match array.data_type() {
+        DataType::List(_) => array.as_list::<i32>().value(index),
+        DataType::LargeList(_) => array.as_list::<i64>().value(index),
+        DataType::FixedSizeList(..) => array.as_fixed_size_list().value(index),
+        DataType::ListView(_) => array.as_list_view::<i32>().value(index),
+        DataType::LargeListView(_) => array.as_list_view::<i64>().value(index),
+        _ => return None,
+    };
+    let values = (0..items.len()).map(|index| cell(items.as_ref(), item, index).unwrap_or(Value::Null));
+    Some(values.collect::<Vec<_>>().into())
+}
+
+fn map(array: &dyn Array, key: &Meaning, value: &Meaning, index: usize) -> Option<Value> {
+    let entries = array.as_map_opt()?.value(index);
+    let pair = |at| {
+        let name = match cell(entries.column(0), key, at)? {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        Some((name, present(entries.column(1), value, at)?))
+    };
+    Some(Value::Object((0..entries.len()).filter_map(pair).collect()))
 }
