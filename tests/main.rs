@@ -5,6 +5,7 @@ mod canary;
 mod commands;
 mod dns;
 mod greylist;
+mod inputs;
 mod layering;
 mod metrics;
 mod peers;

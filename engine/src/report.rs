@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::mail::{Kind, Outcome, RunId, hint};
 use crate::secret::DataKey;
 use crate::store::{Error, Latency, Manifest, Store, Tally};
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -65,6 +66,8 @@ impl Report {
         let mut object = counts(&self.manifest.campaign, self.run, &self.tally);
         object.insert("input".into(), self.manifest.input.clone().into());
         object.insert("fingerprint".into(), self.manifest.fingerprint.clone().into());
+        let whole = self.manifest.mark.filter(|_| self.manifest.read_all);
+        object.insert("sha256".into(), whole.map(|mark| HEXLOWER.encode(&mark.digest)).into());
         object.insert("opened".into(), rfc3339(self.manifest.opened).into());
         object.insert("finished".into(), self.manifest.finished.map(rfc3339).into());
         object.insert("seconds".into(), rounded(self.manifest.seconds));

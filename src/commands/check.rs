@@ -22,7 +22,7 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
     let name = blueprint.campaign().name.clone();
     if !args.json {
         let columns: Vec<_> = blueprint.columns().iter().map(|column| column.name.as_str()).collect();
-        outln!("input      {}", blueprint.campaign().source.spec.path.display());
+        outln!("input      {}", blueprint.input());
         outln!("columns    {}", columns.join(", "));
         let public = &blueprint.campaign().source.public;
         outln!("not PHI    {}", if public.is_empty() { "none".into() } else { public.join(", ") });

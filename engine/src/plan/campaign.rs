@@ -125,28 +125,27 @@ impl Reader<'_> {
     }
 
     fn source(&self, input: &InputTable) -> Result<Source, Error> {
-        let path = match input.path.get_ref() {
-            Paths::One(path) => path,
-            Paths::Many(paths) => match paths.as_slice() {
-                [path] => path,
-                _ => return Err(self.fail(&input.path, "path must name exactly one file for now")),
-            },
+        let paths = match input.path.get_ref() {
+            Paths::One(path) => std::slice::from_ref(path),
+            Paths::Many(paths) => paths.as_slice(),
         };
-        if path == "-" || path.contains(['*', '?']) {
-            return Err(self.fail(&input.path, "standard input and patterns are not supported yet: name one file"));
+        if paths.is_empty() {
+            return Err(self.fail(&input.path, "path names no file"));
         }
-        let delimiter = match &input.delimiter {
-            None => b',',
-            Some(text) => match text.get_ref().as_bytes() {
-                [octet] if octet.is_ascii() && !matches!(octet, b'"' | b'\r' | b'\n') => *octet,
-                _ => return Err(self.fail(text, "delimiter must be one ASCII character, for example \";\" or \"\\t\"")),
-            },
-        };
+        if paths.len() > 1 && paths.iter().any(|path| path == "-") {
+            return Err(self.fail(&input.path, "standard input (\"-\") can't be read together with files"));
+        }
+        let delimiter = input.delimiter.as_ref().map(|text| match text.get_ref().as_bytes() {
+            [octet] if octet.is_ascii() && !matches!(octet, b'"' | b'\r' | b'\n') => Ok(*octet),
+            _ => Err(self.fail(text, "delimiter must be one ASCII character, for example \";\" or \"\\t\"")),
+        });
+        let place = |path: &String| if path == "-" { PathBuf::from(path) } else { self.folder.join(path) };
         Ok(Source {
             spec: loader::Spec {
-                path: self.folder.join(path),
+                paths: paths.iter().map(place).collect(),
                 format: input.format,
-                delimiter,
+                delimiter: delimiter.transpose()?,
+                encoding: input.encoding,
                 columns: input.columns.clone(),
             },
             recipient: input.recipient.get_ref().clone(),

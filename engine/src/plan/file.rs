@@ -2,7 +2,7 @@
 
 use crate::mail::Level;
 use crate::resolve::Family;
-use loader::{ColumnType, Format};
+use loader::{ColumnType, Encoding, Format};
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -338,10 +338,12 @@ pub enum Paths {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputTable {
-    /// The recipient file.
+    /// The recipient files; `-` is standard input, and `*`, `?`, `[…]` and `**` match names.
     pub path: Spanned<Paths>,
     /// Its kind, where the name's ending doesn't tell.
     pub format: Option<Format>,
+    /// What text files are written in, if not UTF-8.
+    pub encoding: Option<Encoding>,
     /// Between two CSV fields; one ASCII character.
     pub delimiter: Option<Spanned<String>>,
     /// The column with the address.

@@ -8,18 +8,20 @@ use crate::mail::{Kind, Outcome, Row, RunId};
 use crate::plan::Campaign;
 use crate::render::{Column, Renderer};
 use crate::secret::TokenKey;
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use loader::Batch;
+use loader::{Batch, Mark, Watched};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A campaign whose input was opened and whose columns are there.
 pub struct Blueprint {
     campaign: Campaign,
-    reader: loader::Reader,
+    input: loader::Input,
     columns: Vec<Column>,
     fingerprint: String,
     run: RunId,
+    watching: bool,
 }
 
 /// What a pass over rows found, without sending.
@@ -50,14 +52,6 @@ pub struct SampleRow {
 
 const SHOWN: usize = 5;
 
-struct Sha256(Context);
-
-impl loader::Digest for Sha256 {
-    fn update(&mut self, octets: &[u8]) {
-        self.0.update(octets);
-    }
-}
-
 impl Blueprint {
     /// Opens the input of `campaign` and checks every column that the campaign names.
     ///
@@ -65,9 +59,9 @@ impl Blueprint {
     /// The input can't be read, or a column is missing.
     pub fn new(campaign: Campaign) -> Result<Blueprint, Error> {
         let source = &campaign.source;
-        let reader = loader::open(&source.spec)?;
+        let input = loader::open(&source.spec)?;
         let columns: Vec<_> =
-            reader.columns().iter().map(|(name, shape)| Column { name: name.clone(), shape: shape.clone() }).collect();
+            input.columns().iter().map(|(name, shape)| Column { name: name.clone(), shape: shape.clone() }).collect();
         let named = [("[input] recipient", &source.recipient), ("[input] key", &source.key)];
         let public = source.public.iter().map(|name| ("[input] public", name));
         for (role, name) in named.into_iter().chain(public) {
@@ -76,17 +70,20 @@ impl Blueprint {
                     campaign: campaign.path.clone(),
                     role,
                     column: name.clone(),
-                    input: source.spec.path.clone(),
+                    input: input.files()[0].clone(),
                     present: columns.into_iter().map(|column| column.name).collect(),
                 });
             }
         }
-        let mut sha = Sha256(Context::new(&SHA256));
-        loader::fingerprint(&source.spec.path, &mut sha)?;
-        let fingerprint = HEXLOWER.encode(sha.0.finish().as_ref());
-        let name = digest(&SHA256, format!("{}\0{fingerprint}", campaign.name).as_bytes());
-        let run = RunId(u64::from_be_bytes(name.as_ref()[..8].try_into().expect("SHA-256 has 32 octets")));
-        Ok(Blueprint { campaign, reader, columns, fingerprint, run })
+        let fingerprint = HEXLOWER.encode(&input.opening().0);
+        let run = run_id(&campaign.name, &fingerprint);
+        Ok(Blueprint { campaign, input, columns, fingerprint, run, watching: false })
+    }
+
+    /// Gives the input a run of its own, because another one has the same ends and differs in between.
+    pub(super) fn rename(&mut self, whole: &Mark) {
+        self.fingerprint = format!("{}-{}", self.fingerprint, HEXLOWER.encode(&whole.digest));
+        self.run = run_id(&self.campaign.name, &self.fingerprint);
     }
 
     /// The campaign.
@@ -99,7 +96,7 @@ impl Blueprint {
         self.run
     }
 
-    /// SHA-256 of the input in hexadecimal.
+    /// What tells the input from others: SHA-256 over its length and ends, in hexadecimal.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -111,7 +108,38 @@ impl Blueprint {
 
     /// How many rows the input has, where it says so itself.
     pub fn rows(&self) -> Option<u64> {
-        self.reader.rows()
+        self.input.rows()
+    }
+
+    /// The input's files, for people.
+    pub fn input(&self) -> String {
+        let files = self.input.files();
+        match files {
+            [one] => one.display().to_string(),
+            [first, others @ ..] => format!("{} and {} more", first.display(), others.len()),
+            [] => String::new(),
+        }
+    }
+
+    /// Whether the input is standard input, which can be read once.
+    pub(super) fn is_stream(&self) -> bool {
+        self.input.files() == [Path::new("-")]
+    }
+
+    /// How far the input was read, and the digest of that.
+    pub(super) fn mark(&self) -> Mark {
+        self.input.mark()
+    }
+
+    /// Compares the input with `mark` while it is read.
+    pub(super) fn watch(&mut self, mark: Mark) {
+        self.input.watch(mark);
+        self.watching = true;
+    }
+
+    /// What came of [`watch`](Blueprint::watch); an input that is not watched is what it is.
+    pub(super) fn watched(&self) -> Watched {
+        if self.watching { self.input.watched() } else { Watched::Same }
     }
 
     /// Compiles the templates and checks every name in them.
@@ -131,7 +159,7 @@ impl Blueprint {
 
     /// The next rows of the input.
     pub fn next_batch(&mut self) -> Option<Result<Batch, Error>> {
-        self.reader.next().map(|batch| batch.map_err(Error::from))
+        self.input.next().map(|batch| batch.map_err(Error::from))
     }
 
     /// Row number `ordinal` past the gate, or how it ends there.
@@ -149,7 +177,7 @@ impl Blueprint {
                 }
             }
         }
-        Err(Error::NoRow { input: self.campaign.source.spec.path.clone(), row: ordinal })
+        Err(Error::NoRow { input: self.input(), row: ordinal })
     }
 
     /// Gates and renders up to `most` rows and sends none.
@@ -171,6 +199,11 @@ impl Blueprint {
         }
         Ok(sample)
     }
+}
+
+fn run_id(campaign: &str, fingerprint: &str) -> RunId {
+    let name = digest(&SHA256, format!("{campaign}\0{fingerprint}").as_bytes());
+    RunId(u64::from_be_bytes(name.as_ref()[..8].try_into().expect("SHA-256 has 32 octets")))
 }
 
 impl Sample {

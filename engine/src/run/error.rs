@@ -1,5 +1,6 @@
 //! Why a run can't start or go on.
 
+use crate::mail::RunId;
 use crate::{plan, render, resolve, secret, sign, smtp, store};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -104,11 +105,19 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// Standard input began like that of an earlier run, and went on otherwise.
+    #[error("standard input begins like that of run {run} and is another")]
+    AnotherStream {
+        /// The earlier run.
+        run: RunId,
+        /// Whether it was finished.
+        finished: bool,
+    },
     /// No row of that number.
-    #[error("{}: there is no row {row}", input.display())]
+    #[error("{input}: there is no row {row}")]
     NoRow {
         /// The input.
-        input: PathBuf,
+        input: String,
         /// The ordinal asked for.
         row: u64,
     },
@@ -164,6 +173,12 @@ impl Error {
                 Some("give this machine the address (`ip address add`), or take it out of the source".into())
             }
             Error::Metrics { .. } => Some("choose another port, or take [metrics] listen out".into()),
+            Error::AnotherStream { finished: false, .. } => {
+                Some("pipe the same stream again to finish that run; nothing of this one was sent".into())
+            }
+            Error::AnotherStream { finished: true, .. } => {
+                Some("write it to a file and name that in [input] path; nothing of it was sent".into())
+            }
             Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
             Error::Store(_) => Some(
                 "is the disk full or the state directory damaged? nothing more is sent until it can be written".into(),

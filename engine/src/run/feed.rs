@@ -8,6 +8,7 @@ use crate::mail::{Origin, Outcome, Row, RunId};
 use crate::metrics::{Metrics, Stage};
 use crate::queue::Run;
 use crate::store::{Manifest, Store};
+use loader::{Mark, Watched};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,32 +51,53 @@ impl Feed {
         known: &Known,
         again: &BTreeMap<u64, Timestamp>,
         limit: Option<u64>,
-        save: impl Fn(u64),
+        save: impl Fn(u64, Mark),
     ) -> Result<ReadTo, Error> {
         let mut gate = blueprint.gate();
         let mut room = limit.unwrap_or(u64::MAX);
+        // What is new among rows of a stream that may be another than it seems: bounded by what the last engine held.
+        let mut unproven = Vec::new();
+        let mut last = 0;
         while let Some(batch) = self.metrics.time(Stage::Load, || blueprint.next_batch()) {
             let batch = batch?;
             let verdicts = self.metrics.time(Stage::Gate, || gate.judge(&batch, self.run.settle.now()));
-            let Sorted { admitted, refused, read } = sort(verdicts, known, &mut room);
-            if let Some(read) = read {
-                self.run.settle.refuse(&refused, read);
-                save(read);
-            }
-            for mut row in admitted {
-                if self.stopping() {
-                    return Ok(ReadTo::Somewhere);
+            let sorted = sort(verdicts, known, &mut room);
+            last = batch.first + batch.len() as u64 - 1;
+            let whole = sorted.read == Some(last);
+            unproven.push(sorted);
+            match blueprint.watched() {
+                Watched::Same => {
+                    unproven.drain(..).for_each(|sorted| self.admit(sorted, again, &save, blueprint.mark()))
                 }
-                row.first_attempt = again.get(&row.ordinal).copied();
-                self.run.settle.take_in_hand();
-                self.pass_on(row);
+                Watched::NotYet => {}
+                Watched::Differs => return Err(another(&blueprint)),
             }
-            let last = batch.first + batch.len() as u64 - 1;
-            if self.stopping() || read != Some(last) {
+            if self.stopping() || !whole {
                 return Ok(ReadTo::Somewhere);
             }
         }
+        if !unproven.is_empty() {
+            return Err(another(&blueprint));
+        }
+        // The last octets of a file are past its last row.
+        save(last, blueprint.mark());
         Ok(ReadTo::End)
+    }
+
+    /// Records what the gate refused of a batch and passes the others on, as long as it is not told to stop.
+    fn admit(&self, sorted: Sorted, again: &BTreeMap<u64, Timestamp>, save: &impl Fn(u64, Mark), mark: Mark) {
+        if let Some(read) = sorted.read {
+            self.run.settle.refuse(&sorted.refused, read);
+            save(read, mark);
+        }
+        for mut row in sorted.admitted {
+            if self.stopping() {
+                return;
+            }
+            row.first_attempt = again.get(&row.ordinal).copied();
+            self.run.settle.take_in_hand();
+            self.pass_on(row);
+        }
     }
 
     /// Takes up rows when they are due, until it is told to stop. `left_over` are rows that were due when the last engine
@@ -102,6 +124,10 @@ impl Feed {
             self.run.settle.let_go();
         }
     }
+}
+
+fn another(blueprint: &Blueprint) -> Error {
+    Error::AnotherStream { run: blueprint.run(), finished: false }
 }
 
 /// Where a due row stands in the backlog: a row that was never routed has no provider yet.
@@ -147,8 +173,10 @@ fn sort(verdicts: Vec<Verdict>, known: &Known, room: &mut u64) -> Sorted {
 }
 
 /// Writes how far the input was read. Not synced: after a crash the reader reads again, and the store knows better.
-pub(super) fn save(store: &Store, run: RunId, manifest: &Manifest, read: u64) {
-    let manifest = Manifest { read: manifest.read.max(read), ..manifest.clone() };
+pub(super) fn save(store: &Store, run: RunId, manifest: &Manifest, read: u64, mark: Mark) {
+    // A run that is taken up again reads from the start: what was once read stays so.
+    let mark = manifest.mark.filter(|before| before.octets > mark.octets).unwrap_or(mark);
+    let manifest = Manifest { read: manifest.read.max(read), mark: Some(mark), ..manifest.clone() };
     if let Err(error) = store.put_manifest(run, &manifest, false) {
         tracing::error!(%error, "can't write how far the input was read");
     }

@@ -8,6 +8,7 @@
 //! Promise: a finished run is never sent twice; an open run goes on where it stopped.
 
 mod blueprint;
+mod choice;
 mod dispatch;
 mod error;
 mod exporter;

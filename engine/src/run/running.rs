@@ -1,5 +1,6 @@
 //! A run at work.
 
+use super::choice::{Choice, choose};
 use super::dispatch::Dispatch;
 use super::feed::{self, Feed, ReadTo};
 use super::recovery::{self, Known, LeftOver};
@@ -79,16 +80,17 @@ const WIND_DOWN: Duration = Duration::from_secs(20);
 /// # Errors
 /// Whatever stops it before the first message: input, columns, templates, keys, the lock, the store.
 pub fn start(setup: Setup) -> Result<Started, Error> {
-    let blueprint = Blueprint::new(setup.campaign.clone())?;
+    let mut blueprint = Blueprint::new(setup.campaign.clone())?;
     let connector = Connector::new(&setup.roots, setup.identity.as_ref())?;
     let mut lock = Lock::take(&setup.state_dir)?;
     let store = Arc::new(Store::open(&setup.state_dir)?);
+    let manifest = match choose(&store, &mut blueprint)? {
+        Choice::Finished(manifest) => return finished(&store, blueprint.run(), manifest).map(Started::Finished),
+        Choice::Open(manifest) => manifest,
+        Choice::New => opened(&store, &blueprint, &setup)?,
+    };
     let renderer = blueprint.renderer(token_key(&store, &setup.master)?)?;
     let run = blueprint.run();
-    let manifest = manifest(&store, &blueprint, &setup)?;
-    if manifest.finished.is_some() {
-        return finished(&store, run, manifest).map(Started::Finished);
-    }
     lock.name(run).map_err(|cause| Error::State { path: setup.state_dir.clone(), cause })?;
     let key = data_key(&store, &setup.master, run)?;
     let resend = setup.campaign.transport.on_doubt.resends();
@@ -211,7 +213,8 @@ impl Running {
         let worked = self.since.elapsed();
         self.metrics.stop(worked);
         let seconds = worked.as_secs_f64();
-        let mut manifest = self.manifest;
+        // The reader saved how far it came.
+        let mut manifest = self.store.manifest(self.run)?.unwrap_or(self.manifest);
         manifest.read = manifest.read.max(tally.read);
         manifest.read_all |= matches!(read, Ok(ReadTo::End));
         manifest.seconds += seconds;
@@ -248,15 +251,13 @@ fn latency(metrics: &Metrics) -> Option<Latency> {
     Some(Latency { p50: send(0.5)?, p90: send(0.9)?, p99: send(0.99)? })
 }
 
-/// The run's manifest, written and synced where the run is new.
-fn manifest(store: &Store, blueprint: &Blueprint, setup: &Setup) -> Result<Manifest, Error> {
-    if let Some(manifest) = store.manifest(blueprint.run())? {
-        return Ok(manifest);
-    }
+/// A new run's manifest, written and synced.
+fn opened(store: &Store, blueprint: &Blueprint, setup: &Setup) -> Result<Manifest, Error> {
     let manifest = Manifest {
         campaign: setup.campaign.name.clone(),
-        input: setup.campaign.source.spec.path.display().to_string(),
+        input: blueprint.input(),
         fingerprint: blueprint.fingerprint().to_owned(),
+        mark: None,
         opened: setup.clock.now(),
         finished: None,
         read: 0,
@@ -356,7 +357,7 @@ fn feeders(
     let (reading, store, manifest) = (feed.clone(), store.clone(), manifest.clone());
     let reader = thread("reader", move || {
         let run = scope.blueprint.run();
-        let save = |read| feed::save(&store, run, &manifest, read);
+        let save = |read, mark| feed::save(&store, run, &manifest, read, mark);
         reading.read(scope.blueprint, &scope.known, &left_over.again, scope.limit, save)
     })?;
     let retry = thread("retry", move || feed.retry(left_over.backlog))?;

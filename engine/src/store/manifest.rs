@@ -1,6 +1,7 @@
 //! What is known of a run as a whole.
 
 use crate::clock::Timestamp;
+use loader::Mark;
 use serde::{Deserialize, Serialize};
 
 /// Seconds from MAIL FROM to the reply to the final dot, below which that share of messages lies; read off a histogram's
@@ -22,8 +23,11 @@ pub struct Manifest {
     pub campaign: String,
     /// The input's path when the run was opened.
     pub input: String,
-    /// SHA-256 of the input, in hexadecimal.
+    /// What tells the input from others: SHA-256 over its length and ends, in hexadecimal.
     pub fingerprint: String,
+    /// How many octets of the input were read, and their SHA-256: of all of it once it was read to its end.
+    #[serde(default, with = "written_mark")]
+    pub mark: Option<Mark>,
     /// When the run was opened.
     pub opened: Timestamp,
     /// When its last row was settled.
@@ -37,4 +41,21 @@ pub struct Manifest {
     /// How long messages took on the wire, for the last engine that sent any.
     #[serde(default)]
     pub latency: Option<Latency>,
+}
+
+/// A mark as `[octets, "hexadecimal"]`.
+mod written_mark {
+    use data_encoding::HEXLOWER;
+    use loader::Mark;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(mark: &Option<Mark>, serializer: S) -> Result<S::Ok, S::Error> {
+        mark.map(|mark| (mark.octets, HEXLOWER.encode(&mark.digest))).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Mark>, D::Error> {
+        let Some((octets, text)) = Option::<(u64, String)>::deserialize(deserializer)? else { return Ok(None) };
+        let digest = HEXLOWER.decode(text.as_bytes()).ok().and_then(|digest| digest.try_into().ok());
+        digest.map(|digest| Some(Mark { octets, digest })).ok_or_else(|| D::Error::custom("no SHA-256 in hexadecimal"))
+    }
 }
