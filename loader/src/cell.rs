@@ -16,6 +16,11 @@ pub(crate) enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
+    /// `text` as it is.
+    pub(crate) fn text(text: &'a str) -> Cell<'a> {
+        if text.is_empty() { Cell::Null } else { Cell::Text(text) }
+    }
+
     /// `text` as `kind`, or nothing if it is not.
     pub(crate) fn parse(text: &'a str, kind: ColumnType) -> Option<Cell<'a>> {
         if text.is_empty() {

@@ -122,14 +122,17 @@ impl Rows {
 
     /// Appends the record just read to `columns`: all of it, or all nulls and what is wrong.
     fn take(&self, record: &Record, columns: &mut [Column]) -> Result<(), Flawed> {
-        let parsed = self.fields(record).and_then(|fields| self.parse(&fields));
-        for (place, column) in columns.iter_mut().enumerate() {
-            match &parsed {
-                Ok(cells) => column.append(&cells[place]),
-                Err(_) => column.append(&Cell::Null),
+        let checked = self.fields(record).and_then(|fields| Ok((self.typed(&fields)?, fields)));
+        let (typed, fields) =
+            checked.inspect_err(|_| columns.iter_mut().for_each(|column| column.append(&Cell::Null)))?;
+        let mut typed = typed.iter();
+        for (at, column) in self.built.at.iter().zip(columns) {
+            match self.kinds[*at] {
+                ColumnType::Text => column.append(&Cell::text(fields.get(*at))),
+                _ => column.append(typed.next().unwrap_or(&Cell::Null)),
             }
         }
-        parsed.map(drop)
+        Ok(())
     }
 
     /// The record just read as text: all its columns, whether they come out or not.
@@ -149,12 +152,14 @@ impl Rows {
         })
     }
 
-    fn parse<'a>(&self, fields: &Fields<'a>) -> Result<Vec<Cell<'a>>, Flawed> {
+    /// The cells of the columns that come out and are declared as more than text: only these can be at fault, and most files
+    /// have none.
+    fn typed<'a>(&self, fields: &Fields<'a>) -> Result<Vec<Cell<'a>>, Flawed> {
         let cell = |at: &usize| {
             let kind = self.kinds[*at];
             Cell::parse(fields.get(*at), kind).ok_or((Some(*at), Flaw::NotOfType(kind)))
         };
-        self.built.at.iter().map(cell).collect()
+        self.built.at.iter().filter(|at| self.kinds[**at] != ColumnType::Text).map(cell).collect()
     }
 }
 
