@@ -154,12 +154,9 @@ impl Reader<'_> {
     }
 
     fn message(&self, table: &MessageTable) -> Result<MessagePlan, Error> {
-        let return_path = table.return_path.get_ref().to_ascii_lowercase();
-        if !crate::mail::is_host_name(&return_path) {
-            return Err(
-                self.fail(&table.return_path, "return_path must be a domain, for example \"bounces.acme.example\"")
-            );
-        }
+        let return_path = crate::mail::ascii_domain(table.return_path.get_ref()).ok_or_else(|| {
+            self.fail(&table.return_path, "return_path must be a domain, for example \"bounces.acme.example\"")
+        })?;
         let headers = table.headers.iter().map(|(name, value)| {
             let token = !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_graphic() && octet != b':');
             let lower = name.to_ascii_lowercase();
@@ -171,7 +168,7 @@ impl Reader<'_> {
         Ok(MessagePlan {
             from: self.mailbox(&table.from)?,
             reply_to: table.reply_to.as_ref().map(|text| self.mailbox(text)).transpose()?,
-            return_path,
+            return_path: return_path.into_owned(),
             subject: self.inline(&table.subject),
             html: self.template(&table.html)?,
             text: self.template(&table.text)?,
