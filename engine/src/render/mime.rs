@@ -1,4 +1,14 @@
 //! The message itself, made by mail-builder from our own names and dates.
+//!
+//! ```text
+//! mixed                      only with attachments
+//! ├─ alternative             only with text and HTML
+//! │  ├─ text/plain
+//! │  └─ related              only with inline attachments
+//! │     ├─ text/html
+//! │     └─ image/png …
+//! └─ application/pdf …
+//! ```
 
 use crate::clock::Timestamp;
 use crate::mail::{Address, Mailbox};
@@ -11,48 +21,88 @@ use mail_builder::mime::MimePart;
 /// Everything that differs from message to message.
 pub(super) struct Parts<'a> {
     pub(super) from: &'a Mailbox,
+    pub(super) from_name: Option<&'a str>,
     pub(super) reply_to: Option<&'a Mailbox>,
     pub(super) to: &'a Address,
+    pub(super) to_name: Option<&'a str>,
     pub(super) date: Timestamp,
     pub(super) message_id: &'a str,
     pub(super) boundary: &'a str,
     pub(super) subject: &'a str,
+    /// The same in every message of this wording.
+    pub(super) fixed: &'a [(&'static str, String)],
     pub(super) headers: Vec<(&'a str, String)>,
-    pub(super) text: &'a str,
-    pub(super) html: &'a str,
+    pub(super) text: Option<&'a str>,
+    pub(super) html: Option<&'a str>,
+    pub(super) inline: Vec<MimePart<'a>>,
+    pub(super) attached: Vec<MimePart<'a>>,
 }
 
-/// Header fields, an empty line and a `multipart/alternative` body of text and HTML, all 7-bit with CR LF.
-pub(super) fn message(parts: &Parts<'_>) -> Vec<u8> {
+/// Header fields, an empty line and the body, all 7-bit with CR LF; `To` alone is UTF-8 where the address is (RFC 6532).
+pub(super) fn message(parts: Parts<'_>) -> Vec<u8> {
     let mut builder = MessageBuilder::new()
-        .from(mailbox(parts.from))
-        .to(Header::new_address(None::<&str>, parts.to.as_str()))
+        .from(Header::new_address(parts.from_name, parts.from.address.as_str()))
+        .to(Header::new_address(parts.to_name, parts.to.as_str()))
         .subject(parts.subject)
         .date(i64::try_from(parts.date.seconds()).unwrap_or(i64::MAX))
         .message_id(parts.message_id);
     if let Some(reply_to) = parts.reply_to {
-        builder = builder.reply_to(mailbox(reply_to));
+        builder = builder.reply_to(Header::new_address(reply_to.name.as_deref(), reply_to.address.as_str()));
+    }
+    for (name, value) in parts.fixed {
+        builder = builder.header(*name, Text::new(value.as_str()));
     }
     for (name, value) in &parts.headers {
         builder = builder.header(*name, Text::new(value.as_str()));
     }
-    let body = MimePart::new(
-        ContentType::new("multipart/alternative").attribute("boundary", parts.boundary),
-        vec![MimePart::new("text/plain", parts.text), MimePart::new("text/html", parts.html)],
-    );
-    let mut octets = Vec::with_capacity(parts.text.len() + parts.html.len() + parts.html.len() / 4 + 1024);
-    builder.body(body).serialize(&mut octets);
+    let enclosed: usize = parts.attached.iter().chain(&parts.inline).map(MimePart::size).sum();
+    let said = parts.text.map_or(0, str::len) + parts.html.map_or(0, |html| html.len() + html.len() / 4);
+    let mut octets = Vec::with_capacity(said + enclosed + 1024);
+    builder.body(body(parts.boundary, parts.text, parts.html, parts.inline, parts.attached)).serialize(&mut octets);
     octets
 }
 
-fn mailbox(mailbox: &Mailbox) -> Header<'_> {
-    Header::new_address(mailbox.name.as_deref(), mailbox.address.as_str())
+fn body<'a>(
+    boundary: &'a str,
+    text: Option<&'a str>,
+    html: Option<&'a str>,
+    inline: Vec<MimePart<'a>>,
+    attached: Vec<MimePart<'a>>,
+) -> MimePart<'a> {
+    let html = html.map(|html| with("related", inner(boundary, 'r'), MimePart::new("text/html", html), inline));
+    let text = text.map(|text| MimePart::new("text/plain", text));
+    let said = match (text, html) {
+        (Some(text), Some(html)) => multipart("alternative", boundary.to_owned(), vec![text, html]),
+        (Some(said), None) | (None, Some(said)) => said,
+        (None, None) => MimePart::new("text/plain", ""),
+    };
+    with("mixed", inner(boundary, 'm'), said, attached)
+}
+
+/// `first` alone, or before the `others`.
+fn with<'a>(kind: &str, boundary: String, first: MimePart<'a>, others: Vec<MimePart<'a>>) -> MimePart<'a> {
+    if others.is_empty() {
+        return first;
+    }
+    let mut parts = Vec::with_capacity(1 + others.len());
+    parts.push(first);
+    parts.extend(others);
+    multipart(kind, boundary, parts)
+}
+
+fn multipart<'a>(kind: &str, boundary: String, parts: Vec<MimePart<'a>>) -> MimePart<'a> {
+    MimePart::new(ContentType::new(format!("multipart/{kind}")).attribute("boundary", boundary), parts)
+}
+
+/// The boundary of another level. Neither begins the other, as RFC 2046 section 5.1.2 wants: a token has no full stop.
+fn inner(boundary: &str, level: char) -> String {
+    boundary.replacen("=_", &format!("=_{level}."), 1)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::clock::Timestamp;
-    use crate::render::template::tests::{renderer, row};
+    use crate::render::renderer::tests::{renderer, row};
     use serde_json::json;
 
     #[test]
