@@ -208,3 +208,160 @@ fn encoded(octets: &[u8]) -> Vec<u8> {
     encoded.truncate(encoded.trim_ascii_end().len());
     encoded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::render::renderer::tests::{make, plan, row, shown, template, wording};
+    use crate::render::{MessagePlan, Renderer};
+    use data_encoding::BASE64;
+    use serde_json::json;
+
+    fn fixed(octets: &[u8], name: &str, inline: Option<&str>) -> AttachmentPlan {
+        AttachmentPlan {
+            source: AttachmentSource::Fixed(Content::new(octets)),
+            name: template(name),
+            content_type: "text/csv".into(),
+            inline: inline.map(str::to_owned),
+            language: None,
+        }
+    }
+
+    fn by_row(folder: &Path, optional: bool, name: &str) -> AttachmentPlan {
+        let column = ColumnName { path: "t.toml".into(), line: 1, name: "file".into() };
+        let folder = folder.canonicalize().expect("there");
+        AttachmentPlan { source: AttachmentSource::Column { column, folder, optional }, ..fixed(b"", name, None) }
+    }
+
+    fn with(attachments: Vec<AttachmentPlan>, html: &str) -> Result<Renderer, crate::render::TemplateError> {
+        make(MessagePlan { attachments, max_size: 3000, ..plan(vec![wording(None, "s", html)]) })
+    }
+
+    /// The octets of the part with this file name.
+    fn decoded(message: &str, name: &str) -> Vec<u8> {
+        let part = message.split("\r\n--=_").find(|part| part.contains(&format!("filename=\"{name}\""))).expect(name);
+        let body = part.split_once("\r\n\r\n").expect("a body").1;
+        assert!(body.split("\r\n").all(|line| line.len() <= 76), "{body}");
+        BASE64.decode(body.replace("\r\n", "").as_bytes()).expect("base64")
+    }
+
+    #[test]
+    fn files_arrive_octet_for_octet() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let every: Vec<u8> = (0..=255).chain(*b"\r\n\n\r.\r\n").collect();
+        std::fs::create_dir(folder.path().join("sub")).expect("made");
+        std::fs::write(folder.path().join("sub/é.pdf"), &every).expect("written");
+        for name in ["", "empty", "a"] {
+            std::fs::write(folder.path().join("x").with_extension(name), name).expect("written");
+        }
+        let attachments = vec![fixed(&every, "all.csv", None), by_row(folder.path(), true, "{{plan}}.pdf")];
+        let renderer = with(attachments, "x").expect("compiles");
+        let message = shown(&renderer, json!({"file": "sub/é.pdf", "plan": "own"}));
+        assert_eq!(decoded(&message, "all.csv"), every);
+        assert_eq!(decoded(&message, "own.pdf"), every);
+        let message = shown(&renderer, json!({"file": "./x.a", "plan": "own"}));
+        assert_eq!(decoded(&message, "own.pdf"), b"a");
+        for none in [json!({"plan": "own"}), json!({"plan": "own", "file": null}), json!({"plan": "own", "file": " "})]
+        {
+            assert!(!shown(&renderer, none).contains("own.pdf"));
+        }
+        let message = shown(&renderer, json!({"file": "x", "plan": "Müller"}));
+        assert!(message.contains("filename*=UTF-8''M%C3%BCller.pdf"), "{message}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_row_s_file_that_can_t_be_sent() {
+        let outside = tempfile::tempdir().expect("a folder");
+        std::fs::write(outside.path().join("secret"), "x").expect("written");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("large"), vec![0; 4000]).expect("written");
+        std::fs::write(path("nearly"), vec![0; 2900]).expect("written");
+        std::fs::create_dir(path("sub")).expect("made");
+        std::os::unix::fs::symlink(outside.path().join("secret"), path("link")).expect("linked");
+        std::os::unix::fs::symlink(outside.path(), path("linked")).expect("linked");
+        let renderer = with(vec![by_row(folder.path(), false, "a.pdf")], "x").expect("compiles");
+        let absolute = path("large").display().to_string();
+        let cases = [
+            ("SECRET", "attachment_missing"),
+            ("large/SECRET", "attachment_missing"),
+            ("../SECRET", "attachment_outside"),
+            ("sub/../large", "attachment_outside"),
+            (absolute.as_str(), "attachment_outside"),
+            ("/etc/hostname", "attachment_outside"),
+            ("link", "attachment_outside"),
+            ("linked/secret", "attachment_outside"),
+            ("SECRET\0", "attachment_outside"),
+            ("sub", "attachment_unreadable"),
+            ("large", "attachment_too_large"),
+            ("nearly", "message_too_large"),
+            ("", "missing_field"),
+        ];
+        for (file, reason) in cases {
+            let fault = renderer.render(&row(json!({"file": file})), Timestamp(0)).expect_err(file);
+            assert_eq!(fault.reason, reason, "{file:?}: {fault}");
+            assert!(!fault.detail.contains("SECRET") && !fault.detail.contains('/'), "{fault}");
+        }
+    }
+
+    #[test]
+    fn names_are_names_and_no_phi() {
+        let renderer = with(vec![fixed(b"x", "{{plan}}", None)], "x").expect("compiles");
+        for evil in ["a/b", "..", "a\\b", "a\r\nb", ""] {
+            let fault = renderer.render(&row(json!({"plan": evil})), Timestamp(0)).expect_err(evil);
+            assert_eq!(fault.reason, "header", "{evil:?}");
+        }
+        let error = with(vec![fixed(b"x", "{{name}}.pdf", None)], "x").err().expect("PHI");
+        assert!(error.what.contains("\"name\" is PHI"), "{error}");
+    }
+
+    #[test]
+    fn html_shows_what_is_inline() {
+        let logo = || vec![fixed(b"x", "logo.png", Some("logo"))];
+        let message = shown(&with(logo(), "<img src=\"cid:logo\">").expect("compiles"), json!({}));
+        assert!(message.contains("cid:logo@acme.example"), "{message}");
+        assert!(message.contains("Content-ID: <logo@acme.example>\r\n"), "{message}");
+        let cases = [
+            ("x\n<img src='cid:lgo'>", "t.hbs:2: there is no inline attachment \"lgo\"", "did you mean \"logo\"?"),
+            ("<img src='cid:other'>", "t.hbs:1: there is no inline attachment \"other\"", "inline = \"other\""),
+            ("<img src='cid:{{plan}}'>", "t.hbs:1: a cid: reference must be written out", "cid:NAME"),
+            ("x", "t.hbs:1: no template shows the inline attachment \"logo\"", "cid:logo"),
+        ];
+        for (html, start, hint) in cases {
+            let error = with(logo(), html).err().expect(html);
+            assert!(error.to_string().starts_with(start), "{error}");
+            assert!(error.hint.as_deref().unwrap_or_default().contains(hint), "{:?}", error.hint);
+        }
+    }
+
+    #[test]
+    fn only_the_levels_that_are_needed() {
+        let plain = || fixed(b"x", "a.csv", None);
+        let logo = || fixed(b"x", "b.png", Some("logo"));
+        let image = "<img src='cid:logo'>";
+        let kinds = |attachments, html: &str| {
+            let message = shown(&with(attachments, html).expect("compiles"), json!({}));
+            let kinds = message
+                .split("Content-Type: ")
+                .skip(1)
+                .map(|rest| rest.split(';').next().unwrap_or_default().to_owned());
+            let boundaries: Vec<_> = message
+                .split("boundary=\"")
+                .skip(1)
+                .map(|rest| rest.split('"').next().unwrap_or_default().to_owned())
+                .collect();
+            for one in &boundaries {
+                assert!(!boundaries.iter().any(|other| other != one && other.starts_with(one)), "{boundaries:?}");
+                assert!(one.len() <= 70);
+            }
+            kinds.collect::<Vec<_>>().join(" ").replace("multipart/", "")
+        };
+        assert_eq!(kinds(vec![], "x"), "alternative text/plain text/html");
+        assert_eq!(kinds(vec![plain()], "x"), "mixed alternative text/plain text/html text/csv");
+        assert_eq!(kinds(vec![logo()], image), "alternative text/plain related text/html text/csv");
+        let all = "mixed alternative text/plain related text/html text/csv text/csv";
+        assert_eq!(kinds(vec![plain(), logo()], image), all);
+    }
+}

@@ -296,3 +296,120 @@ const PARTIAL_BLOCK: &str = "@partial-block";
 
 /// A letter's layout, its parts and theirs need four; what goes deeper goes round.
 const DEEPEST: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::Timestamp;
+    use crate::render::renderer::tests::{make, plan, row, template, wording};
+    use crate::render::{ColumnsUsed, Dialect, MessagePlan, Partial, Renderer, Template, TemplateError};
+    use serde_json::json;
+
+    fn with_partials(html: &str, partials: &[(&str, &str)]) -> Result<Renderer, TemplateError> {
+        let partials = partials.iter().map(|(name, text)| Partial {
+            name: (*name).to_owned(),
+            dialect: Dialect::Html,
+            template: Template { path: format!("{name}.html.hbs").into(), ..template(text) },
+        });
+        make(MessagePlan { partials: partials.collect(), ..plan(vec![wording(None, "s", html)]) })
+    }
+
+    #[test]
+    fn what_includes_what_renders() {
+        let layout = "<h1>{{title}}</h1>\n{{> @partial-block}}{{#> foot}}no foot{{/foot}}";
+        let cases = [
+            ("{{> p}}", "{{name}}", "Ann"),
+            ("{{> p title=\"x\"}}", "{{title}} {{name}}", "x Ann"),
+            ("{{> p title=name}}", "{{#each lines}}{{title}}{{code}}{{../owe}}{{/each}}", "Ann79"),
+            ("{{#each lines}}{{> p this}}{{/each}}", "{{code}}", "7"),
+            ("{{#each lines}}{{> p title=\"x\"}}{{/each}}", "{{code}}{{title}}{{../../name}}{{@index}}", "7xAnn0"),
+            ("{{#> layout title=\"t\"}}{{name}}{{/layout}}", layout, "<h1>t</h1>\nAnnno foot"),
+            ("{{#> layout title=owe}}{{#*inline \"foot\"}}{{name}}{{/inline}}b{{/layout}}", layout, "<h1>9</h1>\nbAnn"),
+            ("{{#*inline \"own\"}}{{name}}!{{/inline}}{{> own}}{{#if owe}}{{> own}}{{/if}}", "", "Ann!Ann!"),
+            ("{{#with this}}{{> p}}{{/with}}", "{{name}}", "Ann"),
+            ("{{#each lines}}{{> p this}}{{/each}}", "{{code}}{{@root.name}}", "7Ann"),
+        ];
+        for (html, partial, expected) in cases {
+            let renderer = with_partials(html, &[("p", partial), ("layout", partial)]);
+            let renderer = renderer.unwrap_or_else(|error| panic!("{html}: {error}"));
+            let fields = json!({"name": "Ann", "owe": "9", "lines": [{"code": "7"}]});
+            match renderer.html(&row(fields)) {
+                Ok(shown) => assert!(shown.starts_with(expected), "{html}: {shown}"),
+                Err(fault) => panic!("{html}: {fault}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_t_be_included() {
+        let cases = [
+            ("a\n{{> p}}", "b\n{{nmae}}", "p.html.hbs:2: there is no column \"nmae\"", "did you mean \"name\"?"),
+            ("{{#each lines}}{{> p}}{{/each}}", "\n\n{{name}}", "p.html.hbs:3: there is no field \"name\" here", ""),
+            (
+                "{{#each lines}}{{> p this}}{{/each}}",
+                "{{cod}}",
+                "p.html.hbs:1: there is no field",
+                "did you mean \"code\"?",
+            ),
+            ("{{> p title=nmae}}", "", "t.hbs:1: there is no column \"nmae\"", "did you mean \"name\"?"),
+            (
+                "{{> p titel=\"x\"}}",
+                "{{title}}",
+                "p.html.hbs:1: there is no column \"title\"",
+                "did you mean \"titel\"?",
+            ),
+            ("\n{{> gone}}", "", "t.hbs:2: there is no partial \"gone\"", "partials are NAME.html.hbs"),
+            ("{{> heeder}}", "", "t.hbs:1: there is no partial \"heeder\"", "did you mean \"header\"?"),
+            ("{{#> gone}}x{{/gone}}", "", "t.hbs:1: there is no partial \"gone\"", ""),
+            ("{{> (lookup this name)}}", "", "t.hbs:1: a partial's name must be written out", ""),
+            ("{{> p}}", "{{> p}}", "p.html.hbs:1: partial \"p\" includes itself", ""),
+            ("{{> p}}", "{{> @partial-block}}", "p.html.hbs:1: {{> @partial-block}} has no block", "{{#> name}}"),
+            ("{{> @partial-block}}", "", "t.hbs:1: {{> @partial-block}} has no block", ""),
+            (
+                "{{#> p}}\n{{#*inline \"x\"}}y{{/inline}}{{/p}}",
+                "z",
+                "t.hbs:2: inline partial \"x\" is never included",
+                "",
+            ),
+            ("{{> own}}{{#*inline \"own\"}}y{{/inline}}", "", "t.hbs:1: there is no partial \"own\"", ""),
+            ("{{#> p}}{{#*inline \"x\"}}\n{{nmae}}{{/inline}}{{/p}}", "{{> x}}", "t.hbs:2: there is no column", ""),
+            ("{{> /html}}", "", "t.hbs:1: ", ""),
+            ("{{* odd}}", "", "t.hbs:1: decorators other than", ""),
+            ("{{#each name}}{{/each}}", "", "t.hbs:1: each needs a list", ""),
+            ("{{> p}}", "{{#if}", "p.html.hbs:1: template does not compile", ""),
+        ];
+        for (html, partial, start, hint) in cases {
+            let error = with_partials(html, &[("p", partial), ("header", "x")]).err().expect(html);
+            assert!(error.to_string().starts_with(start), "{html}: {error}");
+            assert!(error.hint.as_deref().unwrap_or_default().contains(hint), "{html}: {:?}", error.hint);
+        }
+    }
+
+    #[test]
+    fn a_row_s_fault_names_the_template_it_is_in() {
+        let layout = "\n\n{{> slot}}\n{{> @partial-block}}";
+        let cases = [
+            ("{{> p}}", "\n{{name}}", "partial p, line 2: name has no value"),
+            (
+                "\n{{#> p}}\n{{#*inline \"slot\"}}{{name}}{{/inline}}{{/p}}",
+                layout,
+                "template html, line 3: name has no value",
+            ),
+            ("{{#> p}}{{#*inline \"slot\"}}{{/inline}}\n\n\n{{money owe}}{{/p}}", layout, "template html, line 4: "),
+        ];
+        for (html, partial, detail) in cases {
+            let renderer = with_partials(html, &[("p", partial)]).unwrap_or_else(|error| panic!("{html}: {error}"));
+            let fault = renderer.render(&row(json!({})), Timestamp(0)).expect_err(html);
+            assert_eq!(fault.reason, "missing_field", "{html}");
+            assert!(fault.detail.starts_with(detail), "{html}: {fault}");
+        }
+    }
+
+    #[test]
+    fn partials_use_columns_too() {
+        let renderer = with_partials("{{> p title=owe}}{{#> p this title=1}}{{/p}}", &[("p", "{{name}}{{title}}")]);
+        let expected = ["name", "owe"].map(str::to_owned).into();
+        assert_eq!(renderer.expect("compiles").uses(), &ColumnsUsed::Only(expected));
+        let all = with_partials("{{> p row=this}}", &[("p", "{{name}}")]).expect("compiles");
+        assert_eq!(all.uses(), &ColumnsUsed::All);
+    }
+}

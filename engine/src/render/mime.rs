@@ -130,4 +130,38 @@ mod tests {
             assert_eq!(renderer.render(&row, Timestamp(1_700_000_000_000)).expect("again"), message);
         }
     }
+
+    #[test]
+    fn an_address_beyond_ascii_is_the_only_thing_that_is() {
+        let renderer = renderer("{{plan}}", "<p>{{name}}</p>", "{{name}}").expect("compiles");
+        let mut row = row(json!({"plan": "δ", "name": "δ"}));
+        row.to = crate::mail::Address::parse("δοκιμή@παράδειγμα.example").expect("an address");
+        let message = String::from_utf8(renderer.render(&row, Timestamp(0)).expect("renders")).expect("UTF-8");
+        let field = "To: <δοκιμή@xn--hxajbheg2az3al.example>\r\n";
+        assert!(message.contains(field), "{message}");
+        assert!(message.replace(field, "").is_ascii(), "{message}");
+    }
+
+    #[test]
+    fn text_alone_is_one_part() {
+        let renderer = renderer("s", "", "{{name}}").expect("compiles");
+        let message = renderer.render(&row(json!({"plan": "A", "name": "Ann"})), Timestamp(0)).expect("renders");
+        let message = String::from_utf8(message).expect("ASCII");
+        assert!(message.contains("Content-Type: text/plain; charset=\"utf-8\"\r\n"), "{message}");
+        assert!(!message.contains("multipart") && message.ends_with("\r\nAnn"), "{message:?}");
+    }
+
+    proptest::proptest! {
+        /// Whatever public columns hold, header lines stay within RFC 5322 section 2.1.1, or the row makes no message.
+        #[test]
+        fn header_lines_are_short(value in "(\\PC|x{0,90}| ){0,60}", word in 0_usize..3000) {
+            let renderer = renderer("{{plan}}", "x", "x").expect("compiles");
+            for plan in [value, "x".repeat(word), "\"\\".repeat(word), "é".repeat(word), "=?utf-8?Q?".repeat(word / 10)] {
+                if let Ok(message) = renderer.render(&row(json!({"plan": plan})), Timestamp(0)) {
+                    let text = String::from_utf8(message).expect("ASCII");
+                    proptest::prop_assert!(text.split("\r\n").all(|line| line.len() <= 998));
+                }
+            }
+        }
+    }
 }

@@ -207,3 +207,69 @@ impl TextDecorator for Letter {
         Letter
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::of;
+
+    #[test]
+    fn what_is_seen_is_said_and_nothing_else() {
+        let cases = [
+            ("<p>Hello <b>Ann</b>,</p><p>you&nbsp;owe&#8217;s</p>", "Hello Ann,\n\nyou owe\u{2019}s\n"),
+            ("<title>T</title><style>p{}</style><script>x()</script><p>a</p><!-- c -->", "a\n"),
+            (
+                "<div style='DISPLAY : none !important'>hidden</div><span hidden>h</span><p style=\"mso-hide:all\">h</p>a",
+                "a\n",
+            ),
+            ("<h1>Title</h1><ul><li>one</li><li>two</li></ul><ol><li>x</li></ol>", "Title\n* one\n* two\n1. x\n"),
+            ("<img src='cid:logo' alt='Acme'><img src='x.png'><br>a", "[Acme]\na\n"),
+            (
+                "<a href='https://a.example/x?y=1&amp;z=2'>your claims</a>",
+                "your claims (https://a.example/x?y=1&z=2)\n",
+            ),
+            ("<a href='https://a.example/claims'>a.example/claims</a>", "a.example/claims\n"),
+            (
+                "<a href='tel:+18005550199'>1-800-555-0199</a> <a href='mailto:x@a.example'>x@a.example</a>",
+                "1-800-555-0199 x@a.example\n",
+            ),
+            ("<a href='https://a.example/'><img src='y' alt='Open'></a>", "[Open] (https://a.example/)\n"),
+            (
+                "<table role='presentation'><tr><td>one</td><td><table role=presentation><tr><td>two</td></tr></table></td></tr></table>three",
+                "one\ntwo\nthree\n",
+            ),
+            (
+                "<table><tr><th>Billed</th><td>$9.00</td></tr><tr><th>You owe</th><td>$1.00</td></tr></table>",
+                "Billed  $9.00\nYou owe $1.00\n",
+            ),
+            ("", ""),
+            ("&lt;b&gt; 1 &amp; 2", "<b> 1 & 2\n"),
+        ];
+        for (html, text) in cases {
+            assert_eq!(of(html).expect(html), text, "{html}");
+        }
+    }
+
+    #[test]
+    fn short_lines_without_loss_and_the_same_every_time() {
+        let words: Vec<_> = (0..200).map(|number| format!("word{number}")).collect();
+        let long = format!("https://a.example/{}", "x".repeat(300));
+        let html =
+            format!("<table role=presentation><tr><td><p>{}</p></td></tr></table><p>{long}</p>", words.join(" "));
+        let text = of(&html).expect("text");
+        assert_eq!(of(&html).expect("again"), text);
+        let said: Vec<_> = text.split_whitespace().collect();
+        assert!(words.iter().all(|word| said.contains(&word.as_str())), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 72 || line.starts_with("https")), "{text}");
+        assert!(text.replace('\n', "").contains(&long), "{text}");
+    }
+
+    proptest::proptest! {
+            /// Whatever a row brings, there is a text.
+            #[test]
+            fn any_value_in_a_letter(value in "\\PC{0,80}", tags in "[<>/a-z=\"' &;#0-9]{0,80}") {
+                let escaped = handlebars::html_escape(&value);
+    let html = format!("<p>{escaped}</p><table><tr><td>{escaped}</td></tr></table>{tags}");
+                proptest::prop_assert!(of(&html).is_ok());
+            }
+        }
+}

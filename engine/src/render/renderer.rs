@@ -195,23 +195,33 @@ pub(super) mod tests {
     }
 
     pub(in crate::render) fn renderer(subject: &str, html: &str, text: &str) -> Result<Renderer, TemplateError> {
-        let wording = Wording {
-            language: None,
-            from_name: None,
-            subject: template(subject),
-            html: (!html.is_empty()).then(|| template(html)),
-            text: (!text.is_empty()).then(|| template(text)),
-        };
-        make(MessagePlan { headers: vec![("X-Plan".into(), template("{{plan}}"))], ..plan(wording) })
+        let text = (!text.is_empty()).then(|| template(text));
+        let wording = Wording { html: (!html.is_empty()).then(|| template(html)), text, ..wording(None, subject, "") };
+        make(MessagePlan { headers: vec![("X-Plan".into(), template("{{plan}}"))], ..plan(vec![wording]) })
     }
 
-    pub(in crate::render) fn plan(wording: Wording) -> MessagePlan {
+    pub(in crate::render) fn wording(language: Option<&str>, subject: &str, html: &str) -> Wording {
+        Wording {
+            language: language.map(str::to_owned),
+            from_name: None,
+            subject: template(subject),
+            html: Some(template(html)),
+            text: None,
+        }
+    }
+
+    /// What mail-builder wrote for a row, and it is ASCII.
+    pub(in crate::render) fn shown(renderer: &Renderer, fields: serde_json::Value) -> String {
+        String::from_utf8(renderer.render(&row(fields), Timestamp(0)).expect("renders")).expect("ASCII")
+    }
+
+    pub(in crate::render) fn plan(wordings: Vec<Wording>) -> MessagePlan {
         MessagePlan {
             from: Mailbox::parse("Acme <notices@acme.example>").expect("a mailbox"),
             reply_to: None,
             return_path: "bounces.acme.example".into(),
             to_name: None,
-            wordings: vec![wording],
+            wordings,
             language: None,
             partials: Vec::new(),
             attachments: Vec::new(),
@@ -224,10 +234,16 @@ pub(super) mod tests {
 
     pub(in crate::render) fn make(plan: MessagePlan) -> Result<Renderer, TemplateError> {
         let lines = Shape::List(Box::new(Shape::Struct(vec![("code".into(), Shape::Scalar)])));
-        let columns: Vec<_> =
-            [("name", Shape::Scalar), ("plan", Shape::Scalar), ("owe", Shape::Scalar), ("lines", lines)]
-                .map(|(name, shape)| Column { name: name.into(), shape })
-                .into();
+        let columns: Vec<_> = [
+            ("name", Shape::Scalar),
+            ("plan", Shape::Scalar),
+            ("owe", Shape::Scalar),
+            ("lang", Shape::Scalar),
+            ("file", Shape::Scalar),
+            ("lines", lines),
+        ]
+        .map(|(name, shape)| Column { name: name.into(), shape })
+        .into();
         Renderer::new(plan, &columns, &["plan".into()], TokenKey::new(&[1; 32]), RunId(1))
     }
 
@@ -315,5 +331,85 @@ pub(super) mod tests {
         {
             renderer("s", "x", text).map(drop).expect(text);
         }
+    }
+
+    #[test]
+    fn a_row_gets_its_language() {
+        let english = wording(Some("en"), "Hello", "<p>{{date owe}}</p>");
+        let spanish = Wording {
+            from_name: Some("Acme Salud".into()),
+            ..wording(Some("es"), "Hola {{plan}}", "<p>{{date owe}}</p>")
+        };
+        let language = Some(ColumnName { path: "t.toml".into(), line: 7, name: "lang".into() });
+        let renderer =
+            make(MessagePlan { language: language.clone(), ..plan(vec![english.clone(), spanish]) }).expect("compiles");
+        let letter = |lang: &str| shown(&renderer, json!({"plan": "A", "lang": lang, "owe": "2023-01-27"}));
+        let spanish = letter("es-MX");
+        for words in ["Subject: Hola A\r\n", "\"Acme Salud\" <", "Content-Language: es\r\n", "27 de enero de 2023"] {
+            assert!(spanish.contains(words), "{spanish}");
+        }
+        let other = letter("xx");
+        for words in ["Subject: Hello\r\n", "\"Acme\" <", "Content-Language: en\r\n", "January 27, 2023"] {
+            assert!(other.contains(words), "{other}");
+        }
+        let fault = renderer.render(&row(json!({"plan": "A", "lang": "es"})), Timestamp(0)).expect_err("no date");
+        assert!(fault.detail.starts_with("template html (es), line 1: "), "{fault}");
+        let gone = language.map(|column| ColumnName { name: "lnag".into(), ..column });
+        let error = make(MessagePlan { language: gone, ..plan(vec![english]) }).err().expect("no such column");
+        assert_eq!(error.to_string(), "t.toml:7: there is no column \"lnag\"");
+        assert_eq!(error.hint.as_deref(), Some("did you mean \"lang\"?"));
+    }
+
+    #[test]
+    fn columns_that_a_message_is_made_from() {
+        let only = |names: &[&str]| ColumnsUsed::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        let cases = [
+            ("{{plan}}", "{{name}}", only(&["name", "plan"])),
+            ("x", "{{#each lines}}{{code}} {{../owe}}{{/each}}", only(&["lines", "owe", "plan"])),
+            ("x", "{{#if (gt @root.owe 0)}}{{#with this}}{{name}}{{/with}}{{/if}}", only(&["name", "owe", "plan"])),
+            ("x", "{{lookup this \"name\"}}", ColumnsUsed::All),
+            ("x", "{{#each this}}{{@key}}{{/each}}", ColumnsUsed::All),
+            ("x", "{{this}}", ColumnsUsed::All),
+            // Headers see public columns and no others, whatever they do.
+            ("{{lookup this \"name\"}}", "x", only(&["plan"])),
+        ];
+        for (subject, text, expected) in cases {
+            assert_eq!(renderer(subject, "", text).expect(text).uses(), &expected, "{subject} {text}");
+        }
+    }
+
+    #[test]
+    fn the_name_in_to() {
+        let named = |to_name: &str| {
+            make(MessagePlan { to_name: Some(template(to_name)), ..plan(vec![wording(None, "s", "x")]) })
+        };
+        let renderer = named("{{plan}}").expect("compiles");
+        for (name, to) in [
+            ("Ann O'Neil", "To: \"Ann O'Neil\" <ann@b.example>\r\n"),
+            ("José Peña", "To: =?utf-8?B?Sm9zw6kgUGXDsWE=?= <ann@b.example>\r\n"),
+            ("张伟", "To: =?utf-8?B?5byg5Lyf?= <ann@b.example>\r\n"),
+            ("a\" <x@y.example>", "To: \"a\\\" <x@y.example>\" <ann@b.example>\r\n"),
+            (" ", "To: <ann@b.example>\r\n"),
+        ] {
+            let message = shown(&renderer, json!({"plan": name}));
+            assert!(message.contains(to), "{name}: {message}");
+        }
+        let fault = renderer.render(&row(json!({})), Timestamp(0)).expect_err("no name");
+        assert_eq!(
+            (fault.reason, fault.detail.as_str()),
+            ("missing_field", "template to_name, line 1: plan has no value")
+        );
+        let fault = renderer.render(&row(json!({"plan": "a\r\nBcc: x"})), Timestamp(0)).expect_err("two lines");
+        assert_eq!(fault.reason, "header");
+        assert!(named("{{name}}").err().expect("PHI").what.contains("is PHI"));
+    }
+
+    #[test]
+    fn a_message_has_a_largest_size() {
+        let renderer =
+            make(MessagePlan { max_size: 2000, ..plan(vec![wording(None, "s", "{{name}}")]) }).expect("compiles");
+        assert!(renderer.render(&row(json!({"name": "x"})), Timestamp(0)).is_ok());
+        let fault = renderer.render(&row(json!({"name": "x".repeat(2000)})), Timestamp(0)).expect_err("too large");
+        assert_eq!(fault.reason, "message_too_large");
     }
 }

@@ -112,14 +112,15 @@ impl<'a> Scopes<'a> {
             Some((_, shape)) if !from_root => shape.clone(),
             _ => {
                 let scope = self.target(raw, from_root)?;
-                let shape = inside(&scope.shape, first, scope.is_row)?;
+                let params = self.scopes.iter().flat_map(|scope| scope.params.iter().map(|(name, _)| *name));
+                let shape = inside(&scope.shape, first, scope.is_row, params)?;
                 if scope.is_row {
                     self.used.add(first);
                 }
                 shape
             }
         };
-        names.try_fold(shape, |shape, name| inside(&shape, name, false)).map(Scope::of)
+        names.try_fold(shape, |shape, name| inside(&shape, name, false, std::iter::empty())).map(Scope::of)
     }
 
     /// The scope from which a path starts.
@@ -136,13 +137,19 @@ impl<'a> Scope<'a> {
     }
 }
 
-fn inside(shape: &Shape, name: &str, is_row: bool) -> Result<Shape, Fault> {
+/// What `name` is inside `shape`; `params` could be meant too.
+fn inside<'a>(
+    shape: &'a Shape,
+    name: &str,
+    is_row: bool,
+    params: impl Iterator<Item = &'a str>,
+) -> Result<Shape, Fault> {
     match shape {
         Shape::Unknown => Ok(Shape::Unknown),
         Shape::List(item) if name.bytes().all(|octet| octet.is_ascii_digit()) => Ok((**item).clone()),
         Shape::Struct(fields) => fields.iter().find(|(field, _)| field == name).map_or_else(
             || {
-                let hint = closest(name, fields.iter().map(|(field, _)| field.as_str()));
+                let hint = closest(name, fields.iter().map(|(field, _)| field.as_str()).chain(params));
                 let what = if is_row { "there is no column" } else { "there is no field" };
                 let here = if is_row { "" } else { " here" };
                 Err(Fault::new(format!("{what} \"{name}\"{here}"), hint))
