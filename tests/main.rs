@@ -5,6 +5,7 @@ mod canary;
 mod commands;
 mod greylist;
 mod layering;
+mod letters;
 mod peers;
 mod postfix;
 mod reference;

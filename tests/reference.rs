@@ -54,7 +54,7 @@ fn every_key_is_in_the_reference() {
             let broken = match part.trim_start().strip_prefix('[') {
                 Some(_) => {
                     let head = part.trim_start().lines().next().expect("a line");
-                    text.replace(part, &part.replace(head, &format!("{head}\nzzz = 1")))
+                    text.replace(part, &part.replacen(head, &format!("{head}\nzzz = 1"), 1))
                 }
                 None => format!("zzz = 1\n{text}"),
             };

@@ -103,18 +103,16 @@ impl Edition {
         Ok(())
     }
 
-    /// The HTML, where there is any.
-    pub(super) fn html(&self, context: &Context) -> Result<Option<String>, Unrenderable> {
-        let rendered = self.has_html.then(|| self.escaped.render(HTML, context)).transpose()?;
-        rendered.map(|html| lines(HTML, html)).transpose()
-    }
-
-    /// The text: its own, or made from `html`.
-    pub(super) fn text(&self, context: &Context, html: Option<&str>) -> Result<String, Unrenderable> {
-        match html {
-            Some(html) if !self.has_text => plaintext::of(html),
-            _ => lines(TEXT, self.plain.render(TEXT, context)?),
-        }
+    /// The text and, where there is any, the HTML.
+    pub(super) fn body(&self, context: &Context) -> Result<(String, Option<String>), Unrenderable> {
+        let own = self.has_text.then(|| self.plain.render(TEXT, context)).transpose()?;
+        let html = self.has_html.then(|| self.escaped.render(HTML, context)).transpose()?;
+        let html = html.map(|html| lines(HTML, html)).transpose()?;
+        let text = match own {
+            Some(text) => lines(TEXT, text)?,
+            None => plaintext::of(html.as_deref().unwrap_or_default())?,
+        };
+        Ok((text, html))
     }
 
     /// One line for a header field. `visible` holds public columns alone.

@@ -17,6 +17,7 @@ use mail_builder::headers::address::Address as Header;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::text::Text;
 use mail_builder::mime::MimePart;
+use std::borrow::Cow;
 
 /// Everything that differs from message to message.
 pub(super) struct Parts<'a> {
@@ -69,34 +70,30 @@ fn body<'a>(
     inline: Vec<MimePart<'a>>,
     attached: Vec<MimePart<'a>>,
 ) -> MimePart<'a> {
-    let html = html.map(|html| with("related", inner(boundary, 'r'), MimePart::new("text/html", html), inline));
+    let html = html.map(|html| with("related", boundary, MimePart::new("text/html", html), inline));
     let text = text.map(|text| MimePart::new("text/plain", text));
     let said = match (text, html) {
-        (Some(text), Some(html)) => multipart("alternative", boundary.to_owned(), vec![text, html]),
+        (Some(text), Some(html)) => multipart("alternative", boundary.into(), vec![text, html]),
         (Some(said), None) | (None, Some(said)) => said,
         (None, None) => MimePart::new("text/plain", ""),
     };
-    with("mixed", inner(boundary, 'm'), said, attached)
+    with("mixed", boundary, said, attached)
 }
 
 /// `first` alone, or before the `others`.
-fn with<'a>(kind: &str, boundary: String, first: MimePart<'a>, others: Vec<MimePart<'a>>) -> MimePart<'a> {
+fn with<'a>(kind: &str, boundary: &str, first: MimePart<'a>, others: Vec<MimePart<'a>>) -> MimePart<'a> {
     if others.is_empty() {
         return first;
     }
     let mut parts = Vec::with_capacity(1 + others.len());
     parts.push(first);
     parts.extend(others);
-    multipart(kind, boundary, parts)
+    // A boundary a level. None begins another, as RFC 2046 section 5.1.2 wants: a token has no full stop.
+    multipart(kind, boundary.replacen("=_", &format!("=_{}.", &kind[..1]), 1).into(), parts)
 }
 
-fn multipart<'a>(kind: &str, boundary: String, parts: Vec<MimePart<'a>>) -> MimePart<'a> {
+fn multipart<'a>(kind: &str, boundary: Cow<'a, str>, parts: Vec<MimePart<'a>>) -> MimePart<'a> {
     MimePart::new(ContentType::new(format!("multipart/{kind}")).attribute("boundary", boundary), parts)
-}
-
-/// The boundary of another level. Neither begins the other, as RFC 2046 section 5.1.2 wants: a token has no full stop.
-fn inner(boundary: &str, level: char) -> String {
-    boundary.replacen("=_", &format!("=_{level}."), 1)
 }
 
 #[cfg(test)]

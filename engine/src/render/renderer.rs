@@ -84,8 +84,7 @@ impl Renderer {
         let headers = self.plan.headers.iter().zip(&edition.header_keys);
         let headers = headers.map(|((name, _), key)| Ok((name.as_str(), header(key)?)));
         let to_name = self.plan.to_name.as_ref().map(|_| header(TO_NAME)).transpose()?;
-        let html = edition.html(&context)?;
-        let text = edition.text(&context, html.as_deref())?;
+        let (text, html) = edition.body(&context)?;
         let (inline, attached) = self.enclosures(edition, &row.fields.0, &visible)?;
         let message = mime::message(mime::Parts {
             from: &self.plan.from,
@@ -116,7 +115,7 @@ impl Renderer {
     /// # Errors
     /// The row makes no message, or the campaign has no HTML.
     pub fn html(&self, row: &Row) -> Result<String, Unrenderable> {
-        let html = self.edition(row).html(&context(&row.fields.0))?;
+        let (_, html) = self.edition(row).body(&context(&row.fields.0))?;
         html.ok_or_else(|| Unrenderable::new("render", "this campaign has no HTML"))
     }
 
@@ -125,10 +124,7 @@ impl Renderer {
     /// # Errors
     /// The row makes no message.
     pub fn text(&self, row: &Row) -> Result<String, Unrenderable> {
-        let edition = self.edition(row);
-        let context = context(&row.fields.0);
-        let html = edition.html(&context)?;
-        edition.text(&context, html.as_deref())
+        self.edition(row).body(&context(&row.fields.0)).map(|(text, _)| text)
     }
 
     /// The row's Message-ID, without angle brackets.
