@@ -194,12 +194,12 @@ fn file_name(name: String) -> Result<String, Unrenderable> {
     ))
 }
 
-/// Whether a recipient can save a file under this name, on any system.
+/// Whether a recipient can save a file under this name, on any system, and sees what it is: turned letters would make
+/// `fdp.exe` end in `exe.pdf`.
 pub(crate) fn is_file_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 200
-        && !name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\'))
-        && name != ".."
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bad = |c: char| c.is_control() || turns(c) || matches!(c, '/' | '\\');
+    !name.is_empty() && name.len() <= 200 && name != ".." && !name.contains(bad)
 }
 
 fn encoded(octets: &[u8]) -> Vec<u8> {
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn names_are_names_and_no_phi() {
         let renderer = with(vec![fixed(b"x", "{{plan}}", None)], "x").expect("compiles");
-        for evil in ["a/b", "..", "a\\b", "a\r\nb", ""] {
+        for evil in ["a/b", "..", "a\\b", "a\r\nb", "a\u{202e}fdp.exe", ""] {
             let fault = renderer.render(&row(json!({"plan": evil})), Timestamp(0)).expect_err(evil);
             assert_eq!(fault.reason, "header", "{evil:?}");
         }

@@ -15,6 +15,7 @@ use crate::mail::{Address, Mailbox};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Header;
 use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::raw::Raw;
 use mail_builder::headers::text::Text;
 use mail_builder::mime::MimePart;
 use std::borrow::Cow;
@@ -30,7 +31,7 @@ pub(super) struct Parts<'a> {
     pub(super) message_id: &'a str,
     pub(super) boundary: &'a str,
     pub(super) subject: &'a str,
-    /// The same in every message of this wording.
+    /// The same in every message of this wording; ASCII, and never encoded: machines read them.
     pub(super) fixed: &'a [(&'static str, String)],
     pub(super) headers: Vec<(&'a str, String)>,
     pub(super) text: Option<&'a str>,
@@ -51,7 +52,7 @@ pub(super) fn message(parts: Parts<'_>) -> Vec<u8> {
         builder = builder.reply_to(Header::new_address(reply_to.name.as_deref(), reply_to.address.as_str()));
     }
     for (name, value) in parts.fixed {
-        builder = builder.header(*name, Text::new(value.as_str()));
+        builder = builder.header(*name, Raw::new(value.as_str()));
     }
     for (name, value) in &parts.headers {
         builder = builder.header(*name, Text::new(value.as_str()));
