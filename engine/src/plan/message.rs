@@ -104,9 +104,10 @@ impl Reader<'_> {
             };
             if let Some((given, missing)) = half {
                 let what = format!("this locale has its own {given} and would have the {missing} of [message]");
-                return Err(self.fail(tag, what).hint(format!(
-                    "give its {missing} too, so that both parts are in one language; or give html alone everywhere, and text is made from it"
-                )));
+                let hint = format!("give its {missing} too, so that both parts are in one language");
+                return Err(self
+                    .fail(tag, what)
+                    .hint(hint + "; or give html alone everywhere, and text is made from it"));
             }
         }
         let template = |own: Option<&Spanned<PathBuf>>, base: Option<&Spanned<PathBuf>>| {

@@ -188,7 +188,8 @@ fn fixed_headers(plan: &MessagePlan, language: Option<&str>) -> Vec<(&'static st
 
 /// A header that names a column which is there but not public deserves better than "no such column".
 fn tell_phi(mut error: TemplateError, columns: &[Column]) -> TemplateError {
-    if let Some(column) = columns.iter().find(|column| error.what.contains(&format!("\"{}\"", column.name))) {
+    let meant = |column: &&Column| error.what == format!("there is no column \"{}\"", column.name);
+    if let Some(column) = columns.iter().find(meant) {
         error.what =
             format!("column \"{}\" is PHI and can't stand in a subject, a header or a file's name", column.name);
         error.hint = Some(format!("name it in [input] public if it really is none: public = [\"{}\"]", column.name));

@@ -6,7 +6,8 @@
 //! 3. [`helpers`] are what an EOB needs: money, dates, masking.
 //! 4. [`plaintext`] makes the text of a letter that only has HTML.
 //! 5. [`attachment`] encloses files, [`cid`] lets HTML refer to them.
-//! 6. [`edition`] is one wording of all this, compiled; [`mime`] makes the message: 7-bit, lines ≤ 998 octets, our own Message-ID, Date and boundaries.
+//! 6. [`edition`] is one wording of all this, compiled; [`mime`] makes the message: 7-bit, lines ≤ 998 octets, our own
+//!    Message-ID, Date and boundaries.
 //!
 //! [`Renderer`] goes this way for each row. Promises: the same row of the same run renders to the same octets, every time; a
 //! missing field, a helper given nonsense, a file that isn't there or a control character in a header makes the row

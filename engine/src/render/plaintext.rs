@@ -14,6 +14,9 @@ use html5ever::tendril::StrTendril;
 /// Columns: short of 78 (RFC 5322 section 2.1.1), so that an answer can quote it twice.
 const WIDTH: usize = 72;
 
+/// Levels of elements; a layout of tables in tables has thirty.
+const DEEPEST: usize = 200;
+
 /// The text of `html`.
 pub(super) fn of(html: &str) -> Result<String, Unrenderable> {
     let config = config::with_decorator(Letter).allow_width_overflow().no_table_borders().no_link_wrapping();
@@ -23,13 +26,17 @@ pub(super) fn of(html: &str) -> Result<String, Unrenderable> {
 
 fn laid_out(config: &Config<Letter>, html: &str) -> Option<String> {
     let dom = config.parse_html(html.as_bytes()).ok()?;
-    make_readable(&dom, &dom.document);
+    make_readable(&dom, &dom.document, 0)?;
     let tree = config.dom_to_render_tree(&dom).ok()?;
     config.render_to_string(tree, WIDTH).ok()
 }
 
-/// Goes over the elements under `parent`, deepest first, so that what is moved was already made readable.
-fn make_readable(dom: &RcDom, parent: &Handle) {
+/// Goes over the elements under `parent`, deepest first, so that what is moved was already made readable. `None` where they
+/// are nested as no letter is: a row's own HTML (`{{{field}}}`) must not exhaust the stack.
+fn make_readable(dom: &RcDom, parent: &Handle, depth: usize) -> Option<()> {
+    if depth > DEEPEST {
+        return None;
+    }
     let children: Vec<Handle> = parent.children.borrow().clone();
     for child in &children {
         let Element { name, .. } = &child.data else { continue };
@@ -37,13 +44,14 @@ fn make_readable(dom: &RcDom, parent: &Handle) {
             dom.remove_from_parent(child);
             continue;
         }
-        make_readable(dom, child);
+        make_readable(dom, child, depth + 1)?;
         match &*name.local {
             "a" => write_out_link(dom, child),
             "table" if attribute(child, "role").is_some_and(|role| role == "presentation") => unfold(dom, child),
             _ => {}
         }
     }
+    Some(())
 }
 
 /// The ways in which letters hide their preview line.
@@ -234,8 +242,8 @@ mod tests {
             ),
             ("<a href='https://a.example/'><img src='y' alt='Open'></a>", "[Open] (https://a.example/)\n"),
             (
-                "<table role='presentation'><tr><td>one</td><td><table role=presentation><tr><td>two</td></tr></table></td></tr></table>three",
-                "one\ntwo\nthree\n",
+                "<table role='presentation'><tr><td>1<td><table role=presentation><tr><td>two</table></table>three",
+                "1\ntwo\nthree\n",
             ),
             (
                 "<table><tr><th>Billed</th><td>$9.00</td></tr><tr><th>You owe</th><td>$1.00</td></tr></table>",
@@ -263,13 +271,19 @@ mod tests {
         assert!(text.replace('\n', "").contains(&long), "{text}");
     }
 
+    #[test]
+    fn nested_without_end() {
+        assert_eq!(of(&"<div>".repeat(5_000)).expect_err("too deep").reason, "render");
+        assert_eq!(of(&format!("{}x", "<div>".repeat(100))).expect("a letter"), "x\n");
+    }
+
     proptest::proptest! {
-            /// Whatever a row brings, there is a text.
-            #[test]
-            fn any_value_in_a_letter(value in "\\PC{0,80}", tags in "[<>/a-z=\"' &;#0-9]{0,80}") {
-                let escaped = handlebars::html_escape(&value);
-    let html = format!("<p>{escaped}</p><table><tr><td>{escaped}</td></tr></table>{tags}");
-                proptest::prop_assert!(of(&html).is_ok());
-            }
+        /// Whatever a row brings, there is a text.
+        #[test]
+        fn any_value_in_a_letter(value in "\\PC{0,80}", tags in "[<>/a-z=\"' &;#0-9]{0,80}") {
+            let escaped = handlebars::html_escape(&value);
+            let html = format!("<p>{escaped}</p><table><tr><td>{escaped}</td></tr></table>{tags}");
+            proptest::prop_assert!(of(&html).is_ok());
         }
+    }
 }

@@ -79,7 +79,8 @@ mod tests {
         fn a_return_path_names_its_row_and_nothing_else_does(run: u64, ordinal: u64, at in 0_usize..42, other in "[a-z2-7]") {
             let key = TokenKey::new(&[1; 32]);
             let token = key.return_path(RunId(run), ordinal);
-            proptest::prop_assert!(token.len() == 42 && token.bytes().all(|octet| b"abcdefghijklmnopqrstuvwxyz234567".contains(&octet)));
+            let lower_base32 = |octet| matches!(octet, b'a'..=b'z' | b'2'..=b'7');
+            proptest::prop_assert!(token.len() == 42 && token.bytes().all(lower_base32));
             proptest::prop_assert_eq!(key.read_return_path(&token), Some((RunId(run), ordinal)));
             proptest::prop_assert_eq!(key.read_return_path(&token.to_ascii_uppercase()), Some((RunId(run), ordinal)));
             proptest::prop_assert_eq!(TokenKey::new(&[2; 32]).read_return_path(&token), None);
