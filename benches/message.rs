@@ -1,4 +1,5 @@
-//! One message: rendered from the demo's templates, then signed with each kind of key.
+//! One message: rendered from the demo's templates, then signed with each kind of key; and one with a layout, text made from
+//! its HTML, a logo and a file of its own.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use engine::clock::Timestamp;
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-fn blueprint() -> Blueprint {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config/demo/eob.toml");
+fn blueprint(campaign: &str) -> Blueprint {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(campaign);
     Blueprint::new(Campaign::read(&path).expect("the demo is good")).expect("its input is there")
 }
 
@@ -24,9 +25,13 @@ fn signer(algorithm: Algorithm) -> Signer {
 }
 
 fn message(c: &mut Criterion) {
-    let renderer = blueprint().renderer(TokenKey::new(&[1; 32])).expect("the templates are good");
-    let row = blueprint().find(1, NOW).expect("there").expect("admitted");
-    c.bench_function("render", |b| b.iter(|| renderer.render(black_box(&row), NOW).expect("renders")));
+    for (name, campaign) in [("render/letter", "statement/statement.toml"), ("render", "demo/eob.toml")] {
+        let renderer = blueprint(campaign).renderer(TokenKey::new(&[1; 32])).expect("the templates are good");
+        let row = blueprint(campaign).find(1, NOW).expect("there").expect("admitted");
+        c.bench_function(name, |b| b.iter(|| renderer.render(black_box(&row), NOW).expect("renders")));
+    }
+    let renderer = blueprint("demo/eob.toml").renderer(TokenKey::new(&[1; 32])).expect("the templates are good");
+    let row = blueprint("demo/eob.toml").find(1, NOW).expect("there").expect("admitted");
     let content = renderer.render(&row, NOW).expect("renders");
     for (name, algorithm) in [("sign/rsa-2048", Algorithm::Rsa), ("sign/ed25519", Algorithm::Ed25519)] {
         let signer = signer(algorithm);

@@ -173,6 +173,8 @@ fn malformed_rows_are_invalid_with_their_reason_and_the_others_are_sent() {
     let mx = Mx::start(&desk, &[]);
     desk.machine(mx.port, "");
     let campaign = desk.small(1, "");
+    // Without it a file that isn't UTF-8 from its beginning is refused as a whole.
+    edited(&desk, &campaign, "[input]\n", "[input]\nencoding = \"utf-8\"\n");
     let mut csv = b"id,email,first_name\n1,ann@mail.example,Ann\n2,bob@mail.example\n3,cy\xff@mail.example,Cy\n4,dan@,Dan\n5,,Eve\n6,flo@mail.example,\n7,g@mail.example,".to_vec();
     csv.resize(csv.len() + (10 << 20), b'x');
     csv.extend_from_slice(b"\n1,hal@mail.example,Hal\n9,ida@mail.example,Ida\n");

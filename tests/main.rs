@@ -7,6 +7,7 @@ mod dns;
 mod greylist;
 mod inputs;
 mod layering;
+mod letters;
 mod metrics;
 mod peers;
 mod postfix;

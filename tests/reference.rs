@@ -22,7 +22,9 @@ fn defaults_in_the_reference_are_the_defaults() {
     let spelt = Campaign::parse(&path, &with_defaults("campaign.toml")).expect("and with its defaults");
     let without_lines = |campaign: &Campaign| {
         let mut campaign = campaign.clone();
-        campaign.message.subject.line = 0;
+        for wording in &mut campaign.message.wordings {
+            wording.subject.line = 0;
+        }
         format!("{campaign:?}")
     };
     assert_eq!(without_lines(&plain), without_lines(&spelt));
@@ -66,7 +68,7 @@ fn every_key_is_in_the_reference() {
             let broken = match part.trim_start().strip_prefix('[') {
                 Some(_) => {
                     let head = part.trim_start().lines().next().expect("a line");
-                    text.replace(part, &part.replace(head, &format!("{head}\nzzz = 1")))
+                    text.replace(part, &part.replacen(head, &format!("{head}\nzzz = 1"), 1))
                 }
                 None => format!("zzz = 1\n{text}"),
             };
@@ -87,12 +89,34 @@ fn every_key_is_in_the_reference() {
                         .is_some_and(|rest| rest.trim_start().starts_with('='))
                 };
                 let is_table = ["[", "[[", "# ["].iter().any(|open| text.contains(&format!("\n{open}{key}")));
-                let is_table = is_table || text.contains(&format!("{}.{key}]", table.trim_start_matches('[')));
+                let inner = format!("{}.{key}", table.trim_start_matches('['));
+                let is_table = is_table || [']', '.'].iter().any(|end| text.contains(&format!("{inner}{end}")));
                 assert!(part.lines().any(is_key) || is_table, "{name} does not show [{table}] {key}");
             }
         }
     }
     assert!(seen > 35, "{seen} keys");
+}
+
+/// The same for the tables that only stand there as comments.
+#[test]
+fn every_key_of_the_optional_tables_is_in_the_reference() {
+    let text = std::fs::read_to_string(root().join("config/campaign.toml")).expect("there");
+    for table in ["[[message.attachment]]", "[message.language]", "[message.locale.es]"] {
+        let path = root().join("config/demo/campaign.toml");
+        let error =
+            Campaign::parse(&path, &format!("{text}\n{table}\nzzz = 1\n")).expect_err("zzz is no key").to_string();
+        let keys: Vec<_> = error.split('`').skip(3).step_by(2).collect();
+        assert!(!keys.is_empty(), "{table}: {error}");
+        let head = format!("# {table}\n");
+        let shown = |key: &str| {
+            let part = text.split(&head).skip(1).map(|part| part.split("\n\n").next().unwrap_or_default());
+            part.flat_map(str::lines).any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} =")))
+        };
+        for key in keys {
+            assert!(shown(key), "campaign.toml does not show {table} {key}");
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,12 @@
-//! Mail addresses, checked for the syntax of RFC 5321 section 4.1.2.
+//! Mail addresses, checked for the syntax of RFC 5321 section 4.1.2 and, beyond ASCII, of RFC 6531 section 3.3.
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use std::borrow::Cow;
 use std::fmt;
 
-/// A recipient's or sender's address: a dot-atom local part and a domain of at least two labels. ASCII only for now.
+/// A recipient's or sender's address: a dot-atom local part in any script and a domain of at least two labels, which is
+/// kept as A-labels (`xn--…`): so a domain in any script works at servers without SMTPUTF8 too. Quoted local parts
+/// (`"ann b"@…`) are refused: hardly any exist, and what a file holds in quotes is mostly a mistake.
 ///
 /// An address is PHI: `Debug` shows nothing of it and there is no `Display`; [`Address::as_str`] is for the wire.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -26,17 +30,17 @@ pub enum AddressFault {
     /// Nothing after the `@`.
     #[error("has no domain")]
     NoDomain,
-    /// Not a dot-atom.
-    #[error("has a local part that RFC 5321 does not allow")]
+    /// Neither a dot-atom nor its like beyond ASCII.
+    #[error("has a local part with a character that can't stand there (a space, a quote, an invisible one)")]
     BadLocalPart,
-    /// Not letters, digits and hyphens in at least two labels.
+    /// Not letters, digits and hyphens in at least two labels, in any script.
     #[error("has a domain that is no host name of two labels or more")]
     BadDomain,
     /// Longer than RFC 5321 section 4.5.3.1 allows.
     #[error("is longer than RFC 5321 allows (64 octets before the @, 254 in all)")]
     TooLong,
-    /// SMTPUTF8 addresses are not supported yet.
-    #[error("is not ASCII, and SMTPUTF8 is not supported yet")]
+    /// A sender with a local part that only SMTPUTF8 carries: most of the world could not answer.
+    #[error("is not ASCII before the @, as a sender's must be")]
     NotAscii,
 }
 
@@ -50,9 +54,6 @@ impl Address {
         if text.is_empty() {
             return Err(AddressFault::Empty);
         }
-        if !text.is_ascii() {
-            return Err(AddressFault::NotAscii);
-        }
         let (local, domain) = text.rsplit_once('@').ok_or(AddressFault::NoAt)?;
         if local.is_empty() {
             return Err(AddressFault::NoLocalPart);
@@ -60,26 +61,33 @@ impl Address {
         if domain.is_empty() {
             return Err(AddressFault::NoDomain);
         }
-        if local.len() > 64 || text.len() > 254 {
+        if local.len() > 64 || domain.len() > 1000 {
             return Err(AddressFault::TooLong);
         }
         if !local.split('.').all(is_atom) {
             return Err(AddressFault::BadLocalPart);
         }
-        if !is_host_name(domain) {
-            return Err(AddressFault::BadDomain);
+        let domain = ascii_domain(domain).ok_or(AddressFault::BadDomain)?;
+        // Octets, as they travel: RFC 6531 section 3.3 keeps the limits of RFC 5321.
+        if local.len() + 1 + domain.len() > 254 {
+            return Err(AddressFault::TooLong);
         }
-        Ok(Address { text: format!("{local}@{}", domain.to_ascii_lowercase()), at: local.len() })
+        Ok(Address { text: format!("{local}@{domain}"), at: local.len() })
     }
 
-    /// The whole address; the domain is in lower case.
+    /// The whole address as it stands on the wire: the local part as it was written, the domain as A-labels in lower case.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What stands after the `@`, in lower case.
+    /// What stands after the `@`: A-labels in lower case.
     pub fn domain(&self) -> &str {
         &self.text[self.at + 1..]
+    }
+
+    /// Whether only a server with SMTPUTF8 (RFC 6531) takes it: its local part is not ASCII.
+    pub fn needs_smtputf8(&self) -> bool {
+        !self.text.is_ascii()
     }
 }
 
@@ -109,17 +117,57 @@ impl Mailbox {
             Some((name, address)) => {
                 let name = name.trim().trim_matches('"').trim();
                 let name = (!name.is_empty()).then(|| name.to_owned());
-                Ok(Mailbox { name, address: Address::parse(address)? })
+                Ok(Mailbox { name, address: sender(address)? })
             }
-            None => Ok(Mailbox { name: None, address: Address::parse(text)? }),
+            None => Ok(Mailbox { name: None, address: sender(text)? }),
         }
     }
 }
 
-/// RFC 5322 section 3.2.3 `atext`.
+fn sender(text: &str) -> Result<Address, AddressFault> {
+    Address::parse(text)
+        .and_then(|address| if address.needs_smtputf8() { Err(AddressFault::NotAscii) } else { Ok(address) })
+}
+
+/// RFC 5322 section 3.2.3 `atext`, and beyond ASCII what RFC 6531 section 3.3 adds to it.
 fn is_atom(part: &str) -> bool {
-    !part.is_empty()
-        && part.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet))
+    let allowed = |c: char| match c {
+        'a'..='z' | 'A'..='Z' | '0'..='9' => true,
+        _ if c.is_ascii() => "!#$%&'*+-/=?^_`{|}~".contains(c),
+        _ => is_visible(c),
+    };
+    !part.is_empty() && part.chars().all(allowed)
+}
+
+/// Beyond ASCII, everything but what can't be seen or what changes how its neighbours are seen: an address must be what it
+/// looks like, in a report as on a screen.
+fn is_visible(c: char) -> bool {
+    let hidden = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' // invisible
+        | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' // joiners, line ends, direction
+        | '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' // specials, private use
+        | '\u{e0000}'..='\u{10ffff}' // tags, variation selectors, private use
+    );
+    !hidden && !c.is_control() && !c.is_whitespace()
+}
+
+/// A domain as A-labels in lower case (UTS 46, STD 3 rules), if it is a host name of two labels or more.
+pub(crate) fn ascii_domain(domain: &str) -> Option<Cow<'_, str>> {
+    let plain = domain.is_ascii()
+        && !domain.split('.').any(|label| label.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("xn--")));
+    let ascii = if plain {
+        if domain.bytes().any(|octet| octet.is_ascii_uppercase()) {
+            Cow::Owned(domain.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(domain)
+        }
+    } else {
+        Uts46::new()
+            .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
+            .ok()?
+    };
+    is_host_name(&ascii).then_some(ascii)
 }
 
 pub(crate) fn is_host_name(domain: &str) -> bool {
@@ -141,6 +189,26 @@ mod tests {
         for text in ["a@b.example", " ann.o'neil+x@Mail.Example ", "x_1=y@a-b.c.example"] {
             let address = Address::parse(text).expect(text);
             assert_eq!(address.domain(), address.domain().to_ascii_lowercase(), "{text}");
+            assert!(!address.needs_smtputf8(), "{text}");
+        }
+    }
+
+    /// Written, on the wire, whether a server must speak SMTPUTF8.
+    #[test]
+    fn in_any_script() {
+        let cases = [
+            ("josé@b.example", "josé@b.example", true),
+            ("ann@MÜNCHEN.example", "ann@xn--mnchen-3ya.example", false),
+            ("δοκιμή@παράδειγμα.example", "δοκιμή@xn--hxajbheg2az3al.example", true),
+            ("संपर्क@डाटामेल.example", "संपर्क@xn--c2bd4bq1db8d.example", true),
+            ("ann@XN--MNCHEN-3YA.example", "ann@xn--mnchen-3ya.example", false),
+            // Full-width dots and letters are the domain they look like.
+            ("ann@ｂ。example", "ann@b.example", false),
+        ];
+        for (written, wire, utf8) in cases {
+            let address = Address::parse(written).expect(written);
+            assert_eq!((address.as_str(), address.needs_smtputf8()), (wire, utf8), "{written}");
+            assert_eq!(Address::parse(wire).expect(wire), address, "{written}");
         }
     }
 
@@ -159,7 +227,16 @@ mod tests {
             ("a b@b.example", AddressFault::BadLocalPart),
             ("a\r\nRCPT TO:<x@b.example", AddressFault::BadLocalPart),
             ("a>@b.example", AddressFault::BadLocalPart),
-            ("jos\u{e9}@b.example", AddressFault::NotAscii),
+            ("\"ann b\"@b.example", AddressFault::BadLocalPart),
+            ("ann\u{202e}@b.example", AddressFault::BadLocalPart),
+            ("ann\u{200b}@b.example", AddressFault::BadLocalPart),
+            ("ann\u{a0}x@b.example", AddressFault::BadLocalPart),
+            ("ann\u{85}@b.example", AddressFault::BadLocalPart),
+            ("ann@b\u{202e}.example", AddressFault::BadDomain),
+            ("ann@xn--\u{e9}.example", AddressFault::BadDomain),
+            ("ann@xn--zz.example", AddressFault::BadDomain),
+            ("ann@\u{f1}_o.example", AddressFault::BadDomain),
+            ("ann@\u{f1}", AddressFault::BadDomain),
             (long.as_str(), AddressFault::TooLong),
         ];
         for (text, fault) in cases {
@@ -173,14 +250,20 @@ mod tests {
         assert_eq!(mailbox.name.as_deref(), Some("Acme Health"));
         assert_eq!(mailbox.address.domain(), "acme-health.example");
         assert_eq!(Mailbox::parse("a@b.example").expect("bare").name, None);
+        assert_eq!(Mailbox::parse("jos\u{e9}@b.example"), Err(AddressFault::NotAscii));
+        let domain = Mailbox::parse("Se\u{f1}al <a@se\u{f1}al.example>").expect("any domain").address;
+        assert_eq!(domain.domain(), "xn--seal-hqa.example");
     }
 
     proptest::proptest! {
         /// What is accepted can stand between angle brackets on the wire.
         #[test]
-        fn never_breaks_a_command(text in "\\PC{0,40}@\\PC{0,40}") {
+        fn never_breaks_a_command(text in "(\\PC|[a-zéñδ]){0,30}@([a-zéñδ]{1,9}|\\PC)(\\.([a-zéñδ]{1,9}|\\PC)){0,3}") {
             if let Ok(address) = Address::parse(&text) {
-                proptest::prop_assert!(!address.as_str().contains(['<', '>', ' ', '\r', '\n']));
+                proptest::prop_assert!(!address.as_str().contains(['<', '>', '"', ',', ';']));
+                proptest::prop_assert!(!address.as_str().contains(|c: char| c.is_control() || c.is_whitespace()));
+                proptest::prop_assert!(address.domain().is_ascii() && address.as_str().len() <= 254);
+                proptest::prop_assert_eq!(Address::parse(address.as_str()), Ok(address));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A message ready for the wire.
 
-/// A rendered and signed message: CR LF lines, 7-bit, no line over 998 octets, not yet dot-stuffed.
+/// A rendered and signed message: CR LF lines, no line over 998 octets, not yet dot-stuffed. It is 7-bit, but for `To` where
+/// the recipient's address needs SMTPUTF8: there that field is UTF-8 (RFC 6532), and the body still 7-bit.
 ///
 /// Only [`Message::sealed`] makes one, from content and a proof that it was signed.
 pub struct Message {

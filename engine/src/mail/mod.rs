@@ -10,8 +10,8 @@ mod row;
 mod run_id;
 mod tls;
 
-pub(crate) use address::is_host_name;
 pub use address::{Address, AddressFault, Mailbox};
+pub(crate) use address::{ascii_domain, is_host_name};
 pub use closest::closest;
 pub use hint::hint;
 pub use message::{Message, Sealed};

@@ -1,9 +1,9 @@
 //! A campaign file, checked and resolved; its templates are read here and compiled by `render`.
 
 use super::Error;
-use super::file::{CampaignFile, InputTable, MessageTable, OnDoubtWord, Paths, TransportTable};
-use crate::mail::{Demand, Level, Mailbox};
-use crate::render::{MessagePlan, Template};
+use super::file::{CampaignFile, InputTable, OnDoubtWord, Paths, TransportTable};
+use crate::mail::{Demand, Level};
+use crate::render::MessagePlan;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
@@ -53,24 +53,6 @@ pub struct Transport {
     pub sources: Vec<String>,
 }
 
-/// Header fields that the engine writes itself or that a sender must not set.
-const RESERVED_HEADERS: [&str; 14] = [
-    "from",
-    "to",
-    "subject",
-    "date",
-    "message-id",
-    "mime-version",
-    "dkim-signature",
-    "received",
-    "return-path",
-    "bcc",
-    "cc",
-    "sender",
-    "reply-to",
-    "list-unsubscribe-post",
-];
-
 impl Campaign {
     /// Reads and checks the file at `path` and the templates it names.
     ///
@@ -113,14 +95,15 @@ impl Campaign {
     }
 }
 
-struct Reader<'a> {
-    path: &'a Path,
-    folder: &'a Path,
-    text: &'a str,
+/// Makes a plan of a file, table by table.
+pub(super) struct Reader<'a> {
+    pub(super) path: &'a Path,
+    pub(super) folder: &'a Path,
+    pub(super) text: &'a str,
 }
 
 impl Reader<'_> {
-    fn fail<T>(&self, place: &Spanned<T>, what: impl Into<String>) -> Error {
+    pub(super) fn fail<T>(&self, place: &Spanned<T>, what: impl Into<String>) -> Error {
         Error::new(self.path, what).at(self.text, place.span().start)
     }
 
@@ -152,53 +135,6 @@ impl Reader<'_> {
             key: input.key.get_ref().clone(),
             public: input.public.iter().map(|name| name.get_ref().clone()).collect(),
         })
-    }
-
-    fn message(&self, table: &MessageTable) -> Result<MessagePlan, Error> {
-        let return_path = table.return_path.get_ref().to_ascii_lowercase();
-        if !crate::mail::is_host_name(&return_path) {
-            return Err(
-                self.fail(&table.return_path, "return_path must be a domain, for example \"bounces.acme.example\"")
-            );
-        }
-        let headers = table.headers.iter().map(|(name, value)| {
-            let token = !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_graphic() && octet != b':');
-            let lower = name.to_ascii_lowercase();
-            if !token || RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with("content-") {
-                return Err(self.fail(value, format!("header \"{name}\" can't be set here")));
-            }
-            Ok((name.clone(), self.inline(value)))
-        });
-        Ok(MessagePlan {
-            from: self.mailbox(&table.from)?,
-            reply_to: table.reply_to.as_ref().map(|text| self.mailbox(text)).transpose()?,
-            return_path,
-            subject: self.inline(&table.subject),
-            html: self.template(&table.html)?,
-            text: self.template(&table.text)?,
-            headers: headers.collect::<Result<_, Error>>()?,
-        })
-    }
-
-    fn mailbox(&self, text: &Spanned<String>) -> Result<Mailbox, Error> {
-        let mailbox =
-            Mailbox::parse(text.get_ref()).map_err(|fault| self.fail(text, format!("the address {fault}")))?;
-        match &mailbox.name {
-            Some(name) if name.contains(char::is_control) => Err(self.fail(text, "the name holds a control character")),
-            _ => Ok(mailbox),
-        }
-    }
-
-    fn inline(&self, text: &Spanned<String>) -> Template {
-        let line = self.text.as_bytes()[..text.span().start].iter().filter(|octet| **octet == b'\n').count() + 1;
-        Template { path: self.path.to_owned(), line, text: text.get_ref().clone() }
-    }
-
-    fn template(&self, path: &Spanned<PathBuf>) -> Result<Template, Error> {
-        let file = self.folder.join(path.get_ref());
-        let text = std::fs::read_to_string(&file)
-            .map_err(|cause| self.fail(path, format!("template {}: {cause}", file.display())))?;
-        Ok(Template { path: file, line: 1, text })
     }
 
     fn transport(&self, table: &TransportTable) -> Result<Transport, Error> {

@@ -1,5 +1,6 @@
 //! The two configuration files as written. Every default has its reason in the reference files under `config/`.
 
+use super::message_file::MessageTable;
 use crate::mail::Level;
 use crate::resolve::Family;
 use loader::{ColumnType, Encoding, Format};
@@ -356,27 +357,6 @@ pub struct InputTable {
     /// Columns that are not PHI; every other column is.
     #[serde(default)]
     pub public: Vec<Spanned<String>>,
-}
-
-/// `[message]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MessageTable {
-    /// `Name <address>`.
-    pub from: Spanned<String>,
-    /// Where answers go, if not to `from`.
-    pub reply_to: Option<Spanned<String>>,
-    /// The domain of the envelope sender.
-    pub return_path: Spanned<String>,
-    /// A template of public columns.
-    pub subject: Spanned<String>,
-    /// The HTML template's file.
-    pub html: Spanned<PathBuf>,
-    /// The text template's file.
-    pub text: Spanned<PathBuf>,
-    /// More header fields; values are templates of public columns.
-    #[serde(default)]
-    pub headers: BTreeMap<String, Spanned<String>>,
 }
 
 /// `[transport]`.

@@ -4,9 +4,12 @@
 //! them. An unknown key, a missing field or a value out of range is an [`Error`] with file, line and hint.
 
 mod campaign;
+mod enclosed;
 mod error;
 pub mod file;
 mod machine;
+mod message;
+mod message_file;
 mod smarthost;
 
 pub use campaign::{Campaign, OnDoubt, Source, Transport};

@@ -43,7 +43,7 @@ impl Press {
         let sender = self.renderer.return_path(row.ordinal);
         let id = sender.split('@').next().unwrap_or_default().to_owned();
         let recipient = row.to.as_str().to_owned();
-        let utf8 = !recipient.is_ascii();
+        let utf8 = row.to.needs_smtputf8();
         Envelope { sender, recipient, size, id, utf8 }
     }
 

@@ -1,10 +1,12 @@
 //! What a notice about money and dates needs. No value enters an error: it may be PHI.
 
+use super::language::Calendar;
 use chrono::NaiveDate;
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, PathAndJson, RenderContext, RenderError, RenderErrorReason, ScopedJson,
 };
 use serde_json::Value;
+use std::fmt::Write;
 
 /// How the reason of a missing parameter ends.
 pub(super) const NO_VALUE: &str = "has no value";
@@ -16,15 +18,19 @@ const BUILT_IN: [&str; 16] =
 type Compute = fn(&Helper<'_>) -> Result<Value, RenderError>;
 
 /// Name and body of each helper; templates may use these and [`BUILT_IN`], nothing else.
-const OURS: [(&str, Compute); 6] =
-    [("money", money), ("date", date), ("mask", mask), ("plural", plural), ("default", default), ("pad", pad)];
+const OURS: [(&str, Compute); 5] =
+    [("money", money), ("mask", mask), ("plural", plural), ("default", default), ("pad", pad)];
 
-pub(super) fn register(registry: &mut Handlebars<'static>) {
+/// The helper that depends on the language.
+const DATE: &str = "date";
+
+pub(super) fn register(registry: &mut Handlebars<'static>, calendar: Calendar) {
     // It would write values to a log.
     registry.unregister_helper("log");
     for (name, compute) in OURS {
         registry.register_helper(name, Box::new(Plain(compute)));
     }
+    registry.register_helper(DATE, Box::new(Dated(calendar)));
 }
 
 pub(super) fn is_known(name: &str) -> bool {
@@ -32,7 +38,7 @@ pub(super) fn is_known(name: &str) -> bool {
 }
 
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    OURS.iter().map(|(name, _)| *name).chain(BUILT_IN)
+    OURS.iter().map(|(name, _)| *name).chain([DATE]).chain(BUILT_IN)
 }
 
 /// A helper that computes a value from its parameters and writes nothing itself, so that it works as a subexpression too.
@@ -47,6 +53,21 @@ impl HelperDef for Plain {
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         Ok(ScopedJson::Derived((self.0)(helper)?))
+    }
+}
+
+/// [`date`] in a language.
+struct Dated(Calendar);
+
+impl HelperDef for Dated {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        Ok(ScopedJson::Derived(date(helper, self.0)?))
     }
 }
 
@@ -98,14 +119,14 @@ fn money(helper: &Helper<'_>) -> Result<Value, RenderError> {
     Ok(format!("{minus}{sign}{grouped}.{cents:0<2}").into())
 }
 
-/// `{{date d}}` → `January 27, 2023`; `"short"` → `01/27/2023`; `"iso"` → `2023-01-27`; anything with `%` is a strftime
-/// format. Takes dates and timestamps in ISO 8601.
-fn date(helper: &Helper<'_>) -> Result<Value, RenderError> {
+/// `{{date d}}` → `January 27, 2023`, in Spanish `27 de enero de 2023`; `"short"` → `01/27/2023`, `27 ene 2023`; `"iso"` →
+/// `2023-01-27`; anything with `%` is a strftime format. Takes dates and timestamps in ISO 8601.
+fn date(helper: &Helper<'_>, calendar: Calendar) -> Result<Value, RenderError> {
     let written = text(param(helper, 0)?.value());
     let format = helper.param(1).map_or_else(|| "long".to_owned(), |param| text(param.value()));
     let format = match format.as_str() {
-        "long" => "%B %-d, %Y",
-        "short" => "%m/%d/%Y",
+        "long" => calendar.long,
+        "short" => calendar.short,
         "iso" => "%Y-%m-%d",
         custom if custom.contains('%') => custom,
         _ => return Err(fail("date: its format is \"long\", \"short\", \"iso\" or one with %".into())),
@@ -114,8 +135,11 @@ fn date(helper: &Helper<'_>) -> Result<Value, RenderError> {
     let day = NaiveDate::parse_from_str(day, "%Y-%m-%d")
         .map_err(|_| fail("date: its parameter is no date like 2023-01-27".into()))?;
     let mut shown = String::new();
-    std::fmt::Write::write_fmt(&mut shown, format_args!("{}", day.format(format)))
-        .map_err(|_| fail("date: its format can't be used".into()))?;
+    let written = match calendar.locale {
+        Some(locale) => write!(shown, "{}", day.format_localized(format, locale)),
+        None => write!(shown, "{}", day.format(format)),
+    };
+    written.map_err(|_| fail("date: its format can't be used".into()))?;
     Ok(shown.into())
 }
 
@@ -174,8 +198,26 @@ mod tests {
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         registry.register_escape_fn(handlebars::no_escape);
-        register(&mut registry);
+        register(&mut registry, Calendar::ENGLISH);
         registry.render_template(template, data)
+    }
+
+    #[test]
+    fn dates_in_a_language() {
+        let cases = [
+            ("es", "27 de enero de 2023", "27 ene 2023", "viernes 27"),
+            ("fr-CA", "27 janvier 2023", "27 jan 2023", "vendredi 27"),
+            ("zh", "2023年1月27日", "2023-01-27", "星期五 27"),
+            ("el", "27 Ιανουαρίου 2023", "27 Ιαν 2023", "Παρασκευή 27"),
+            ("xx", "27 January 2023", "27 Jan 2023", "Friday 27"),
+        ];
+        for (tag, long, short, custom) in cases {
+            let mut registry = Handlebars::new();
+            register(&mut registry, Calendar::of(tag));
+            let template = "{{date d}}|{{date d \"short\"}}|{{date d \"%A %-d\"}}|{{date d \"iso\"}}";
+            let shown = registry.render_template(template, &json!({"d": "2023-01-27"})).expect(tag);
+            assert_eq!(shown, format!("{long}|{short}|{custom}|2023-01-27"), "{tag}");
+        }
     }
 
     #[test]

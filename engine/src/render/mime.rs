@@ -1,58 +1,106 @@
 //! The message itself, made by mail-builder from our own names and dates.
+//!
+//! ```text
+//! mixed                      only with attachments
+//! ├─ alternative             only with text and HTML
+//! │  ├─ text/plain
+//! │  └─ related              only with inline attachments
+//! │     ├─ text/html
+//! │     └─ image/png …
+//! └─ application/pdf …
+//! ```
 
 use crate::clock::Timestamp;
 use crate::mail::{Address, Mailbox};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Header;
 use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::raw::Raw;
 use mail_builder::headers::text::Text;
 use mail_builder::mime::MimePart;
+use std::borrow::Cow;
 
 /// Everything that differs from message to message.
 pub(super) struct Parts<'a> {
     pub(super) from: &'a Mailbox,
+    pub(super) from_name: Option<&'a str>,
     pub(super) reply_to: Option<&'a Mailbox>,
     pub(super) to: &'a Address,
+    pub(super) to_name: Option<&'a str>,
     pub(super) date: Timestamp,
     pub(super) message_id: &'a str,
     pub(super) boundary: &'a str,
     pub(super) subject: &'a str,
+    /// The same in every message of this wording; ASCII, and never encoded: machines read them.
+    pub(super) fixed: &'a [(&'static str, String)],
     pub(super) headers: Vec<(&'a str, String)>,
-    pub(super) text: &'a str,
-    pub(super) html: &'a str,
+    pub(super) text: Option<&'a str>,
+    pub(super) html: Option<&'a str>,
+    pub(super) inline: Vec<MimePart<'a>>,
+    pub(super) attached: Vec<MimePart<'a>>,
 }
 
-/// Header fields, an empty line and a `multipart/alternative` body of text and HTML, all 7-bit with CR LF.
-pub(super) fn message(parts: &Parts<'_>) -> Vec<u8> {
+/// Header fields, an empty line and the body, all 7-bit with CR LF; `To` alone is UTF-8 where the address is (RFC 6532).
+pub(super) fn message(parts: Parts<'_>) -> Vec<u8> {
     let mut builder = MessageBuilder::new()
-        .from(mailbox(parts.from))
-        .to(Header::new_address(None::<&str>, parts.to.as_str()))
+        .from(Header::new_address(parts.from_name, parts.from.address.as_str()))
+        .to(Header::new_address(parts.to_name, parts.to.as_str()))
         .subject(parts.subject)
         .date(i64::try_from(parts.date.seconds()).unwrap_or(i64::MAX))
         .message_id(parts.message_id);
     if let Some(reply_to) = parts.reply_to {
-        builder = builder.reply_to(mailbox(reply_to));
+        builder = builder.reply_to(Header::new_address(reply_to.name.as_deref(), reply_to.address.as_str()));
+    }
+    for (name, value) in parts.fixed {
+        builder = builder.header(*name, Raw::new(value.as_str()));
     }
     for (name, value) in &parts.headers {
         builder = builder.header(*name, Text::new(value.as_str()));
     }
-    let body = MimePart::new(
-        ContentType::new("multipart/alternative").attribute("boundary", parts.boundary),
-        vec![MimePart::new("text/plain", parts.text), MimePart::new("text/html", parts.html)],
-    );
-    let mut octets = Vec::with_capacity(parts.text.len() + parts.html.len() + parts.html.len() / 4 + 1024);
-    builder.body(body).serialize(&mut octets);
+    let enclosed: usize = parts.attached.iter().chain(&parts.inline).map(MimePart::size).sum();
+    let said = parts.text.map_or(0, str::len) + parts.html.map_or(0, |html| html.len() + html.len() / 4);
+    let mut octets = Vec::with_capacity(said + enclosed + 1024);
+    builder.body(body(parts.boundary, parts.text, parts.html, parts.inline, parts.attached)).serialize(&mut octets);
     octets
 }
 
-fn mailbox(mailbox: &Mailbox) -> Header<'_> {
-    Header::new_address(mailbox.name.as_deref(), mailbox.address.as_str())
+fn body<'a>(
+    boundary: &'a str,
+    text: Option<&'a str>,
+    html: Option<&'a str>,
+    inline: Vec<MimePart<'a>>,
+    attached: Vec<MimePart<'a>>,
+) -> MimePart<'a> {
+    let html = html.map(|html| with("related", boundary, MimePart::new("text/html", html), inline));
+    let text = text.map(|text| MimePart::new("text/plain", text));
+    let said = match (text, html) {
+        (Some(text), Some(html)) => multipart("alternative", boundary.into(), vec![text, html]),
+        (Some(said), None) | (None, Some(said)) => said,
+        (None, None) => MimePart::new("text/plain", ""),
+    };
+    with("mixed", boundary, said, attached)
+}
+
+/// `first` alone, or before the `others`.
+fn with<'a>(kind: &str, boundary: &str, first: MimePart<'a>, others: Vec<MimePart<'a>>) -> MimePart<'a> {
+    if others.is_empty() {
+        return first;
+    }
+    let mut parts = Vec::with_capacity(1 + others.len());
+    parts.push(first);
+    parts.extend(others);
+    // A boundary a level. None begins another, as RFC 2046 section 5.1.2 wants: a token has no full stop.
+    multipart(kind, boundary.replacen("=_", &format!("=_{}.", &kind[..1]), 1).into(), parts)
+}
+
+fn multipart<'a>(kind: &str, boundary: Cow<'a, str>, parts: Vec<MimePart<'a>>) -> MimePart<'a> {
+    MimePart::new(ContentType::new(format!("multipart/{kind}")).attribute("boundary", boundary), parts)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::clock::Timestamp;
-    use crate::render::template::tests::{renderer, row};
+    use crate::render::renderer::tests::{renderer, row};
     use serde_json::json;
 
     #[test]
@@ -78,6 +126,40 @@ mod tests {
             }
             assert!(text.contains("Date: Tue, 14 Nov 2023 22:13:20 +0000"), "{text}");
             assert_eq!(renderer.render(&row, Timestamp(1_700_000_000_000)).expect("again"), message);
+        }
+    }
+
+    #[test]
+    fn an_address_beyond_ascii_is_the_only_thing_that_is() {
+        let renderer = renderer("{{plan}}", "<p>{{name}}</p>", "{{name}}").expect("compiles");
+        let mut row = row(json!({"plan": "δ", "name": "δ"}));
+        row.to = crate::mail::Address::parse("δοκιμή@παράδειγμα.example").expect("an address");
+        let message = String::from_utf8(renderer.render(&row, Timestamp(0)).expect("renders")).expect("UTF-8");
+        let field = "To: <δοκιμή@xn--hxajbheg2az3al.example>\r\n";
+        assert!(message.contains(field), "{message}");
+        assert!(message.replace(field, "").is_ascii(), "{message}");
+    }
+
+    #[test]
+    fn text_alone_is_one_part() {
+        let renderer = renderer("s", "", "{{name}}").expect("compiles");
+        let message = renderer.render(&row(json!({"plan": "A", "name": "Ann"})), Timestamp(0)).expect("renders");
+        let message = String::from_utf8(message).expect("ASCII");
+        assert!(message.contains("Content-Type: text/plain; charset=\"utf-8\"\r\n"), "{message}");
+        assert!(!message.contains("multipart") && message.ends_with("\r\nAnn"), "{message:?}");
+    }
+
+    proptest::proptest! {
+        /// Whatever public columns hold, header lines stay within RFC 5322 section 2.1.1, or the row makes no message.
+        #[test]
+        fn header_lines_are_short(value in "(\\PC|x{0,90}| ){0,60}", word in 0_usize..3000) {
+            let renderer = renderer("{{plan}}", "x", "x").expect("compiles");
+            for plan in [value, "x".repeat(word), "\"\\".repeat(word), "é".repeat(word), "=?utf-8?Q?".repeat(word / 10)] {
+                if let Ok(message) = renderer.render(&row(json!({"plan": plan})), Timestamp(0)) {
+                    let text = String::from_utf8(message).expect("ASCII");
+                    proptest::prop_assert!(text.split("\r\n").all(|line| line.len() <= 998));
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::gate::{Gate, Rules, Verdict};
 use crate::mail::{Kind, Outcome, Row, RunId};
 use crate::plan::Campaign;
-use crate::render::{Column, Renderer};
+use crate::render::{Column, ColumnsUsed, Renderer};
 use crate::secret::TokenKey;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
@@ -119,6 +119,14 @@ impl Blueprint {
             [first, others @ ..] => format!("{} and {} more", first.display(), others.len()),
             [] => String::new(),
         }
+    }
+
+    /// Leaves in the batches what the gate and the messages need, and nothing else.
+    pub(super) fn project(&mut self, used: &ColumnsUsed) {
+        let ColumnsUsed::Only(used) = used else { return };
+        let source = &self.campaign.source;
+        let needed = |name: &str| name == source.recipient || name == source.key || used.contains(name);
+        self.input.project(&needed);
     }
 
     /// Whether the input is standard input, which can be read once.

@@ -90,6 +90,7 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
         Choice::New => opened(&store, &blueprint, &setup)?,
     };
     let renderer = blueprint.renderer(token_key(&store, &setup.master)?)?;
+    blueprint.project(renderer.uses());
     let run = blueprint.run();
     lock.name(run).map_err(|cause| Error::State { path: setup.state_dir.clone(), cause })?;
     let key = data_key(&store, &setup.master, run)?;

@@ -53,7 +53,7 @@ impl Speaker {
 
     async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&self, talk: &mut Talk<S>) -> io::Result<End> {
         let mut recipient = None;
-        let mut sender = false;
+        let (mut sender, mut utf8) = (false, false);
         loop {
             let line = talk.line().await?;
             self.ledger.said(&line);
@@ -67,8 +67,11 @@ impl Speaker {
                 }
                 "MAIL" => {
                     (sender, recipient) = (true, None);
+                    utf8 = line.ends_with(" SMTPUTF8");
                     talk.say("250 2.1.0 ok\r\n").await?;
                 }
+                // RFC 6531 section 3.5.
+                "RCPT" if sender && !utf8 && !line.is_ascii() => talk.say("553 5.6.7 no SMTPUTF8\r\n").await?,
                 "RCPT" if sender => {
                     let (taken, reply) = self.recipient(&line);
                     recipient = recipient.or(taken);

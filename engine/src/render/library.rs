@@ -1,0 +1,135 @@
+//! The compiled templates of one language and one dialect, and the partials they may include.
+
+use super::lint::{self, Reach};
+use super::{Column, Template, TemplateError, Unrenderable, helpers};
+use crate::render::language::Calendar;
+use handlebars::template::{DecoratorTemplate, TemplateElement};
+use handlebars::{Context, Handlebars, RenderError, RenderErrorReason, template};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// How values are written into a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Escaped for HTML.
+    Html,
+    /// As they are: text, subject, headers.
+    Text,
+}
+
+/// A template that others include by name: `{{> name}}`.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    /// Its name: letters, digits, `_` and `-`.
+    pub name: String,
+    /// Who can include it.
+    pub dialect: Dialect,
+    /// What it holds.
+    pub template: Template,
+}
+
+/// Templates by key. Keys begin with `/`, which no partial's name does.
+pub(super) struct Library {
+    registry: Handlebars<'static>,
+    places: HashMap<String, (PathBuf, usize)>,
+    /// ` (es)` where a campaign has several languages.
+    label: String,
+}
+
+impl Library {
+    /// A library of partials, whose dates are written as `calendar` says.
+    pub(super) fn new<'a>(
+        dialect: Dialect,
+        partials: impl Iterator<Item = &'a Partial>,
+        calendar: Calendar,
+        label: String,
+    ) -> Result<Library, TemplateError> {
+        let mut registry = Handlebars::new();
+        registry.set_strict_mode(true);
+        if dialect == Dialect::Text {
+            registry.register_escape_fn(handlebars::no_escape);
+        }
+        helpers::register(&mut registry, calendar);
+        let mut library = Library { registry, places: HashMap::new(), label };
+        for partial in partials.filter(|partial| partial.dialect == dialect) {
+            library.add(&partial.name, &partial.template)?;
+        }
+        Ok(library)
+    }
+
+    /// Compiles `template` under `key`.
+    pub(super) fn add(&mut self, key: &str, template: &Template) -> Result<(), TemplateError> {
+        self.places.insert(key.to_owned(), (template.path.clone(), template.line));
+        let mut compiled = template::Template::compile_with_name(&template.text, key.to_owned()).map_err(|error| {
+            let (line, _) = error.pos().unwrap_or((1, 1));
+            let what = format!("template does not compile: {}", error.reason().to_string().replace('\n', " "));
+            self.fail(key, line, what, None)
+        })?;
+        name_inline_partials(&mut compiled, key);
+        self.registry.register_template(key, compiled);
+        Ok(())
+    }
+
+    /// Checks every name in the template under `key` and in what it includes against `columns`.
+    pub(super) fn check(&self, key: &str, columns: &[Column]) -> Result<Reach, TemplateError> {
+        lint::check(&self.registry, key, columns)
+            .map_err(|finding| self.fail(&finding.template, finding.line, finding.what, finding.hint))
+    }
+
+    /// The text of the template under `key` with the values of `context`.
+    pub(super) fn render(&self, key: &str, context: &Context) -> Result<String, Unrenderable> {
+        self.registry.render_with_context(key, context).map_err(|error| self.unrenderable(key, &error))
+    }
+
+    fn fail(&self, key: &str, line: usize, what: String, hint: Option<String>) -> TemplateError {
+        let (path, first) = self.places.get(key).cloned().unwrap_or_default();
+        TemplateError::new(&path, first + line.max(1) - 1, what, hint)
+    }
+
+    /// The reasons of handlebars name paths and helpers; those of our helpers are written without values.
+    fn unrenderable(&self, key: &str, error: &RenderError) -> Unrenderable {
+        let key = error.template_name.as_deref().unwrap_or(key);
+        let name = key.strip_prefix('/').map_or_else(|| format!("partial {key}"), |key| format!("template {key}"));
+        let line = error.line_no.map(|line| format!(", line {line}")).unwrap_or_default();
+        let place = format!("{name}{}{line}", self.label);
+        match error.reason() {
+            RenderErrorReason::MissingVariable(path) => {
+                let path = path.as_deref().unwrap_or("a field");
+                Unrenderable::new("missing_field", format!("{place}: {path} {}", helpers::NO_VALUE))
+            }
+            RenderErrorReason::Other(what) => {
+                let reason = if what.ends_with(helpers::NO_VALUE) { "missing_field" } else { "render" };
+                Unrenderable::new(reason, format!("{place}: {what}"))
+            }
+            RenderErrorReason::ParamNotFoundForIndex(helper, _) => {
+                Unrenderable::new("missing_field", format!("{place}: {helper} {}", helpers::NO_VALUE))
+            }
+            _ => Unrenderable::new("render", format!("{place}: can't be rendered")),
+        }
+    }
+}
+
+/// An inline partial is rendered from within the template that includes it, and without a name of its own an error inside it
+/// would bear that template's name beside a line of this one.
+fn name_inline_partials(template: &mut template::Template, name: &str) {
+    let inside = |block: &mut DecoratorTemplate, is_inline: bool| {
+        if let Some(template) = &mut block.template {
+            if is_inline {
+                template.name = Some(name.to_owned());
+            }
+            name_inline_partials(template, name);
+        }
+    };
+    for element in &mut template.elements {
+        match element {
+            TemplateElement::DecoratorBlock(block) => inside(block, true),
+            TemplateElement::PartialBlock(block) => inside(block, false),
+            TemplateElement::HelperBlock(block) => {
+                for template in [&mut block.template, &mut block.inverse].into_iter().flatten() {
+                    name_inline_partials(template, name);
+                }
+            }
+            _ => {}
+        }
+    }
+}
