@@ -75,9 +75,9 @@ impl Report {
         let reasons = self
             .reasons
             .iter()
-            .map(|((kind, why), rows)| json!({"outcome": kind.word(), "reason": why, "rows": rows, "hint": hint(why)}));
+            .map(|((kind, why), rows)| with_hint(json!({"outcome": kind.word(), "reason": why, "rows": rows}), why));
         object.insert("reasons".into(), reasons.collect());
-        let deferred = self.deferred.iter().map(|(why, rows)| json!({"reason": why, "rows": rows, "hint": hint(why)}));
+        let deferred = self.deferred.iter().map(|(why, rows)| with_hint(json!({"reason": why, "rows": rows}), why));
         object.insert("deferred_reasons".into(), deferred.collect());
         object.insert("next_due".into(), self.next_due.map(rfc3339).into());
         let attempts = self.attempts.iter().map(|(attempts, rows)| (attempts.to_string(), json!(rows)));
@@ -160,6 +160,13 @@ fn reason(why: &str, rows: u64) -> Vec<String> {
     let indent = " ".repeat(13);
     let hint = hint(why).map(|hint| format!("{indent}hint: {hint}"));
     std::iter::once(format!("{indent}{rows}  {why}")).chain(hint).collect()
+}
+
+fn with_hint(mut reason: Value, why: &str) -> Value {
+    if let Some(hint) = hint(why) {
+        reason["hint"] = hint.into();
+    }
+    reason
 }
 
 /// How long messages took on the wire, as far as any were sent.

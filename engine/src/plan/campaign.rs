@@ -122,10 +122,9 @@ impl Reader<'_> {
             [octet] if octet.is_ascii() && !matches!(octet, b'"' | b'\r' | b'\n') => Ok(*octet),
             _ => Err(self.fail(text, "delimiter must be one ASCII character, for example \";\" or \"\\t\"")),
         });
-        let place = |path: &String| if path == "-" { PathBuf::from(path) } else { self.folder.join(path) };
         Ok(Source {
             spec: loader::Spec {
-                paths: paths.iter().map(place).collect(),
+                paths: paths.iter().map(|path| self.place(path)).collect(),
                 format: input.format,
                 delimiter: delimiter.transpose()?,
                 encoding: input.encoding,
@@ -135,6 +134,18 @@ impl Reader<'_> {
             key: input.key.get_ref().clone(),
             public: input.public.iter().map(|name| name.get_ref().clone()).collect(),
         })
+    }
+
+    /// An input path from the campaign's folder, whose own name is no pattern.
+    fn place(&self, path: &str) -> PathBuf {
+        let plain = self.folder.join(path);
+        if path == "-" {
+            return PathBuf::from(path);
+        }
+        if plain.exists() || !path.contains(['*', '?', '[']) {
+            return plain;
+        }
+        Path::new(&glob::Pattern::escape(&self.folder.to_string_lossy())).join(path)
     }
 
     fn transport(&self, table: &TransportTable) -> Result<Transport, Error> {
