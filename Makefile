@@ -4,6 +4,8 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/sealpost/target
 SEALPOST := $(CARGO_TARGET_DIR)/debug/sealpost
 ROWS ?= 100000
+FORMAT ?= csv
+RUNS ?= 5
 
 .PHONY: demo test bench perf lint fmt build setup test-setup
 
@@ -17,7 +19,7 @@ bench: setup ## cost per stage (criterion), under the profile in which RocksDB i
 	cargo bench --package sealpost --bench '*' --profile dev --locked
 
 perf: build ## throughput of a rehearsal of ROWS rows made from the claims; appends to perf/results
-	cargo run --quiet --locked --package perf -- --rows $(ROWS) --sealpost $(SEALPOST)
+	cargo run --quiet --locked --package perf -- --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)
 
 lint: setup ## formatting, clippy and documentation, warnings denied
 	cargo fmt --all --check

@@ -71,3 +71,36 @@ fn exim_takes_them_too_and_opendkim_verifies() {
 fn snappy_pages_of_version_2_are_delivered_too() {
     delivered("eob-snappy.parquet", "");
 }
+
+/// A letter with everything: PDFs, an inline logo, two languages, and addresses in Devanagari and Greek by SMTPUTF8.
+#[test]
+fn statements_in_two_languages_to_addresses_in_three_scripts() {
+    let authority = Authority::new();
+    let postfix = Debian::postfix(&authority);
+    let desk = Desk::new();
+    authority.write(&desk.path("ca.pem"));
+    desk.machine(postfix.port, "");
+    let campaign = root().join("config/statement/statement.toml").display().to_string();
+    let (code, counts) = desk.send(&campaign);
+    assert_eq!((code, counts["delivered"].as_u64()), (0, Some(10)), "{counts}");
+    postfix.drain();
+    let python = cache().join("venv/bin/python");
+    let judges = [
+        Command::new(&python)
+            .arg(root().join("tests/support/letters.py"))
+            .arg("--delivered")
+            .arg(postfix.maildir())
+            .output(),
+        Command::new(&python)
+            .arg(root().join("tests/support/second_verifier.py"))
+            .arg(postfix.maildir())
+            .args(["--expect", "10", "--dns"])
+            .arg(desk.dns())
+            .output(),
+    ];
+    for output in judges {
+        let output = output.expect("the venv's Python runs");
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -5,10 +5,14 @@
 
 mod generate;
 mod measure;
+mod picture;
+mod stages;
 
 use clap::Parser;
+use generate::Format;
 use measure::Measured;
 use std::fmt::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -19,7 +23,11 @@ struct Args {
     #[arg(long, default_value_t = 100_000)]
     rows: u64,
 
-    /// Counted runs, after one that isn't
+    /// What the rows are written as
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    format: Format,
+
+    /// Counted runs; where there are several, one that isn't goes before
     #[arg(long, default_value_t = 5)]
     runs: usize,
 
@@ -54,55 +62,68 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
 }
 
 fn measure_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let input = folder.join("rows.csv");
-    generate::rows(Path::new("tests/data/eob/eob.csv"), &input, args.rows)?;
-    let campaign = folder.join("perf.toml");
-    std::fs::write(&campaign, generate::campaign(&input)?)?;
-    let command = ["--config", "config/demo/sealpost.toml", "rehearse", "--json", "--out"];
+    let input = generate::rows(args.format, folder, args.rows)?;
+    let (campaign, machine) = (folder.join("perf.toml"), folder.join("sealpost.toml"));
+    std::fs::write(&campaign, generate::campaign(&input, args.format)?)?;
     let mut runs = Vec::new();
-    for number in 0..=args.runs {
+    // A million rows warm themselves up.
+    let warm_up = usize::from(args.runs > 1);
+    for number in 0..args.runs + warm_up {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        std::fs::write(&machine, generate::machine(port)?)?;
         let mut rehearse = Command::new(&args.sealpost);
-        rehearse.args(command).arg(folder.join("report")).arg(&campaign);
-        let measured = measure::run(rehearse, args.rows)?;
-        println!("{}{}", if number == 0 { "warm-up: " } else { "" }, measured.line());
-        if number > 0 {
+        rehearse.arg("--config").arg(&machine).args(["rehearse", "--json", "--out"]);
+        rehearse.arg(folder.join("report")).arg(&campaign);
+        let measured = measure::run(rehearse, args.rows, port)?;
+        println!("{}{}", if number < warm_up { "warm-up: " } else { "" }, measured.line());
+        if number >= warm_up {
             runs.push(measured);
         }
     }
-    let text = report(args, &runs)?;
-    print!("\n{text}");
     std::fs::create_dir_all(&args.results)?;
-    let path = args.results.join(format!("rehearse-{}-{}.md", args.rows, commit()));
+    let name = format!("rehearse-{}-{}-{}", args.rows, args.format.word(), commit());
+    let picture = args.results.join(format!("{name}.svg"));
+    let title = format!("Memory of {} rehearsals of {} rows, {}", runs.len(), args.rows, args.format.word());
+    let memory: Vec<_> = runs.iter().map(|run| run.memory.clone()).collect();
+    picture::draw(&picture, &title, BOUND_MB, &memory)?;
+    let text = report(args, &runs, &name)?;
+    print!("\n{text}");
+    let path = args.results.join(format!("{name}.md"));
     std::fs::write(&path, text)?;
     Ok(path)
 }
 
+/// What a million rows may take, and the top of the picture.
+const BOUND_MB: f64 = 400.0;
+
 /// A figure of every run.
 type Figure = fn(&Measured) -> f64;
 
-fn report(args: &Args, runs: &[Measured]) -> Result<String, std::fmt::Error> {
+fn report(args: &Args, runs: &[Measured], name: &str) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    writeln!(text, "# A rehearsal of {} rows\n", args.rows)?;
+    writeln!(text, "# A rehearsal of {} rows ({})\n", args.rows, args.format.word())?;
     writeln!(
         text,
-        "`make perf ROWS={}`, commit {}, {} runs after a warm-up; {}.",
+        "`make perf ROWS={} FORMAT={} RUNS={}`, commit {}; {}.",
         args.rows,
+        args.format.word(),
+        args.runs,
         commit(),
-        runs.len(),
         machine()
     )?;
     writeln!(
         text,
         "Each message: HTML and text, RSA-2048 and Ed25519 signatures, TLS 1.3 to an embedded MX in the same"
     )?;
-    writeln!(text, "process, outcome in RocksDB. Rows are the claims of `tests/data/eob/eob.csv`, repeated.\n")?;
+    writeln!(text, "process, outcome in RocksDB. Rows are the claims of `tests/data/eob`, repeated.\n")?;
     writeln!(text, "| figure | min | median | max |\n|---|---|---|---|")?;
-    let figures: [(&str, Figure); 5] = [
+    let figures: [(&str, Figure); 6] = [
         ("messages per second", |run| run.messages_per_second),
         ("messages per sender CPU-second (without the embedded MX)", |run| run.rows / run.sender_cpu()),
         ("messages per CPU-second of the whole process", |run| run.rows / run.cpu()),
         ("peak memory of the process, MB (embedded MX and its ledger included)", |run| run.peak_mb),
         ("seconds", |run| run.seconds),
+        ("seconds from the start of the process to its first delivery", |run| run.first_delivery),
     ];
     for (name, figure) in figures {
         let mut values: Vec<f64> = runs.iter().map(figure).collect();
@@ -116,6 +137,19 @@ fn report(args: &Args, runs: &[Measured]) -> Result<String, std::fmt::Error> {
         for (thread, seconds) in &last.threads {
             writeln!(text, "| {thread} | {:.1} |", seconds * 1e6 / last.rows)?;
         }
+        writeln!(
+            text,
+            "\nTime by stage in the last run, as the engine measured it (`sealpost_stage_seconds`): where two threads"
+        )?;
+        writeln!(
+            text,
+            "share a core it includes waiting for it; `open` and `send` are mostly waiting for the server.\n"
+        )?;
+        writeln!(text, "| stage | times | µs a message |\n|---|---|---|")?;
+        for (stage, (seconds, count)) in &last.stages {
+            writeln!(text, "| {stage} | {count:.0} | {:.1} |", seconds * 1e6 / last.rows)?;
+        }
+        writeln!(text, "\n![memory over time]({name}.svg)")?;
     }
     Ok(text)
 }

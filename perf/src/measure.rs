@@ -1,10 +1,14 @@
 //! Runs a command and watches its threads and memory through /proc.
 
+use crate::picture::Sample;
+use crate::stages::{self, Stages};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::Path;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// One run.
 pub struct Measured {
@@ -14,6 +18,12 @@ pub struct Measured {
     pub peak_mb: f64,
     /// CPU-seconds by thread name; numbered threads of one kind together.
     pub threads: BTreeMap<String, f64>,
+    /// Resident memory, every tenth of a second.
+    pub memory: Vec<Sample>,
+    /// Seconds from the start of the process to the first delivery, as far as polling its metrics tells.
+    pub first_delivery: f64,
+    /// What the engine says of its stages.
+    pub stages: Stages,
 }
 
 /// What is lost at the end is at most one tick of each thread.
@@ -41,17 +51,31 @@ impl Measured {
     }
 }
 
-/// Runs `command`, which must deliver `rows` rows and print the counts as JSON.
-pub fn run(mut command: Command, rows: u64) -> Result<Measured, Box<dyn Error>> {
+/// Runs `command`, which must deliver `rows` rows, print the counts as JSON and serve its metrics on `port` a little longer.
+pub fn run(mut command: Command, rows: u64, port: u16) -> Result<Measured, Box<dyn Error>> {
+    let since = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let folder = format!("/proc/{}", child.id());
-    let (mut threads, mut peak) = (BTreeMap::new(), 0.0_f64);
-    while child.try_wait()?.is_none() {
-        read_threads(Path::new(&folder), &mut threads);
-        peak = peak.max(peak_memory(Path::new(&folder)).unwrap_or(0.0));
+    let counts = last_line(&mut child)?;
+    let folder = PathBuf::from(format!("/proc/{}", child.id()));
+    let (mut threads, mut peak, mut memory) = (BTreeMap::new(), 0.0_f64, Vec::new());
+    let mut first_delivery = None;
+    while !counts.is_finished() {
+        read_threads(&folder, &mut threads);
+        peak = peak.max(memory_of(&folder, "VmHWM:").unwrap_or(0.0));
+        let seconds = since.elapsed().as_secs_f64();
+        if memory.last().is_none_or(|(last, _)| seconds - last >= 0.1) {
+            memory.extend(memory_of(&folder, "VmRSS:").map(|megabytes| (seconds, megabytes)));
+        }
+        if first_delivery.is_none()
+            && stages::scrape(port).is_ok_and(|stages| stages.get("send").is_some_and(|s| s.1 > 0.0))
+        {
+            first_delivery = Some(seconds);
+        }
         std::thread::sleep(TICK);
     }
-    let counts = counts(child)?;
+    let stages = stages::scrape(port)?;
+    let counts: serde_json::Value = serde_json::from_str(&counts.join().map_err(|_| "the pipe's reader panicked")?)?;
+    child.wait()?;
     if counts["delivered"].as_u64() != Some(rows) {
         return Err(format!("not every row was delivered: {counts}").into());
     }
@@ -68,13 +92,20 @@ pub fn run(mut command: Command, rows: u64) -> Result<Measured, Box<dyn Error>> 
         messages_per_second: number("messages_per_second")?,
         peak_mb: peak,
         threads: by_kind,
+        memory,
+        first_delivery: first_delivery.unwrap_or(f64::NAN),
+        stages,
     })
 }
 
-fn counts(child: Child) -> Result<serde_json::Value, Box<dyn Error>> {
-    let output = child.wait_with_output()?;
-    let text = String::from_utf8(output.stdout)?;
-    Ok(serde_json::from_str(text.lines().last().unwrap_or_default())?)
+/// Waits, on a thread of its own, for the line of counts.
+fn last_line(child: &mut Child) -> Result<JoinHandle<String>, Box<dyn Error>> {
+    let stdout = child.stdout.take().ok_or("no pipe")?;
+    Ok(std::thread::spawn(move || {
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).ok();
+        line
+    }))
 }
 
 /// The latest CPU time of every thread seen, by thread id.
@@ -92,8 +123,9 @@ fn read_threads(process: &Path, threads: &mut BTreeMap<String, (String, f64)>) {
     }
 }
 
-fn peak_memory(process: &Path) -> Option<f64> {
+/// `VmHWM:` (peak) or `VmRSS:` (now) in megabytes.
+fn memory_of(process: &Path, name: &str) -> Option<f64> {
     let status = std::fs::read_to_string(process.join("status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches(" kB").parse::<f64>().ok().map(|kilobytes| kilobytes / 1024.0)
 }

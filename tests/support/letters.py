@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Takes the previews of the statement demo apart with the standard library, as a mail program would.
+"""Takes the letters of the statement demo apart with the standard library, as a mail program would.
 
-    letters.py FOLDER ROW...
+    letters.py FOLDER ROW...         FOLDER holds the preview ROW.eml of each row of config/statement/claims.csv
+    letters.py --delivered MAILDIR   a receiver's maildir with one message for each row
 
-FOLDER holds ROW.eml for each row of config/statement/claims.csv. The exit status is 0 only if every letter has the structure,
-the names, the languages and, octet for octet, the files that it should have.
+The exit status is 0 only if every letter has the structure, the names, the languages and, octet for octet, the files that it
+should have.
 """
 import csv
 import email
@@ -54,14 +55,37 @@ def check(raw, row):
     assert "<" not in text.get_content() and "adjuntamos" not in text.get_content().lower(), "the text shows what is hidden"
 
 
-def main():
-    folder, rows = pathlib.Path(sys.argv[1]), sys.argv[2:]
+def claims():
     with open(DEMO / "claims.csv", encoding="utf-8") as file:
-        claims = list(csv.DictReader(file))
-    assert len(rows) == len(claims), f"{len(claims)} rows, {len(rows)} previews"
+        return list(csv.DictReader(file))
+
+
+def as_sent(raw):
+    """A delivered message with CR LF, and without what the receiver wrote above our signatures."""
+    raw = re.sub(rb"\r?\n", b"\r\n", raw)
+    return raw[raw.index(b"DKIM-Signature:"):]
+
+
+def check_delivered(maildir):
+    letters = [as_sent(path.read_bytes()) for path in (maildir / "new").iterdir()]
+    rows = claims()
+    assert len(letters) == len(rows), f"{len(rows)} rows, {len(letters)} letters"
+    for row in rows:
+        # Quoted-printable leaves a claim number as it is, and each letter shows its own.
+        [letter] = [letter for letter in letters if row["claim_id"].encode() in letter]
+        check(letter, row)
+    print(f"{len(rows)} letters were delivered as they should be")
+
+
+def main():
+    if sys.argv[1] == "--delivered":
+        return check_delivered(pathlib.Path(sys.argv[2]))
+    folder, rows = pathlib.Path(sys.argv[1]), sys.argv[2:]
+    expected = claims()
+    assert len(rows) == len(expected), f"{len(expected)} rows, {len(rows)} previews"
     for number in rows:
         try:
-            check((folder / f"{number}.eml").read_bytes(), claims[int(number) - 1])
+            check((folder / f"{number}.eml").read_bytes(), expected[int(number) - 1])
         except AssertionError as wrong:
             sys.exit(f"row {number}: {wrong}")
     print(f"{len(rows)} letters are as they should be")
