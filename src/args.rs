@@ -128,6 +128,10 @@ pub struct Rehearse {
     #[arg(long, value_name = "ROWS")]
     pub limit: Option<u64>,
 
+    /// Serve metrics here, on loopback; `[metrics]` is about real runs only
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
+    pub metrics: Option<SocketAddr>,
+
     /// Where the report goes [default: rehearsal/NAME beside the working directory]
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
@@ -208,6 +212,13 @@ fn percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').parse::<f64>() {
         Ok(share) if (0.0..=100.0).contains(&share) => Ok(share),
         _ => Err("a percentage from 0 to 100".into()),
+    }
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        _ => Err("a loopback address and port like 127.0.0.1:9464".into()),
     }
 }
 

@@ -67,7 +67,7 @@ struct Known {
 /// this (RFC 2308), which the resolver obeys; this keeps the rows of one domain from asking it each.
 const NOTHING_FOR: Duration = Duration::from_secs(30);
 /// Domains remembered; past it they are all forgotten, since the resolver still knows the answers.
-const MOST_KNOWN: usize = 200_000;
+const MOST_KNOWN: usize = 50_000;
 
 impl Router {
     /// Routes for a campaign that demands `demand` everywhere. A smarthost is entered as `relay` says.

@@ -65,15 +65,15 @@ fn measure_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error:
     let input = generate::rows(args.format, folder, args.rows)?;
     let (campaign, machine) = (folder.join("perf.toml"), folder.join("sealpost.toml"));
     std::fs::write(&campaign, generate::campaign(&input, args.format)?)?;
+    std::fs::write(&machine, generate::machine()?)?;
     let mut runs = Vec::new();
     // A million rows warm themselves up.
     let warm_up = usize::from(args.runs > 1);
     for number in 0..args.runs + warm_up {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        std::fs::write(&machine, generate::machine(port)?)?;
         let mut rehearse = Command::new(&args.sealpost);
         rehearse.arg("--config").arg(&machine).args(["rehearse", "--json", "--out"]);
-        rehearse.arg(folder.join("report")).arg(&campaign);
+        rehearse.arg(folder.join("report")).arg(&campaign).args(["--metrics", &format!("127.0.0.1:{port}")]);
         let measured = measure::run(rehearse, args.rows, port)?;
         println!("{}{}", if number < warm_up { "warm-up: " } else { "" }, measured.line());
         if number >= warm_up {

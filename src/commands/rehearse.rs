@@ -28,7 +28,8 @@ pub fn run(args: &Args, options: &Rehearse) -> Result<u8, Failure> {
     };
     let scratch = tempfile::tempdir().map_err(|error| Failure::internal(format!("scratch folder: {error}")))?;
     let limit = Options { limit: options.limit };
-    let (sandbox, setup) = rehearsal(&machine, campaign, recipe, scratch.path(), limit)?;
+    let (sandbox, mut setup) = rehearsal(&machine, campaign, recipe, scratch.path(), limit)?;
+    setup.metrics.listen = options.metrics;
     let Started::Running(running) = start(setup)? else {
         return Err(Failure::internal("a new scratch folder held a finished run"));
     };

@@ -378,6 +378,6 @@ mod tests {
             assert!((found / expected - 1.0_f64).abs() < 0.2, "{q}: {found}");
         }
         metrics.took(Stage::Send, Duration::from_secs(10_000));
-        assert!(metrics.quantile(Stage::Send, 1.0).expect("measured") >= 790.0, "past the last bound: the last bound");
+        assert!(metrics.quantile(Stage::Send, 1.0).expect("measured") >= 680.0, "past the last bound: the last bound");
     }
 }

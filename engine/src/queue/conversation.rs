@@ -6,6 +6,7 @@ use super::lane::Lane;
 use super::shard::{Owner, Stop};
 use crate::mail::{Level, Message};
 use crate::metrics::{Connection, Stage};
+use crate::resolve::MxHost;
 use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict, of_address};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -43,27 +44,37 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
     owner.hung_up(&lane);
 }
 
-/// Tries the site's hosts and their addresses in order, until one takes a session. If none does, the mildest refusal
-/// counts: rows end only where every host of the site says so.
+/// Tries the site's hosts and their addresses in order, until one takes a session; what took none a short while ago goes
+/// last. If none does, the mildest refusal counts: rows end only where every host of the site says so.
 async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Verdict> {
-    let limits = &owner.deps.limits;
-    let timeouts = Timeouts { connect: limits.connect_timeout, command: limits.command_timeout };
-    let Places { targets, mut refusal } = places(owner, lane).await;
-    for Place { host, address, from } in targets {
-        let policy = Policy { avoid_tls, ..lane.policy.clone() };
-        let target = Target { address, host: &host, from };
-        let metrics = owner.deps.metrics.clone();
-        match Session::open(target, policy, &owner.deps.connector, timeouts, metrics).await {
-            Ok(session) => return Ok(session),
-            Err(verdict) => {
-                tracing::debug!(host, why = verdict.why(), "no session");
-                owner.deps.metrics.no_session(verdict.reason);
-                lane.state.borrow_mut().trouble(address, owner.deps.clock.now());
-                refusal = Some(milder(refusal, verdict));
+    let mut attempt = Attempt { owner, lane, avoid_tls, left: MOST_ADDRESSES, refusal: None };
+    let mut troubled = Vec::new();
+    for host in lane.hosts() {
+        let (ill, well): (Vec<_>, _) =
+            attempt.places(&host).await.into_iter().partition(|place| attempt.is_troubled(place));
+        troubled.extend(ill);
+        for place in well {
+            if let Some(session) = attempt.at(&place).await {
+                return Ok(session);
             }
         }
     }
-    Err(refusal.expect("a route has at least one host, and each has an address or a reason why not"))
+    for place in troubled {
+        if let Some(session) = attempt.at(&place).await {
+            return Ok(session);
+        }
+    }
+    Err(attempt.refusal.expect("a route has at least one host, and each has an address or a reason why not"))
+}
+
+/// An attempt to open a session, at one address after the other.
+struct Attempt<'a> {
+    owner: &'a Owner,
+    lane: &'a Lane,
+    avoid_tls: bool,
+    /// Addresses that may still be tried.
+    left: usize,
+    refusal: Option<Verdict>,
 }
 
 /// An address to try.
@@ -73,38 +84,54 @@ struct Place {
     from: Option<IpAddr>,
 }
 
-/// All there are to try, and why hosts without one have none.
-struct Places {
-    targets: Vec<Place>,
-    refusal: Option<Verdict>,
-}
-
-/// Where to connect, best first; what took no connection a short while ago goes last.
-async fn places(owner: &Owner, lane: &Lane) -> Places {
-    let (mut targets, mut refusal) = (Vec::new(), None);
-    for host in lane.hosts() {
-        match owner.deps.resolver.addresses(&host).await {
-            Ok(addresses) => {
-                let before = targets.len();
-                let place = |address: SocketAddr| {
-                    let from = lane.source.towards(address.ip()).ok()?;
-                    Some(Place { host: host.name.clone(), address, from })
-                };
-                targets.extend(addresses.into_iter().filter_map(place));
-                if targets.len() == before {
-                    refusal = Some(milder(refusal, of_address("no_source_address", true)));
-                }
-            }
+impl Attempt<'_> {
+    /// Where `host` is, as far as our source can go there.
+    async fn places(&mut self, host: &MxHost) -> Vec<Place> {
+        let addresses = match self.owner.deps.resolver.addresses(host).await {
+            Ok(addresses) => addresses,
             Err(trouble) => {
                 tracing::debug!(host = host.name, why = trouble.label(), "no address");
-                refusal = Some(milder(refusal, of_address(trouble.label(), trouble.is_transient())));
+                self.refused(of_address(trouble.label(), trouble.is_transient()));
+                return Vec::new();
+            }
+        };
+        let place = |address: SocketAddr| {
+            let from = self.lane.source.towards(address.ip()).ok()?;
+            Some(Place { host: host.name.clone(), address, from })
+        };
+        let places: Vec<_> = addresses.into_iter().filter_map(place).collect();
+        if places.is_empty() {
+            self.refused(of_address("no_source_address", true));
+        }
+        places
+    }
+
+    async fn at(&mut self, place: &Place) -> Option<Session> {
+        self.left = self.left.checked_sub(1)?;
+        let limits = &self.owner.deps.limits;
+        let timeouts = Timeouts { connect: limits.connect_timeout, command: limits.command_timeout };
+        let policy = Policy { avoid_tls: self.avoid_tls, ..self.lane.policy.clone() };
+        let target = Target { address: place.address, host: &place.host, from: place.from };
+        let (connector, metrics) = (&self.owner.deps.connector, self.owner.deps.metrics.clone());
+        match Session::open(target, policy, connector, timeouts, metrics).await {
+            Ok(session) => Some(session),
+            Err(verdict) => {
+                tracing::debug!(host = place.host, why = verdict.why(), "no session");
+                self.owner.deps.metrics.no_session(verdict.reason);
+                self.lane.state.borrow_mut().trouble(place.address, self.owner.deps.clock.now());
+                self.refused(verdict);
+                None
             }
         }
     }
-    let (now, state) = (owner.deps.clock.now(), lane.state.borrow());
-    targets.sort_by_key(|place| state.is_troubled(place.address, now));
-    targets.truncate(MOST_ADDRESSES);
-    Places { targets, refusal }
+
+    fn is_troubled(&self, place: &Place) -> bool {
+        self.lane.state.borrow().is_troubled(place.address, self.owner.deps.clock.now())
+    }
+
+    fn refused(&mut self, verdict: Verdict) {
+        self.refusal = Some(milder(self.refusal.take(), verdict));
+    }
 }
 
 /// Of two refusals the one that leaves a row more of a chance; of equal ones the first, which the better host gave.

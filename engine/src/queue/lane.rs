@@ -2,9 +2,9 @@
 
 use super::Job;
 use crate::clock::Timestamp;
-use crate::mail::Message;
+use crate::mail::{Level, Message};
 use crate::resolve::MxHost;
-use crate::route::Route;
+use crate::route::{ProviderId, Route};
 use crate::smtp::{Policy, Source, Verdict};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -13,8 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// What a pooled connection serves: a provider, from one of our sources, what is demanded there, and whether it is exclusive.
+/// Credentials belong to the provider, since a smarthost is a site of its own.
+pub(super) type LaneKey = (ProviderId, Arc<str>, Level, bool);
+
 /// One lane. All its fields belong to its shard's thread.
 pub(super) struct Lane {
+    pub(super) key: LaneKey,
     /// The newest that a row brought: hosts and their order are the same in all.
     pub(super) route: RefCell<Arc<Route>>,
     pub(super) source: Arc<Source>,
@@ -53,8 +58,8 @@ pub(super) struct State {
 const TROUBLE_HOLDS: Duration = Duration::from_secs(60);
 
 impl Lane {
-    pub(super) fn new(route: Arc<Route>, source: Arc<Source>, policy: Policy) -> Lane {
-        Lane { route: RefCell::new(route), source, policy, state: RefCell::default(), bell: Notify::new() }
+    pub(super) fn new(key: LaneKey, route: Arc<Route>, source: Arc<Source>, policy: Policy) -> Lane {
+        Lane { key, route: RefCell::new(route), source, policy, state: RefCell::default(), bell: Notify::new() }
     }
 
     /// The site's hosts in the order in which the next session tries them: by preference, hosts of one preference taking
@@ -108,6 +113,11 @@ impl State {
     /// Whether no row waits here or is being rendered.
     pub(super) fn is_empty(&self) -> bool {
         self.backlog.is_empty() && self.ready.is_empty() && self.rendering == 0
+    }
+
+    /// Whether nothing is here and nothing was learned that a new lane would have to learn again.
+    pub(super) fn is_forgettable(&self) -> bool {
+        self.is_empty() && self.sessions == 0 && self.failures == 0 && self.session_cap.is_none() && !self.avoid_tls
     }
 
     /// Every job that is not on a wire or on rayon.

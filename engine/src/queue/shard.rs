@@ -1,15 +1,15 @@
 //! One shard: its thread, its lanes, and when rows move on.
 
 use super::gauges::Gauges;
-use super::lane::Lane;
+use super::lane::{Lane, LaneKey};
 use super::{Limits, Press, conversation};
 use crate::clock::Clock;
-use crate::mail::{Level, Message, Row, hint};
+use crate::mail::{Message, Row, hint};
 use crate::metrics::{Metrics, Stage};
 use crate::render::Unrenderable;
 use crate::resolve::Resolver;
 use crate::retry::Retry;
-use crate::route::{ProviderId, Route};
+use crate::route::Route;
 use crate::settle::Settle;
 use crate::smtp::{Connector, Policy, Source, Verdict};
 use std::cell::{Cell, RefCell};
@@ -124,10 +124,6 @@ impl Shard {
     }
 }
 
-/// What a pooled connection serves: a provider, from one of our sources, what is demanded there, and whether it is exclusive.
-/// Credentials belong to the provider, since a smarthost is a site of its own.
-type LaneKey = (ProviderId, Arc<str>, Level, bool);
-
 pub(super) struct Owner {
     pub(super) deps: Deps,
     pub(super) gauges: Gauges,
@@ -184,7 +180,7 @@ impl Owner {
             .lanes
             .borrow_mut()
             .entry(key(&job))
-            .or_insert_with(|| Rc::new(Lane::new(job.route.clone(), job.source.clone(), policy())))
+            .or_insert_with(|| Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), policy())))
             .clone();
         lane.route.replace(job.route.clone());
         self.held.set(self.held.get() + 1);
@@ -310,6 +306,10 @@ impl Owner {
             self.advance(&next);
         }
         self.advance(lane);
+        // A million recipients have tens of thousands of sites; most get a message or two.
+        if lane.state.borrow().is_forgettable() {
+            self.lanes.borrow_mut().remove(&lane.key);
+        }
     }
 
     /// Every job of `lane` that is not on a wire or on rayon.

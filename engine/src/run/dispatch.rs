@@ -51,9 +51,14 @@ impl Dispatch {
                 _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => break,
                 Some(Ok((domain, found))) = lookups.join_next() => {
                     self.metrics.looked_up(found.as_ref().map_or_else(|trouble| trouble.label(), |_| "found"));
+                    let mut found = Some(found);
+                    // While a full shard is waited for the answer can grow too old for the rest.
                     for row in parked.take(&domain) {
                         self.metrics.rows(Queue::Routing).dec();
-                        self.pass_on(row, &found).await;
+                        match found.take().or_else(|| self.router.known(&domain, Instant::now())) {
+                            Some(found) => self.pass_on(row, &found).await,
+                            None => self.park(row, &mut parked, &mut lookups),
+                        }
                     }
                 }
                 row = inbox.recv(), if open && has_room => match row {

@@ -4,7 +4,7 @@
 use super::setup::chosen_sources;
 use super::{Error, Options, Setup};
 use crate::clock::SystemClock;
-use crate::plan::{Campaign, Machine};
+use crate::plan::{self, Campaign, Machine};
 use crate::resolve::{Answer, Mx, MxHost, NoAddress, NoRoute, Place, Resolver};
 use crate::retry::Retry;
 use crate::sandbox::{Ledger, Recipe, Sandbox};
@@ -50,7 +50,8 @@ pub fn rehearsal(
         sources: unbound(chosen_sources(machine, &campaign)?),
         retry: RETRY,
         limits: machine.limits,
-        metrics: machine.metrics,
+        // A scraper of real runs must not take these deliveries for some.
+        metrics: plan::Metrics { listen: None, ..machine.metrics },
         clock: Arc::new(SystemClock),
         options,
         campaign,

@@ -116,6 +116,8 @@ fn options() -> Options {
     options.set_compression_type(rocksdb::DBCompressionType::None);
     options.set_keep_log_file_num(2);
     options.set_max_total_wal_size(256 << 20);
+    // Over all families: by default each may hold 128 MB before it writes, which a million outcomes would fill.
+    options.set_db_write_buffer_size(32 << 20);
     options
 }
 
