@@ -15,6 +15,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    std::panic::set_hook(Box::new(|panic| {
+        // A panic's text can quote what it fell over, and that can be a cell of a row.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        eprintln!("internal error in thread {thread} at {place}");
+    }));
     if let Err(failure) = start_logging(&args) {
         return failure.print();
     }

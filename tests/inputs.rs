@@ -129,3 +129,57 @@ fn an_input_that_differs_only_in_the_middle_is_another_run() {
     assert_eq!(second["run"], third["run"], "and is found again");
     assert_eq!(mx.totals()["accepted"], 600);
 }
+
+#[test]
+fn a_stream_taken_up_with_a_limit_goes_on() {
+    let (desk, mx, campaign) = desk("\"-\"", "format = \"csv\"");
+    let text = format!("{HEAD}{}", rows(0, 3000));
+    assert_eq!(piped(&desk, &campaign, &["--limit", "2500"], &text).json()["delivered"], 2500);
+    // Fewer than were read the first time: the mark lies behind them.
+    let second = piped(&desk, &campaign, &["--limit", "100"], &text);
+    assert_eq!(second.json()["delivered"], 2600, "{second:?}");
+    assert_eq!(mx.totals()["accepted"], 2600);
+}
+
+#[test]
+fn a_signal_ends_a_run_whose_pipe_says_nothing() {
+    let (desk, _mx, campaign) = desk("\"-\"", "format = \"csv\"");
+    let mut command = desk.command(&["send", &campaign, "--json"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut stdin = child.stdin.take().expect("piped");
+    // More than the opening is known by, so that it begins; then silence.
+    let text = format!("{HEAD}{}", rows(0, 9000));
+    stdin.write_all(text.as_bytes()).expect("it reads");
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while receivers::ledger(&desk).len() < 1000 {
+        assert!(std::time::Instant::now() < end, "nothing was sent");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    receivers::signal(child.id(), "TERM");
+    let ran = Ran::from(child.wait_with_output().expect("it ends"));
+    assert_eq!(ran.code, 3, "{ran:?}");
+    drop(stdin);
+}
+
+#[test]
+fn a_letter_that_needs_more_than_was_kept_is_refused_until_the_run_is_finished() {
+    let desk = Desk::new();
+    let mx = Mx::start(&desk, &["--defer", "100"]);
+    desk.machine(mx.port, "[retry]\nfirst = \"1h\"\nlongest = \"1h\"\n");
+    let campaign = desk.small(3, "");
+    let head = "id,email,first_name,plan_name\n";
+    desk.write("small.csv", format!("{head}1,a@mail.example,Ann,Gold\n2,b@mail.example,Bo,Gold\n").as_bytes());
+    let mut run = desk.spawn(&["send", &campaign]);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !desk.sealpost(&["status", "--json"]).stdout.contains("\"deferred\":2") {
+        assert!(std::time::Instant::now() < end, "not deferred");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    receivers::signal(run.id(), "TERM");
+    run.wait().expect("it ends");
+    desk.write("small.hbs", b"Hello {{first_name}} of {{plan_name}}.\n");
+    let ran = desk.sealpost(&["send", &campaign]);
+    assert!(ran.code == 2 && ran.stderr.contains("needs column \"plan_name\", which 2 deferred rows"), "{ran:?}");
+    assert!(ran.stderr.contains("hint: change the letter back"), "{ran:?}");
+}

@@ -1,6 +1,6 @@
 //! A relay that asks who we are: Debian's Exim, with the logins of its own and of Cyrus SASL.
 
-use crate::support::{Authority, Debian, Desk, Mx, Peer, free_port};
+use crate::support::{Authority, Debian, Desk, Knot, Mx, Peer, free_port};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -141,6 +141,59 @@ fn a_client_certificate_is_shown_and_missed() {
 }
 
 #[test]
+fn a_smarthost_that_cannot_be_found_costs_no_row_its_message() {
+    let knot = Knot::start("example", "", &[]);
+    let desk = Desk::new();
+    let dns = format!("[dns]\nservers = [\"127.0.0.1:{}\"]\n[smarthost]\nhost = \"gone.example\"\n", knot.port);
+    desk.machine_of("", &format!("{dns}[retry]\nfirst = \"1s\"\nlongest = \"1s\"\n"));
+    let campaign = desk.small(5, "[transport]\nlifetime = \"1s\"\n");
+    let (_, counts) = desk.send(&campaign);
+    assert_eq!(counts["expired"], 5, "{counts}");
+    let report = desk.sealpost(&["report", &campaign]).stdout;
+    assert!(report.contains("no_mx_address") && report.contains("hint: "), "{report}");
+}
+
+#[test]
+fn a_smarthost_without_starttls_costs_no_row_its_message() {
+    let peer = Peer::start(|_, line| {
+        line.greet(&["PIPELINING"]);
+        line.take_everything();
+    });
+    let desk = Desk::new();
+    Authority::new().write(&desk.path("ca.pem"));
+    machine(&desk, peer.port, "");
+    let campaign = desk.small(5, "[transport]\nlifetime = \"1s\"\n");
+    let (_, counts) = desk.send(&campaign);
+    assert_eq!((counts["expired"].as_u64(), counts["dropped"].as_u64()), (Some(5), Some(0)), "{counts}");
+    assert!(!peer.heard("MAIL"));
+}
+
+#[test]
+fn a_certificate_key_that_others_can_read_is_refused() {
+    let desk = Desk::new();
+    let (certificate, key) = Authority::new().leaf("acme.example", &desk.path(""));
+    let identity = format!("certificate = \"{}\"\ncertificate_key = \"{}\"\n", certificate.display(), key.display());
+    machine(&desk, free_port(), &identity);
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("chmod");
+    let campaign = desk.small(1, "");
+    let ran = desk.sealpost(&["send", &campaign]);
+    assert!(ran.code == 2 && ran.stderr.contains("others can read") && ran.stderr.contains("chmod 600"), "{ran:?}");
+}
+
+#[test]
+fn a_smarthost_beside_a_route_for_everything_is_a_contradiction() {
+    let desk = Desk::new();
+    let smarthost = "[smarthost]\nhost = \"relay.acme.example\"\n[dns.static]\n\"*\" = \"127.0.0.1:2525\"\n";
+    desk.machine_of("", smarthost);
+    let campaign = desk.small(1, "");
+    let ran = desk.sealpost(&["check", &campaign]);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("both take everything") && ran.stderr.contains("hint: take"),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn auth_is_never_said_in_clear() {
     let peer = Peer::start(|_, line| {
         line.greet(&["AUTH PLAIN LOGIN", "PIPELINING"]);
@@ -175,8 +228,11 @@ fn two_sources_take_turns_from_their_own_addresses() {
         assert!(said.contains(&format!("FROM {from}")) && said.contains(&format!("EHLO {ehlo}")), "{said}");
     }
     let campaign = desk.small(10, "[transport]\nsources = [\"b\"]\n");
-    std::fs::remove_file(desk.path("transcript")).ok();
+    let before = said.len();
     assert_eq!(desk.send(&campaign).1["delivered"], 10);
+    let said = std::fs::read_to_string(desk.path("transcript")).expect("a transcript");
+    let since = &said[before..];
+    assert!(since.contains("FROM 127.0.0.6") && !since.contains("FROM 127.0.0.5"), "the pool alone: {since}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Route {
 
     /// The name that logs and metrics know it by: its best host's.
     pub fn name(&self) -> &str {
-        self.hosts.first().map_or("", |host| host.name.as_str())
+        self.hosts.first().map_or("", MxHost::shown)
     }
 }
 
@@ -123,7 +123,7 @@ fn site(hosts: &[MxHost]) -> SiteId {
 fn place(place: &Place) -> String {
     match place {
         Place::Fixed(address) => address.to_string(),
-        Place::Named(_) => String::new(),
+        Place::Named(_) | Place::Implicit(_) => String::new(),
         Place::Relay(port) => format!("relay {port}"),
         Place::RelayAt(address) => format!("relay {address}"),
     }

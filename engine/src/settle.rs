@@ -131,7 +131,8 @@ impl Settle {
     }
 
     /// Settles a row whose domain could not be looked up for now.
-    pub fn unroutable(&self, row: Row, reason: &'static str) {
+    pub fn unroutable(&self, mut row: Row, reason: &'static str) {
+        row.attempts += 1;
         self.defer(row, &crate::smtp::of_address(reason, true), None);
     }
 

@@ -37,6 +37,8 @@ impl Authority {
         let paths = (folder.join("server.pem"), folder.join("server.key"));
         std::fs::write(&paths.0, certificate.pem()).expect("written");
         std::fs::write(&paths.1, key.serialize_pem()).expect("written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&paths.1, mode).expect("chmod");
         paths
     }
 }

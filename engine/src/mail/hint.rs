@@ -7,13 +7,18 @@ pub fn hint(why: &str) -> Option<&'static str> {
     HINTS.iter().find(|(reason, _)| *reason == label).map(|(_, hint)| *hint)
 }
 
-const HINTS: [(&str, &str); 14] = [
+const HINTS: [(&str, &str); 16] = [
     ("auth_refused", "the smarthost does not take our login: correct [smarthost] user and password; its rows wait"),
     ("auth_not_offered", "the smarthost offers none of SCRAM-SHA-256, PLAIN and LOGIN: is it the right port?"),
     ("auth_broken", "the smarthost did not prove that it knows our password, or broke off: is it the right host?"),
     (
         "sender_refused",
         "our envelope sender is not welcome: is [message] return_path a domain that may be sent from there?",
+    ),
+    ("relay_denied", "the smarthost does not relay for us: does it know this machine's address, or want a login?"),
+    (
+        "no_mx_address",
+        "the host's name has no address; if it is the smarthost's, correct [smarthost] host or say its address",
     ),
     ("client_certificate_refused", "the smarthost does not take our certificate: is it expired, or another CA's?"),
     (

@@ -104,13 +104,18 @@ impl Machine {
             .map(|(domain, route)| {
                 let resolved = static_route(domain, route.get_ref(), file.smtp.port)
                     .map_err(|what| fail(route.span().start, what).hint("write it like \"127.0.0.1:2525\""))?;
-                Ok((domain.to_ascii_lowercase(), resolved))
+                Ok((ascii(domain), resolved))
             })
             .collect::<Result<_, Error>>()?;
+        if let (Some(smarthost), Some(all)) = (&file.smarthost, file.dns.routes.get("*")) {
+            let what =
+                format!("[smarthost] {} and the fixed route \"*\" both take everything", smarthost.host.get_ref());
+            return Err(fail(all.span().start, what).hint("take \"*\" out of [dns.static]"));
+        }
         let dkim = file.dkim.into_iter().map(|(domain, keys)| {
             let resolve = |key: DkimKeyTable| (key.selector, folder.join(key.key.into_inner()));
             let keys = Dkim { rsa: keys.rsa.map(resolve), ed25519: keys.ed25519.map(resolve) };
-            (domain.to_ascii_lowercase(), keys)
+            (ascii(&domain), keys)
         });
         let master = key_place(folder, file.keys.master.get_ref())
             .map_err(|what| fail(file.keys.master.span().start, format!("the master key {what}")))?;
@@ -207,6 +212,12 @@ pub(super) fn key_place(folder: &Path, table: &MasterTable) -> Result<KeyPlace, 
         MasterTable { file: None, env: Some(name) } => Ok(KeyPlace::Env(name.clone())),
         _ => Err("is in exactly one place: file or env".into()),
     }
+}
+
+/// A domain as rows have it: in lower case, other scripts as A-labels.
+fn ascii(domain: &str) -> String {
+    let parsed = Address::parse(&format!("postmaster@{domain}"));
+    parsed.map_or_else(|_| domain.to_ascii_lowercase(), |address| address.domain().to_owned())
 }
 
 fn static_route(domain: &str, route: &RouteTable, port: u16) -> Result<StaticRoute, String> {

@@ -79,7 +79,7 @@ struct Attempt<'a> {
 
 /// An address to try.
 struct Place {
-    host: String,
+    host: MxHost,
     address: SocketAddr,
     from: Option<IpAddr>,
 }
@@ -90,14 +90,16 @@ impl Attempt<'_> {
         let addresses = match self.owner.deps.resolver.addresses(host).await {
             Ok(addresses) => addresses,
             Err(trouble) => {
-                tracing::debug!(host = host.name, why = trouble.label(), "no address");
-                self.refused(of_address(trouble.label(), trouble.is_transient()));
+                tracing::debug!(host = host.shown(), why = trouble.label(), "no address");
+                // A smarthost that can't be found is our mistake, and no row pays for it.
+                let waits = trouble.is_transient() || self.lane.policy.access.relays;
+                self.refused(of_address(trouble.label(), waits));
                 return Vec::new();
             }
         };
         let place = |address: SocketAddr| {
             let from = self.lane.source.towards(address.ip()).ok()?;
-            Some(Place { host: host.name.clone(), address, from })
+            Some(Place { host: host.clone(), address, from })
         };
         let places: Vec<_> = addresses.into_iter().filter_map(place).collect();
         if places.is_empty() {
@@ -111,12 +113,12 @@ impl Attempt<'_> {
         let limits = &self.owner.deps.limits;
         let timeouts = Timeouts { connect: limits.connect_timeout, command: limits.command_timeout };
         let policy = Policy { avoid_tls: self.avoid_tls, ..self.lane.policy.clone() };
-        let target = Target { address: place.address, host: &place.host, from: place.from };
+        let target = Target { address: place.address, host: &place.host.name, from: place.from };
         let (connector, metrics) = (&self.owner.deps.connector, self.owner.deps.metrics.clone());
         match Session::open(target, policy, connector, timeouts, metrics).await {
             Ok(session) => Some(session),
             Err(verdict) => {
-                tracing::debug!(host = place.host, why = verdict.why(), "no session");
+                tracing::debug!(host = place.host.shown(), why = verdict.why(), "no session");
                 self.owner.deps.metrics.no_session(verdict.reason);
                 self.lane.state.borrow_mut().trouble(place.address, self.owner.deps.clock.now());
                 self.refused(verdict);
@@ -134,10 +136,16 @@ impl Attempt<'_> {
     }
 }
 
-/// Of two refusals the one that leaves a row more of a chance; of equal ones the first, which the better host gave.
+/// Of two refusals the one that leaves a row more of a chance, and then the one of a host that was reached; of equal ones
+/// the first, which the better host gave.
 fn milder(first: Option<Verdict>, second: Verdict) -> Verdict {
+    let chance = |verdict: &Verdict| match verdict.fate {
+        Fate::Deferred => 2,
+        Fate::Dropped => 1,
+        _ => 0,
+    };
     match first {
-        Some(first) if first.fate == Fate::Deferred || second.fate != Fate::Deferred => first,
+        Some(first) if chance(&first) >= chance(&second) => first,
         _ => second,
     }
 }
@@ -164,6 +172,7 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
         }
         lane.state.borrow_mut().busy += 1;
         owner.gauges.ready.dec();
+        owner.left_ready(message.octets().len());
         place.becomes(Connection::Busy);
         owner.advance(lane);
         let envelope = job.run.press.envelope(&job.row, message.octets().len());
@@ -172,7 +181,10 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
         owner.gauges.in_flight.inc();
         let verdict = session.send(&envelope, job.route.demand, message.octets(), started).await;
         owner.gauges.in_flight.dec();
-        owner.deps.metrics.took(Stage::Send, since.elapsed());
+        // What was refused by ourselves never touched the wire.
+        if verdict.code.is_some() {
+            owner.deps.metrics.took(Stage::Send, since.elapsed());
+        }
         settle(owner, lane, job, verdict);
         let rested = session.rest().await;
         lane.state.borrow_mut().busy -= 1;

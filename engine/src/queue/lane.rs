@@ -58,8 +58,10 @@ pub(super) struct State {
 const TROUBLE_HOLDS: Duration = Duration::from_secs(60);
 
 impl Lane {
-    pub(super) fn new(key: LaneKey, route: Arc<Route>, source: Arc<Source>, policy: Policy) -> Lane {
-        Lane { key, route: RefCell::new(route), source, policy, state: RefCell::default(), bell: Notify::new() }
+    /// A lane whose first session begins at the `turn`-th of equal hosts.
+    pub(super) fn new(key: LaneKey, route: Arc<Route>, source: Arc<Source>, policy: Policy, turn: usize) -> Lane {
+        let state = RefCell::new(State { begun: turn, ..State::default() });
+        Lane { key, route: RefCell::new(route), source, policy, state, bell: Notify::new() }
     }
 
     /// The site's hosts in the order in which the next session tries them: by preference, hosts of one preference taking
@@ -116,8 +118,12 @@ impl State {
     }
 
     /// Whether nothing is here and nothing was learned that a new lane would have to learn again.
-    pub(super) fn is_forgettable(&self) -> bool {
-        self.is_empty() && self.sessions == 0 && self.failures == 0 && self.session_cap.is_none() && !self.avoid_tls
+    pub(super) fn is_forgettable(&self, now: Timestamp) -> bool {
+        let idle = self.is_empty() && self.sessions == 0;
+        let nothing_learned = self.failures == 0 && self.suspended.is_none() && !self.avoid_tls;
+        idle && nothing_learned
+            && self.most_sessions(now) == usize::MAX
+            && self.troubled.values().all(|until| *until <= now)
     }
 
     /// Every job that is not on a wire or on rayon.

@@ -11,7 +11,7 @@ use crate::resolve::Resolver;
 use crate::retry::Retry;
 use crate::route::Route;
 use crate::settle::Settle;
-use crate::smtp::{Connector, Policy, Source, Verdict};
+use crate::smtp::{Connector, Fate, Policy, Source, Verdict};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -81,6 +81,10 @@ pub struct Shard {
 
 /// Jobs between the reader and the shard: enough to keep it busy while the reader decodes a batch.
 const CHANNEL: usize = 256;
+/// What a shard's ready messages may take together: thousands of letters, hundreds with a statement in them.
+const READY_OCTETS: usize = 64 << 20;
+/// How long rows are bounced for what the DNS said; then it is asked again.
+const DNS_SAYS_NO: Duration = Duration::from_secs(30);
 /// How soon a shard notices that a session ended with nothing left to do.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -99,6 +103,7 @@ impl Shard {
                 deps,
                 lanes: RefCell::default(),
                 held: Cell::new(0),
+                ready_octets: Cell::new(0),
                 connections: Cell::new(0),
                 wanting: RefCell::default(),
                 wanted: Notify::new(),
@@ -129,6 +134,8 @@ pub(super) struct Owner {
     pub(super) gauges: Gauges,
     lanes: RefCell<HashMap<LaneKey, Rc<Lane>>>,
     held: Cell<usize>,
+    /// Of messages that wait for a session.
+    ready_octets: Cell<usize>,
     connections: Cell<usize>,
     /// Lanes that wanted a session while all were taken, the longest waiting first.
     wanting: RefCell<VecDeque<Rc<Lane>>>,
@@ -169,10 +176,13 @@ impl Owner {
     }
 
     fn take(self: &Rc<Self>, job: Job) {
+        // Small sites see one session a run: which of equal hosts it meets first must not be the same every time.
+        let turn = usize::try_from(self.deps.clock.now().0).unwrap_or(0);
         let policy = || Policy {
             ehlo: job.source.ehlo.clone(),
             demand: job.route.demand,
-            exclusive: job.run.exclusive,
+            // A smarthost without STARTTLS is not the recipient's fault: its rows wait.
+            exclusive: job.run.exclusive && !job.route.access.relays,
             avoid_tls: false,
             access: job.route.access.clone(),
         };
@@ -180,7 +190,7 @@ impl Owner {
             .lanes
             .borrow_mut()
             .entry(key(&job))
-            .or_insert_with(|| Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), policy())))
+            .or_insert_with(|| Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), policy(), turn)))
             .clone();
         lane.route.replace(job.route.clone());
         self.held.set(self.held.get() + 1);
@@ -195,6 +205,7 @@ impl Owner {
         self.gauges.rendering.dec();
         match result {
             Ok(message) => {
+                self.ready_octets.set(self.ready_octets.get() + message.octets().len());
                 lane.state.borrow_mut().ready.push_back((job, message));
                 self.gauges.ready.inc();
                 lane.bell.notify_one();
@@ -223,9 +234,13 @@ impl Owner {
             return;
         }
         let mut state = lane.state.borrow_mut();
-        // Two ahead of each session: one to go out with the next round trip, one being made.
-        let ahead = 2 * state.sessions.max(4);
+        // Two ahead of each session: one to go out with the next round trip, one being made; and two to open one for.
+        let ahead = 2 * state.sessions + 2;
         while state.ready.len() + state.rendering < ahead {
+            // Letters with files in them are large: past the bound each lane has one at a time.
+            if self.ready_octets.get() > READY_OCTETS && state.ready.len() + state.rendering > 0 {
+                break;
+            }
             let Some(job) = state.backlog.pop_front() else { break };
             state.rendering += 1;
             self.gauges.backlog.dec();
@@ -256,8 +271,13 @@ impl Owner {
         let (rendered, metrics) = (self.rendered.clone(), self.deps.metrics.clone());
         self.deps.pool.spawn(move || {
             let (now, press) = (job.run.settle.now(), &job.run.press);
-            let content = metrics.time(Stage::Render, || press.render(&mut job.row, now));
-            let result = content.map(|content| metrics.time(Stage::Sign, || press.sign(&content, now)));
+            // A template engine that panics over one row must cost that row, not the run.
+            let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let content = metrics.time(Stage::Render, || press.render(&mut job.row, now));
+                content.map(|content| metrics.time(Stage::Sign, || press.sign(&content, now)))
+            }));
+            let result =
+                made.unwrap_or_else(|_| Err(Unrenderable { reason: "render", detail: "it broke the renderer".into() }));
             // The shard is gone only when it was told to stop; the row then stands where it stood.
             if let Err(mpsc::error::SendError((_, job, _))) = rendered.send((key, job, result)) {
                 job.run.settle.let_go();
@@ -273,7 +293,8 @@ impl Owner {
         if state.suspension(now).is_none() {
             state.failures += 1;
             let route = lane.route.borrow();
-            let until = now.after(self.deps.retry.wait(state.failures, route.site.0));
+            let wait = self.deps.retry.wait(state.failures, route.site.0);
+            let until = now.after(if verdict.fate == Fate::Bounced { wait.min(DNS_SAYS_NO) } else { wait });
             let host = route.name();
             let seconds = until.since(now).as_secs();
             let (why, hint) = (verdict.why(), hint(&verdict.why()));
@@ -292,6 +313,11 @@ impl Owner {
         }
     }
 
+    /// Messages of so many octets are no longer ready: they went to a wire, or were let go.
+    pub(super) fn left_ready(&self, octets: usize) {
+        self.ready_octets.set(self.ready_octets.get() - octets);
+    }
+
     /// One row less in memory.
     pub(super) fn settled(&self) {
         self.held.set(self.held.get() - 1);
@@ -307,7 +333,7 @@ impl Owner {
         }
         self.advance(lane);
         // A million recipients have tens of thousands of sites; most get a message or two.
-        if lane.state.borrow().is_forgettable() {
+        if lane.state.borrow().is_forgettable(self.deps.clock.now()) {
             self.lanes.borrow_mut().remove(&lane.key);
         }
     }
@@ -317,6 +343,7 @@ impl Owner {
         let mut state = lane.state.borrow_mut();
         self.gauges.backlog.sub(state.backlog.len() as i64);
         self.gauges.ready.sub(state.ready.len() as i64);
+        self.left_ready(state.ready.iter().map(|(_, message)| message.octets().len()).sum());
         state.drain()
     }
 

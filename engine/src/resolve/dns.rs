@@ -4,12 +4,12 @@ use super::{Mx, MxHost, Nets, NoAddress, NoRoute, Place};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError as Said, NetError};
 use hickory_resolver::proto::rr::{RData, RecordType};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// Which addresses are used, and which first.
@@ -51,6 +51,8 @@ pub struct DnsError(String);
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_NEGATIVE: Duration = Duration::from_secs(3 * 3600);
+/// An MX record that is added must be noticed, however long the address lives.
+const LONGEST_IMPLICIT: Duration = Duration::from_secs(600);
 /// Answers kept: a million recipients have some tens of thousands of domains.
 const CACHED: u64 = 65_536;
 /// Hosts of one domain that are looked at.
@@ -114,14 +116,18 @@ impl Dns {
             let RData::MX(mx) = &record.data else { continue };
             let name = mx.exchange.to_ascii().trim_end_matches('.').to_ascii_lowercase();
             null |= name.is_empty();
-            if !name.is_empty() && hosts.iter().all(|host| host.name != name) && hosts.len() < MOST_HOSTS {
+            if !name.is_empty() {
                 hosts.push(self.host(name, mx.preference));
             }
         }
         if hosts.is_empty() {
             return if null { Err(NoRoute::NullMx) } else { self.implicit_mx(domain).await };
         }
+        // A host named twice keeps its best preference; answers come in any order.
+        hosts.sort_by(|a, b| (&a.name, a.preference).cmp(&(&b.name, b.preference)));
+        hosts.dedup_by(|later, first| later.name == first.name);
         hosts.sort_by(|a, b| (a.preference, &a.name).cmp(&(b.preference, &b.name)));
+        hosts.truncate(MOST_HOSTS);
         Ok(Mx { hosts, valid_until: Some(found.valid_until()) })
     }
 
@@ -153,8 +159,9 @@ impl Dns {
             (Ok(found), _) | (_, Ok(found)) => found,
             (Err(one), Err(other)) => return Err(if one.is_transient() { one } else { other }),
         };
-        let hosts = vec![self.host(domain.to_owned(), 0)];
-        Ok(Mx { hosts, valid_until: Some(found.valid_until()) })
+        let place = Place::Implicit(self.0.config.port);
+        let hosts = vec![MxHost { name: domain.to_owned(), preference: 0, place }];
+        Ok(Mx { hosts, valid_until: Some(found.valid_until().min(Instant::now() + LONGEST_IMPLICIT)) })
     }
 
     fn host(&self, name: String, preference: u16) -> MxHost {
@@ -193,6 +200,8 @@ fn trouble(error: &NetError) -> NoRoute {
     match error {
         NetError::Timeout => NoRoute::TimedOut,
         _ if error.is_nx_domain() => NoRoute::NoSuchDomain,
+        // RFC 2308 section 2.2: name servers and no SOA is a referral, by a server that does not look up for us.
+        NetError::Dns(Said::NoRecordsFound(none)) if none.soa.is_none() && none.ns.is_some() => NoRoute::Failed,
         _ if error.is_no_records_found() => NoRoute::NoMailHost,
         _ => NoRoute::Failed,
     }
@@ -209,7 +218,8 @@ fn name_server(address: &SocketAddr) -> NameServerConfig {
 
 fn configure(options: &mut ResolverOpts, config: &DnsConfig) {
     options.timeout = config.timeout;
-    options.attempts = 2;
+    // Repeated once.
+    options.attempts = 1;
     options.cache_size = CACHED;
     options.positive_min_ttl = Some(SHORTEST);
     options.positive_max_ttl = Some(LONGEST);
@@ -218,6 +228,6 @@ fn configure(options: &mut ResolverOpts, config: &DnsConfig) {
     // /etc/hosts says where this machine's friends are, not where mail goes.
     options.use_hosts_file = ResolveHosts::Never;
     options.try_tcp_on_error = true;
-    // Thousands of domains are asked for at a run's start; more than this wait their turn.
+    // On one TCP connection; over UDP each query has a socket of its own.
     options.max_active_requests = 256;
 }

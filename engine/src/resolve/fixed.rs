@@ -53,9 +53,9 @@ impl Resolver for Fixed {
     fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
         match (&host.place, &self.dns) {
             (Place::Fixed(address) | Place::RelayAt(address), _) => Box::pin(async { Ok(vec![*address]) }),
-            (Place::Named(port), Some(dns)) => Box::pin(dns.addresses(&host.name, *port, true)),
+            (Place::Named(port) | Place::Implicit(port), Some(dns)) => Box::pin(dns.addresses(&host.name, *port, true)),
             (Place::Relay(port), Some(dns)) => Box::pin(dns.addresses(&host.name, *port, false)),
-            (Place::Named(_) | Place::Relay(_), None) => Box::pin(async { Err(NoAddress::None) }),
+            (Place::Named(_) | Place::Implicit(_) | Place::Relay(_), None) => Box::pin(async { Err(NoAddress::None) }),
         }
     }
 }

@@ -41,6 +41,13 @@ pub struct MxHost {
     pub place: Place,
 }
 
+impl MxHost {
+    /// What logs and metrics call it: a domain without MX is somebody's own, and has no name there.
+    pub fn shown(&self) -> &str {
+        if matches!(self.place, Place::Implicit(_)) { "domain-without-mx" } else { &self.name }
+    }
+}
+
 /// Where a host is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -48,6 +55,8 @@ pub enum Place {
     Fixed(SocketAddr),
     /// At this port of whatever addresses the DNS gives its name.
     Named(u16),
+    /// The same, where the name is a recipient's domain that has no MX record (RFC 5321 section 5.1).
+    Implicit(u16),
     /// The smarthost, at this port of whatever addresses the DNS gives its name; it may be in a denied network.
     Relay(u16),
     /// The smarthost, there by configuration.
@@ -118,7 +127,8 @@ impl NoAddress {
 
     /// Whether it may be otherwise later.
     pub fn is_transient(self) -> bool {
-        self == NoAddress::Failed
+        // A resolver that sends every name to a network of its own, to block or to catch, must not end a whole list.
+        self != NoAddress::None
     }
 }
 

@@ -21,7 +21,7 @@ const SPECIAL_4: [([u8; 4], u8); 10] = [
     ([198, 18, 0, 0], 15),
     ([224, 0, 0, 0], 3),
 ];
-const SPECIAL_6: [(u16, u8); 3] = [(0xfc00, 7), (0xfe80, 10), (0xff00, 8)];
+const SPECIAL_6: [(u16, u8); 5] = [(0x2002, 16), (0xfc00, 7), (0xfe80, 10), (0xfec0, 10), (0xff00, 8)];
 
 impl Default for Nets {
     fn default() -> Nets {

@@ -11,7 +11,7 @@ use crate::secret::TokenKey;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use loader::{Batch, Mark, Watched};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A campaign whose input was opened and whose columns are there.
@@ -121,12 +121,15 @@ impl Blueprint {
         }
     }
 
-    /// Leaves in the batches what the gate and the messages need, and nothing else.
-    pub(super) fn project(&mut self, used: &ColumnsUsed) {
-        let ColumnsUsed::Only(used) = used else { return };
+    /// Leaves in the batches what the gate and the messages need, and nothing else: what is not needed is neither decoded nor
+    /// kept. Gives these columns; `None` is all.
+    pub(super) fn project(&mut self, used: &ColumnsUsed) -> Option<BTreeSet<String>> {
+        let ColumnsUsed::Only(used) = used else { return None };
         let source = &self.campaign.source;
-        let needed = |name: &str| name == source.recipient || name == source.key || used.contains(name);
-        self.input.project(&needed);
+        let mut needed = used.clone();
+        needed.extend([source.recipient.clone(), source.key.clone()]);
+        self.input.project(&|name| needed.contains(name));
+        Some(needed)
     }
 
     /// Whether the input is standard input, which can be read once.

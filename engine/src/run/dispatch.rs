@@ -49,7 +49,9 @@ impl Dispatch {
             let has_room = parked.count < PARKED && lookups.len() < LOOKUPS;
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => break,
-                Some(Ok((domain, found))) = lookups.join_next() => {
+                Some(looked_up) = lookups.join_next() => {
+                    // A look-up that panicked would keep its rows for ever: whoever watches us must see it.
+                    let (domain, found) = looked_up.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
                     self.metrics.looked_up(found.as_ref().map_or_else(|trouble| trouble.label(), |_| "found"));
                     let mut found = Some(found);
                     // While a full shard is waited for the answer can grow too old for the rest.

@@ -105,6 +105,16 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The letter was changed while rows of the run wait.
+    #[error("{}: the letter now needs column \"{column}\", which {rows} deferred rows of this run were kept without", campaign.display())]
+    ColumnNotKept {
+        /// The campaign file.
+        campaign: PathBuf,
+        /// The column.
+        column: String,
+        /// Rows in the store.
+        rows: u64,
+    },
     /// Standard input began like that of an earlier run, and went on otherwise.
     #[error("standard input begins like that of run {run} and is another")]
     AnotherStream {
@@ -172,7 +182,13 @@ impl Error {
             Error::SourceAddress { .. } => {
                 Some("give this machine the address (`ip address add`), or take it out of the source".into())
             }
+            Error::Roots(_) => {
+                Some("[tls] roots and [smarthost] certificate name PEM files; \"system\" is the system's store".into())
+            }
             Error::Metrics { .. } => Some("choose another port, or take [metrics] listen out".into()),
+            Error::ColumnNotKept { .. } => Some(
+                "change the letter back until this run is finished: only what a letter needs is kept of a row".into(),
+            ),
             Error::AnotherStream { finished: false, .. } => {
                 Some("pipe the same stream again to finish that run; nothing of this one was sent".into())
             }
@@ -183,7 +199,7 @@ impl Error {
             Error::Store(_) => Some(
                 "is the disk full or the state directory damaged? nothing more is sent until it can be written".into(),
             ),
-            Error::Roots(_) | Error::State { .. } | Error::NoRow { .. } | Error::Internal(_) => None,
+            Error::State { .. } | Error::NoRow { .. } | Error::Internal(_) => None,
         }
     }
 }

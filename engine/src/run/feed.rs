@@ -72,7 +72,9 @@ impl Feed {
                 Watched::NotYet => {}
                 Watched::Differs => return Err(another(&blueprint)),
             }
-            if self.stopping() || !whole {
+            // A stream must be read as far as the mark, or what was taken of it could never be proven.
+            let proven = blueprint.watched() != Watched::NotYet;
+            if self.stopping() || (!whole && proven) {
                 return Ok(ReadTo::Somewhere);
             }
         }
@@ -87,8 +89,9 @@ impl Feed {
     /// Records what the gate refused of a batch and passes the others on, as long as it is not told to stop.
     fn admit(&self, sorted: Sorted, again: &BTreeMap<u64, Timestamp>, save: &impl Fn(u64, Mark), mark: Mark) {
         if let Some(read) = sorted.read {
-            self.run.settle.refuse(&sorted.refused, read);
+            // First: an outcome whose octets no mark vouches for could be taken for another input's.
             save(read, mark);
+            self.run.settle.refuse(&sorted.refused, read);
         }
         for mut row in sorted.admitted {
             if self.stopping() {

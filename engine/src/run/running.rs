@@ -12,7 +12,8 @@ use crate::route::Router;
 use crate::secret::DataKey;
 use crate::settle::{Rules, Settle};
 use crate::smtp::Connector;
-use crate::store::{Latency, Manifest, Store, Tally};
+use crate::store::{Family, Latency, Manifest, Store, Tally};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -68,6 +69,9 @@ pub struct Summary {
     pub latency: Option<Latency>,
 }
 
+/// How long the reader may take to notice a stop.
+const READER_LEAVES: Duration = Duration::from_secs(2);
+
 /// Rows between the feeders and the router, as many as between it and a shard. Those of a domain that must be looked up
 /// again take the same answer.
 const ROUTING: usize = 256;
@@ -87,23 +91,24 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
     let manifest = match choose(&store, &mut blueprint)? {
         Choice::Finished(manifest) => return finished(&store, blueprint.run(), manifest).map(Started::Finished),
         Choice::Open(manifest) => manifest,
-        Choice::New => opened(&store, &blueprint, &setup)?,
+        Choice::New => manifest_of(&blueprint, &setup),
     };
     let renderer = blueprint.renderer(token_key(&store, &setup.master)?)?;
-    blueprint.project(renderer.uses());
+    let needed = blueprint.project(renderer.uses());
+    let manifest = opened(&store, &blueprint, manifest, needed)?;
     let run = blueprint.run();
     lock.name(run).map_err(|cause| Error::State { path: setup.state_dir.clone(), cause })?;
-    let key = data_key(&store, &setup.master, run)?;
-    let resend = setup.campaign.transport.on_doubt.resends();
-    let left_over = recovery::take_up(&store, run, &key, resend, setup.clock.now())?;
-    let known = recovery::known(&store, run)?;
-    let before = Tally::of(&store, run, &manifest, false)?;
     let metrics = Arc::new(Metrics::new(setup.metrics.config()));
     let exporter = setup
         .metrics
         .listen
         .map(|listen| Exporter::start(listen, metrics.clone(), setup.metrics.linger))
         .transpose()?;
+    let key = data_key(&store, &setup.master, run)?;
+    let resend = setup.campaign.transport.on_doubt.resends();
+    let left_over = recovery::take_up(&store, run, &key, resend, setup.clock.now())?;
+    let known = recovery::known(&store, run)?;
+    let before = Tally::of(&store, run, &manifest, false)?;
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (stop, stopped) = watch::channel(Stop::No);
     let shards = shards(count, &deps(&setup, connector, pool(count)?, &metrics, stopped.clone()))?;
@@ -200,11 +205,19 @@ impl Running {
     /// The store failed, or the input broke in the middle: what was accepted before is recorded.
     pub fn finish(mut self) -> Result<Summary, Error> {
         self.stop();
-        self.join_reader();
+        // It may be waiting for a pipe that says nothing.
+        let patience = Instant::now() + READER_LEAVES;
+        while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.reader.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.join_reader();
+        }
         let read = self.read.unwrap_or(Ok(ReadTo::Somewhere));
         self.retry.join().map_err(|_| Error::Internal("the retry thread panicked".into()))?;
-        self.router.join().map_err(|_| Error::Internal("the router panicked".into()))?;
+        let routed = self.router.join();
         let ended = wind_down(self.shards)?;
+        routed.map_err(|_| Error::Internal("the router panicked".into()))?;
         let mut tally = self.shared.settle.tally();
         if !ended {
             // Messages are still on a wire; the store knows which, and they are in doubt.
@@ -252,21 +265,42 @@ fn latency(metrics: &Metrics) -> Option<Latency> {
     Some(Latency { p50: send(0.5)?, p90: send(0.9)?, p99: send(0.99)? })
 }
 
-/// A new run's manifest, written and synced.
-fn opened(store: &Store, blueprint: &Blueprint, setup: &Setup) -> Result<Manifest, Error> {
-    let manifest = Manifest {
+/// A new run's manifest.
+fn manifest_of(blueprint: &Blueprint, setup: &Setup) -> Manifest {
+    Manifest {
         campaign: setup.campaign.name.clone(),
         input: blueprint.input(),
         fingerprint: blueprint.fingerprint().to_owned(),
         mark: None,
+        kept: None,
         opened: setup.clock.now(),
         finished: None,
         read: 0,
         read_all: false,
         seconds: 0.0,
         latency: None,
-    };
-    store.put_manifest(blueprint.run(), &manifest, true)?;
+    }
+}
+
+/// Opens a run, or opens it again: rows that the store has kept must have what the letter needs now.
+fn opened(
+    store: &Store,
+    blueprint: &Blueprint,
+    manifest: Manifest,
+    needed: Option<BTreeSet<String>>,
+) -> Result<Manifest, Error> {
+    let run = blueprint.run();
+    let stored = store.count(Family::Deferred, run)? + store.count(Family::Backlog, run)?;
+    if let Some(kept) = manifest.kept.as_ref().filter(|_| stored > 0) {
+        let all = || blueprint.columns().iter().map(|column| column.name.clone()).collect();
+        let missing = needed.clone().unwrap_or_else(all).into_iter().find(|name| !kept.contains(name));
+        if let Some(column) = missing {
+            return Err(Error::ColumnNotKept { campaign: blueprint.campaign().path.clone(), column, rows: stored });
+        }
+        return Ok(manifest);
+    }
+    let manifest = Manifest { kept: needed, ..manifest };
+    store.put_manifest(run, &manifest, true)?;
     Ok(manifest)
 }
 

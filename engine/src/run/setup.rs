@@ -64,7 +64,7 @@ impl Setup {
             signer: signer(machine, &campaign)?,
             resolver: Arc::new(resolver(machine)?),
             relay: machine.smarthost.as_ref().map(relay).transpose()?.unwrap_or_default(),
-            identity: machine.smarthost.as_ref().and_then(|smarthost| smarthost.identity.clone()),
+            identity: machine.smarthost.as_ref().map(identity).transpose()?.flatten(),
             roots: machine.roots.clone(),
             sources: sources(machine, &campaign)?,
             retry: machine.retry,
@@ -85,6 +85,14 @@ fn resolver(machine: &Machine) -> Result<Fixed, Error> {
     let dns = (!settled).then(|| Dns::start(machine.dns.clone())).transpose();
     let dns = dns.map_err(|cause| Error::Dns { machine: machine.path.clone(), cause })?;
     Ok(Fixed { routes: machine.routes.clone(), smarthost, dns })
+}
+
+/// Our certificate at a smarthost, whose key nobody else may read.
+fn identity(smarthost: &Smarthost) -> Result<Option<Identity>, Error> {
+    if let Some(identity) = &smarthost.identity {
+        owner_only(&identity.key).map_err(KeyError::from)?;
+    }
+    Ok(smarthost.identity.clone())
 }
 
 fn relay(smarthost: &Smarthost) -> Result<Access, Error> {

@@ -331,8 +331,8 @@ impl Machine {
     fn in_transaction(&mut self, step: Step, reply: &Reply) {
         let accepted = if step == Step::Data { reply.code == 354 } else { reply.is_positive() };
         if !accepted && self.refused.is_none() {
-            let ours = step == Step::Mail && reply.is_permanent() && self.policy.access.relays;
-            let verdict = if ours { verdict::of_relayed_sender(reply) } else { verdict::of_reply(step, reply) };
+            let relays = self.policy.access.relays;
+            let verdict = if relays { verdict::of_relay(step, reply) } else { verdict::of_reply(step, reply) };
             self.refused = Some(verdict);
             self.unsent.clear();
         }
@@ -569,6 +569,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_relay_says_of_one_message_ends_that_message() {
+        let cases = [
+            (Step::Mail, "552 5.3.4 too large\r\n", Fate::Bounced, Scope::Message, ""),
+            (Step::Mail, "555 no such parameter\r\n", Fate::Bounced, Scope::Message, ""),
+            (Step::Mail, "550 5.7.1 not you\r\n", Fate::Deferred, Scope::Site, "sender_refused"),
+            (Step::Rcpt, "554 5.7.1 relay access denied\r\n", Fate::Deferred, Scope::Message, "relay_denied"),
+            (Step::Rcpt, "550 5.1.1 no such user\r\n", Fate::Bounced, Scope::Message, ""),
+        ];
+        for (step, text, fate, scope, reason) in cases {
+            let verdict = verdict::of_relay(step, &reply(text));
+            assert_eq!((verdict.fate, verdict.scope, verdict.reason), (fate, scope, reason), "{text}");
+        }
+    }
+
+    #[test]
     fn a_login_that_fails_waits_for_the_operator() {
         let hello = "250-peer\r\n250 AUTH PLAIN LOGIN\r\n";
         let cases: [(&[&str], &str); 4] = [
@@ -586,12 +601,17 @@ mod tests {
         }
     }
 
+    /// Codes that lead somewhere, and others.
+    fn likely_code() -> impl Strategy<Value = u16> {
+        prop_oneof![4 => Just(220_u16), 4 => Just(250_u16), 1 => Just(334_u16), 1 => Just(235_u16), 1 => 200_u16..600]
+    }
+
     proptest! {
         /// Whatever a server says, it learns neither user nor password before it is proven.
         #[test]
         fn no_login_without_proof(
             proven in prop_oneof![Just(None), Just(Some(Level::Required))],
-            replies in proptest::collection::vec((200_u16..600, prop_oneof![Just("STARTTLS"), Just("AUTH PLAIN LOGIN")]), 0..8),
+            replies in proptest::collection::vec((likely_code(), prop_oneof![Just("STARTTLS"), Just("AUTH PLAIN LOGIN")]), 0..8),
         ) {
             let mut machine = relay(false);
             let texts: Vec<_> = replies.iter().map(|(code, word)| format!("{code}-peer\r\n{code} {word}\r\n")).collect();
@@ -610,7 +630,7 @@ mod tests {
         #[test]
         fn no_mail_without_proof(
             level in prop_oneof![Just(Level::Required), Just(Level::Verified)],
-            replies in proptest::collection::vec((200_u16..600, prop_oneof![Just("STARTTLS"), Just("PIPELINING"), Just("x")]), 0..12),
+            replies in proptest::collection::vec((likely_code(), prop_oneof![Just("STARTTLS"), Just("PIPELINING"), Just("x")]), 0..12),
         ) {
             let mut machine = machine(level);
             let texts: Vec<_> = replies.iter().map(|(code, word)| format!("{code}-peer\r\n{code} {word}\r\n")).collect();

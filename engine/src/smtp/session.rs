@@ -294,11 +294,11 @@ async fn connect(target: Target<'_>) -> io::Result<TcpStream> {
 }
 
 fn connect_fault(error: &io::Error) -> IoFault {
-    // EMFILE, ENFILE, ENOBUFS, EADDRNOTAVAIL: ours, not the peer's.
+    // ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS: ours, not the peer's.
     match (error.kind(), error.raw_os_error()) {
         (io::ErrorKind::ConnectionRefused, _) => IoFault::Refused,
         (io::ErrorKind::TimedOut, _) => IoFault::TimedOut,
-        (_, Some(23 | 24 | 99 | 105)) => IoFault::Exhausted,
+        (_, Some(23 | 24 | 98 | 99 | 105)) => IoFault::Exhausted,
         _ => IoFault::Lost,
     }
 }

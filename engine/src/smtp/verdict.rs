@@ -125,7 +125,7 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
         (Step::Auth, 454) => (Fate::Deferred, Scope::Site, "auth_deferred"),
         (Step::Auth, _) => (Fate::Deferred, Scope::Site, "auth_refused"),
         (Step::Content, _) if reply.is_positive() => (Fate::Delivered, Scope::Message, ""),
-        (Step::Mail, _) if reply.is_permanent() => (Fate::Bounced, Scope::Message, "sender_refused"),
+        (Step::Mail, _) if is_about_sender(reply) => (Fate::Bounced, Scope::Message, "sender_refused"),
         (_, _) if reply.is_permanent() => (Fate::Bounced, Scope::Message, ""),
         (_, _) if reply.is_transient() => (Fate::Deferred, Scope::Message, ""),
         // 354 to the final dot, say: nobody knows what the server means to do with the message.
@@ -155,9 +155,24 @@ pub(super) fn of_tls(fault: TlsFault, exclusive: bool) -> Verdict {
     Verdict { tls: true, ..bare(fate, Scope::Site, fault.label()) }
 }
 
-/// A smarthost refuses our sender: every message would meet the same, and none is at fault. They wait for the operator.
-pub(super) fn of_relayed_sender(reply: &Reply) -> Verdict {
-    Verdict { fate: Fate::Deferred, scope: Scope::Site, ..of_reply(Step::Mail, reply) }
+/// Whether a refusal of MAIL is about who sends, and not about this message: its size (552, x.2.3, x.3.4), a full system
+/// (x.2.2), a parameter (555) or its alphabet (x.6.7).
+fn is_about_sender(reply: &Reply) -> bool {
+    let about_message = matches!(reply.enhanced, Some(Enhanced(_, 2, 2 | 3) | Enhanced(_, 3, 4) | Enhanced(_, 6, 7)));
+    reply.is_permanent() && !matches!(reply.code, 552 | 555) && !about_message
+}
+
+/// What `reply` to `step` of a smarthost means. What it says of us (our sender, our right to relay: 5.7.0 and 5.7.1 to a
+/// recipient) is about our configuration: no message is at fault, and all of them wait for the operator.
+pub(super) fn of_relay(step: Step, reply: &Reply) -> Verdict {
+    let verdict = of_reply(step, reply);
+    match step {
+        Step::Mail if is_about_sender(reply) => Verdict { fate: Fate::Deferred, scope: Scope::Site, ..verdict },
+        Step::Rcpt if matches!(reply.enhanced, Some(Enhanced(5, 7, 0 | 1))) => {
+            Verdict { fate: Fate::Deferred, reason: "relay_denied", ..verdict }
+        }
+        _ => verdict,
+    }
 }
 
 /// The server offers no AUTH mechanism that we know, or breaks the exchange's rules.

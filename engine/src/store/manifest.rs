@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use loader::Mark;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Seconds from MAIL FROM to the reply to the final dot, below which that share of messages lies; read off a histogram's
 /// bounds as Prometheus does.
@@ -28,6 +29,9 @@ pub struct Manifest {
     /// How many octets of the input were read, and their SHA-256: of all of it once it was read to its end.
     #[serde(default, with = "written_mark")]
     pub mark: Option<Mark>,
+    /// The columns that rows in the store have; `None` is all of the input's.
+    #[serde(default)]
+    pub kept: Option<BTreeSet<String>>,
     /// When the run was opened.
     pub opened: Timestamp,
     /// When its last row was settled.
