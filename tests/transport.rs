@@ -85,6 +85,9 @@ fn required_takes_any_certificate_and_verified_a_named_route() {
     let said = transcript(&desk);
     let (in_clear, _) = said.split_once("TLS\n").expect("TLS came up");
     assert!(!in_clear.contains("MAIL"), "{said}");
+    // The sandbox offers DSN: a bounce must not carry the letter back.
+    assert_eq!(said.matches(" RET=HDRS ENVID=").count(), said.matches("MAIL FROM").count(), "{said}");
+    assert_eq!(said.matches(" NOTIFY=FAILURE").count(), said.matches("RCPT TO").count(), "{said}");
 }
 
 #[test]
