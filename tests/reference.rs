@@ -128,4 +128,6 @@ fn what_init_writes_passes_check_with_an_input() {
     let ran = desk.sealpost(&["check", "campaign.toml"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("1000 rows looked at, 1000 would be sent"), "{ran:?}");
+    assert!(ran.stdout.contains("routes     everything to 127.0.0.1 at 127.0.0.1:"), "{ran:?}");
+    assert!(ran.stdout.contains("sources    a (out.acme-health.example)"), "{ran:?}");
 }

@@ -29,7 +29,10 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
         if let Some(rows) = blueprint.rows() {
             outln!("rows       {rows}");
         }
+        let sources: Vec<_> = setup.sources.iter().map(|source| format!("{} ({})", source.name, source.ehlo)).collect();
         outln!("run        {}", blueprint.run());
+        outln!("routes     {}", machine.routes_text());
+        outln!("sources    {}", sources.join(", "));
         outln!("templates and keys are good");
     }
     let most = (!options.all).then_some(SAMPLE);

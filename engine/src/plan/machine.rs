@@ -139,6 +139,27 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Where mail goes, for people: what is asked first comes first.
+    pub fn routes_text(&self) -> String {
+        let mut parts = Vec::new();
+        let fixed = self.routes.keys().filter(|domain| *domain != "*").count();
+        if fixed > 0 {
+            parts.push(format!("{fixed} fixed"));
+        }
+        match (self.routes.get("*"), &self.smarthost, self.dns.servers.as_slice()) {
+            (Some(all), ..) => parts.push(format!("everything to {} at {}", all.host, all.address)),
+            (None, Some(smarthost), _) => parts.push(format!("the smarthost {}", smarthost.host.name)),
+            (None, None, []) => parts.push("the DNS, by the system's resolvers".into()),
+            (None, None, servers) => {
+                let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+                parts.push(format!("the DNS, by {}", servers.join(", ")));
+            }
+        }
+        parts.join(", then ")
+    }
+}
+
 /// Makes an error at an offset of the file.
 pub(super) type Fail<'a> = &'a dyn Fn(usize, String) -> Error;
 
