@@ -121,8 +121,8 @@ impl Input {
         self.opening
     }
 
-    /// Leaves in the batches only the columns that `wanted` names; to be called before the first batch. The others are not
-    /// decoded, but a row with a malformed field in one of them is still malformed.
+    /// Leaves in the batches only the columns that `wanted` names; to be called before the first batch. Which rows are
+    /// malformed stays the same: a text file's others are still checked, as text and as what they are declared.
     pub fn project(&mut self, wanted: &dyn Fn(&str) -> bool) {
         self.wanted = Some(self.columns.iter().map(|(name, _)| name.clone()).filter(|name| wanted(name)).collect());
         if let Some(reader) = &mut self.reader {
