@@ -60,7 +60,7 @@ impl Renderer {
         };
         uses.join(ColumnsUsed::Only(visible.iter().cloned().collect()));
         let tags = plan.wordings.iter().map(|wording| wording.language.as_deref().unwrap_or_default());
-        let choice = plan.language.as_ref().map(|column| Choice::new(&column.name, tags));
+        let choice = plan.language.as_ref().map(|column| Choice::new(column, tags));
         let domain = plan.from.address.domain();
         let attachments = plan.attachments.iter().enumerate();
         let attachments = attachments.map(|(at, attachment)| Attachment::new(attachment.clone(), at, domain)).collect();
@@ -303,7 +303,7 @@ pub(super) mod tests {
     #[test]
     fn headers_cannot_be_injected_into() {
         let renderer = renderer("{{plan}}", "x", "x").expect("compiles");
-        for evil in ["a\r\nBcc: x@y.example", "a\nb", "a\rb", "a\0b"] {
+        for evil in ["a\r\nBcc: x@y.example", "a\nb", "a\rb", "a\0b", "=?utf-8?Q?=0D=0ABcc:?=", "a\u{202e}b"] {
             let fault = renderer.render(&row(json!({"plan": evil})), Timestamp(0)).expect_err("refused");
             assert_eq!(fault.reason, "header");
         }
