@@ -14,6 +14,7 @@ use std::fmt::Write;
 /// How the reason of a missing parameter ends.
 pub(super) const NO_VALUE: &str = "has no value";
 
+type Holds = fn(Ordering) -> bool;
 type Compute = fn(&Helper<'_>) -> Result<Value, RenderError>;
 
 /// Name and body of each helper of ours; [`signature`](super::signature) lists all that templates may use.
@@ -28,7 +29,7 @@ const OURS: [(&str, Compute); 7] = [
 ];
 
 /// Handlebars' own take amounts for text: 100.00 is less than 99.00.
-const COMPARISONS: [(&str, fn(Ordering) -> bool); 6] = [
+const COMPARISONS: [(&str, Holds); 6] = [
     ("eq", Ordering::is_eq),
     ("ne", Ordering::is_ne),
     ("gt", Ordering::is_gt),
@@ -105,12 +106,17 @@ impl HelperDef for Dated {
 }
 
 /// Whether two values stand to each other in a certain way: `(gt owe 0)`, `{{#gt owe 0}}…{{/gt}}`.
-struct Comparison(fn(Ordering) -> bool);
+struct Comparison(Holds);
 
 impl Comparison {
     fn holds(&self, helper: &Helper<'_>) -> Result<bool, RenderError> {
         let order = compare(param(helper, 0)?.value(), param(helper, 1)?.value());
-        let incomparable = || fail(format!("{}: a number can't be compared with what is none", helper.name()));
+        let incomparable = || {
+            fail(format!(
+                "{}: its values are of two kinds (number, text, truth) or have fields: they can't be compared",
+                helper.name()
+            ))
+        };
         order.map(self.0).ok_or_else(incomparable)
     }
 }
@@ -227,7 +233,7 @@ fn date(helper: &Helper<'_>, calendar: Calendar) -> Result<Value, RenderError> {
     Ok(dated(day, format, calendar).map_err(fail)?.into())
 }
 
-fn date_format<'a>(format: &'a str, calendar: Calendar) -> Result<&'a str, String> {
+fn date_format(format: &str, calendar: Calendar) -> Result<&str, String> {
     match format {
         "long" => Ok(calendar.long),
         "short" => Ok(calendar.short),
