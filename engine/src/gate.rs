@@ -64,7 +64,8 @@ impl Gate {
                 Err(fault) => return invalid("bad_address", &format!("column \"{column}\": the address {fault}")),
             },
         };
-        let Some(key) = fields.get(&self.rules.key).map(digest) else {
+        let key = fields.get(&self.rules.key).filter(|key| key.as_str().is_none_or(|text| !text.trim().is_empty()));
+        let Some(key) = key.map(digest) else {
             return invalid("no_key", &format!("column \"{}\" has no value", self.rules.key));
         };
         if !self.seen.insert(key) {
@@ -98,8 +99,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_reason() {
-        let content =
-            "id,email\n1,ann@b.example\n2,\n3,ann\n4,ann@\n1,bob@b.example\n,bob@b.example\n5\n6,bob@b.example\n";
+        let content = "id,email\n1,ann@b.example\n2,\n3,ann\n4,ann@\n1,bob@b.example\n,bob@b.example\n5\n6,bob@b.example\n \t,bob@b.example\n";
         let mut file = tempfile::Builder::new().suffix(".csv").tempfile().expect("file");
         file.write_all(content.as_bytes()).expect("write");
         let batch =
@@ -122,6 +122,7 @@ mod tests {
             (6, "invalid no_key"),
             (7, "invalid malformed_row"),
             (8, "admitted"),
+            (9, "invalid no_key"),
         ];
         assert_eq!(found, expected.map(|(ordinal, text)| (ordinal, text.to_owned())));
     }

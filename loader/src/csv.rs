@@ -129,7 +129,7 @@ impl Rows {
         for (at, column) in self.built.at.iter().zip(columns) {
             match self.kinds[*at] {
                 ColumnType::Text => column.append(&Cell::text(fields.get(*at))),
-                _ => column.append(typed.next().unwrap_or(&Cell::Null)),
+                _ => column.append(typed.find(|(of, _)| of == at).map_or(&Cell::Null, |(_, cell)| cell)),
             }
         }
         Ok(())
@@ -152,14 +152,15 @@ impl Rows {
         })
     }
 
-    /// The cells of the columns that come out and are declared as more than text: only these can be at fault, and most files
-    /// have none.
-    fn typed<'a>(&self, fields: &Fields<'a>) -> Result<Vec<Cell<'a>>, Flawed> {
-        let cell = |at: &usize| {
-            let kind = self.kinds[*at];
-            Cell::parse(fields.get(*at), kind).ok_or((Some(*at), Flaw::NotOfType(kind)))
+    /// The cells of the columns that are declared as more than text, with their places: only these can be at fault, and most
+    /// files have none. Whether a row is well formed does not depend on which columns come out.
+    fn typed<'a>(&self, fields: &Fields<'a>) -> Result<Vec<(usize, Cell<'a>)>, Flawed> {
+        let kinds = self.kinds.iter().copied().enumerate().filter(|(_, kind)| *kind != ColumnType::Text);
+        let cell = |(at, kind)| match Cell::parse(fields.get(at), kind) {
+            Some(cell) => Ok((at, cell)),
+            None => Err((Some(at), Flaw::NotOfType(kind))),
         };
-        self.built.at.iter().filter(|at| self.kinds[**at] != ColumnType::Text).map(cell).collect()
+        kinds.map(cell).collect()
     }
 }
 
@@ -299,6 +300,34 @@ mod tests {
     }
 
     #[test]
+    fn nulls_in_json_are_missing_but_in_lists() {
+        let content = b"a\n\"[{\"\"code\"\":\"\"A\"\",\"\"owe\"\":null},null,[null,{\"\"x\"\":null}]]\"\nnull\n";
+        let batches = rows(content, &[("a", ColumnType::Json)]).expect("readable");
+        assert_eq!(batches[0].row(0)["a"], serde_json::json!([{"code": "A"}, null, [null, {}]]));
+        assert!(batches[0].row(1).is_empty());
+    }
+
+    /// A last record without a line end, as long as the buffer is at that moment, or with as many fields.
+    #[test]
+    fn a_file_that_ends_where_the_buffer_does() {
+        let short = "x".repeat(16 * 1024 - 1);
+        for (first, flaws) in [("1", 0), ("\"1", 1)] {
+            for second in [short.clone(), format!("{short}x"), "x".repeat(32 * 1024 - 1), "x".repeat(4096)] {
+                let content = match flaws {
+                    0 => format!("a,b\n{first},{second}"),
+                    _ => format!("a,b\n{second},{first}"),
+                };
+                let batches = rows(content.as_bytes(), &[]).expect("readable");
+                assert_eq!(batches[0].rejects.len(), flaws, "{} octets", second.len());
+                assert!(batches[0].rejects.iter().all(|reject| reject.flaw == Flaw::OpenQuote));
+            }
+        }
+        let names: Vec<_> = (0..256).map(|at| format!("n{at}")).collect();
+        let many = format!("{}\n{}", names.join(","), vec!["1"; 256].join(","));
+        assert_eq!(rows(many.as_bytes(), &[]).expect("readable")[0].rejects, []);
+    }
+
+    #[test]
     fn files_that_stop_a_run() {
         let cases: &[(&[u8], &str)] = &[
             (b"", "is empty"),
@@ -351,16 +380,17 @@ mod tests {
     #[test]
     fn columns_that_are_not_wanted_are_checked_and_left_out() {
         let mut file = tempfile::Builder::new().suffix(".csv").tempfile().expect("temporary file");
-        file.write_all(b"a,b,c\n1,x,2\n3,\xff,4\n5,6\n").expect("write");
+        file.write_all(b"a,b,c\n1,2,3\n1,x,2\n3,\xff,4\n5,6\n").expect("write");
         let mut spec = Spec { encoding: Some(Encoding::Utf8), ..Spec::new(file.path()) };
         spec.columns = [("a".to_owned(), ColumnType::Int), ("b".to_owned(), ColumnType::Int)].into();
         let mut input = crate::open(&spec).expect("opens");
         input.project(&|name| name != "b");
         assert_eq!(input.columns().len(), 3);
         let batch = input.next().expect("a batch").expect("reads");
-        assert_eq!(serde_json::Value::Object(batch.row(0)), serde_json::json!({"a": 1, "c": "2"}));
+        assert_eq!(serde_json::Value::Object(batch.row(0)), serde_json::json!({"a": 1, "c": "3"}));
         let flaws: Vec<_> = batch.rejects.iter().map(|reject| (reject.index, &reject.flaw)).collect();
-        assert_eq!(flaws, [(1, &Flaw::NotUtf8), (2, &Flaw::FieldCount { found: 2, expected: 3 })]);
+        let not_int = Flaw::NotOfType(ColumnType::Int);
+        assert_eq!(flaws, [(1, &not_int), (2, &Flaw::NotUtf8), (3, &Flaw::FieldCount { found: 2, expected: 3 })]);
     }
 
     proptest::proptest! {

@@ -2,7 +2,7 @@
 //!
 //! 1. Patterns are expanded and every file is looked at: its header or footer, its columns against the first file's, and
 //!    that one of them has a row. Nothing is handed out before all are found fit.
-//! 2. The first file is kept open; each other is opened again when its turn comes, and must still have its columns.
+//! 2. The first file is kept open; each other is opened again when its turn comes, and must still have its columns and length.
 //! 3. While batches are read the raw octets of all files pass one [`Tally`], in order.
 
 use crate::ahead::Ahead;
@@ -22,8 +22,8 @@ pub struct Input {
     spec: Spec,
     files: Vec<PathBuf>,
     columns: Vec<(String, Shape)>,
-    /// What each file was found to have.
-    found: Vec<Columns>,
+    /// What each file was found to have, and its length.
+    found: Vec<(Columns, u64)>,
     rows: Option<u64>,
     opening: Opening,
     tally: Tally,
@@ -55,14 +55,14 @@ fn open_with<R: Read + Send + 'static>(spec: &Spec, stdin: impl FnOnce() -> R) -
     } else {
         (Reader::file(&files[0], spec, tally.clone())?, Opening::of_files(&files)?)
     };
-    let mut survey = Survey { found: vec![first.columns()], rows: first.rows(), any: !first.is_empty() };
+    let mut survey = Survey { found: vec![(first.columns(), 0)], rows: first.rows(), any: !first.is_empty() };
     for file in &files[1..] {
         survey.look(file, &files[0], spec)?;
     }
     if !survey.any {
         return Err(Error::new(&files[0], Fault::HeaderOnly));
     }
-    let columns = survey.found[0].list.iter().map(|(name, meaning)| (name.clone(), meaning.shape())).collect();
+    let columns = survey.found[0].0.list.iter().map(|(name, meaning)| (name.clone(), meaning.shape())).collect();
     let Survey { found, rows, .. } = survey;
     let mut input = Input {
         spec: spec.clone(),
@@ -83,7 +83,7 @@ fn open_with<R: Read + Send + 'static>(spec: &Spec, stdin: impl FnOnce() -> R) -
 
 /// What the files looked at so far have.
 struct Survey {
-    found: Vec<Columns>,
+    found: Vec<(Columns, u64)>,
     rows: Option<u64>,
     any: bool,
 }
@@ -92,8 +92,8 @@ impl Survey {
     fn look(&mut self, file: &Path, first: &Path, spec: &Spec) -> Result<(), Error> {
         let reader = Reader::file(file, spec, Tally::new())?;
         let columns = reader.columns();
-        columns.follow(&self.found[0], first).map_err(|fault| Error::new(file, fault))?;
-        self.found.push(columns);
+        columns.follow(&self.found[0].0, first).map_err(|fault| Error::new(file, fault))?;
+        self.found.push((columns, length(file)?));
         self.rows = self.rows.zip(reader.rows()).map(|(before, rows)| before.saturating_add(rows));
         self.any |= !reader.is_empty();
         Ok(())
@@ -121,8 +121,8 @@ impl Input {
         self.opening
     }
 
-    /// Leaves in the batches only the columns that `wanted` names; to be called before the first batch. The others are not
-    /// decoded, but a row with a malformed field in one of them is still malformed.
+    /// Leaves in the batches only the columns that `wanted` names; to be called before the first batch. Which rows are
+    /// malformed stays the same: a text file's others are still checked, as text and as what they are declared.
     pub fn project(&mut self, wanted: &dyn Fn(&str) -> bool) {
         self.wanted = Some(self.columns.iter().map(|(name, _)| name.clone()).filter(|name| wanted(name)).collect());
         if let Some(reader) = &mut self.reader {
@@ -164,12 +164,16 @@ impl Input {
             return Ok(false);
         };
         let reader = Reader::file(file, &self.spec, self.tally.clone())?;
-        if reader.columns() != self.found[self.at] {
+        if (reader.columns(), length(file)?) != self.found[self.at] {
             return Err(Error::new(file, Fault::Changed));
         }
         self.take_up(reader);
         Ok(true)
     }
+}
+
+fn length(file: &Path) -> Result<u64, Error> {
+    file.metadata().map(|found| found.len()).map_err(|cause| Error::new(file, cause))
 }
 
 impl Iterator for Input {

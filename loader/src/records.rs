@@ -101,7 +101,8 @@ impl Records {
             quotes += input[..taken].iter().filter(|octet| **octet == b'"').count();
             self.input.consume(if probing { 0 } else { taken });
             open_quote |= probing && result == ReadRecordResult::InputEmpty;
-            probed |= probing;
+            // A full buffer takes no input: the line end is offered again.
+            probed |= probing && !matches!(result, ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull);
             written += wrote;
             fields += ended;
             match result {

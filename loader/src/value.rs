@@ -13,7 +13,7 @@
 //! | duration | ISO 8601 in hours, minutes and seconds: `"PT25H"` |
 //! | UUID | `"00112233-4455-6677-8899-aabbccddeeff"` |
 //! | other binary | lower-case hexadecimal text |
-//! | JSON | its value; text that only claims to be JSON stays text |
+//! | JSON | its value, its objects without nulls; text that only claims to be JSON stays text |
 //! | list, of any length or view | array; a null item stays `null`, leaving it out would shift the others |
 //! | struct | object without its nulls |
 //! | map | object without nulls; keys that are numbers, dates or the like become text |
@@ -64,7 +64,7 @@ fn cell(array: &dyn Array, meaning: &Meaning, index: usize) -> Option<Value> {
         Meaning::Float => float(array, index),
         Meaning::Decimal => decimal(array, index).map(Value::from),
         Meaning::Text => text(array, index).map(Value::from),
-        Meaning::Json => text(array, index).map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.into())),
+        Meaning::Json => text(array, index).map(json),
         Meaning::Octets => octets(array, index).map(|octets| hexadecimal(octets).into()),
         Meaning::Uuid => octets(array, index).map(|octets| uuid(octets).into()),
         Meaning::Date | Meaning::Time | Meaning::Instant | Meaning::Local | Meaning::Duration => {
@@ -157,6 +157,22 @@ fn text(array: &dyn Array, index: usize) -> Option<&str> {
         DataType::LargeUtf8 => Some(array.as_string::<i64>().value(index)),
         DataType::Utf8View => Some(array.as_string_view().value(index)),
         _ => None,
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).map_or_else(|_| text.into(), without_nulls)
+}
+
+/// As columns of the same shape would come out. The parser has seen to it that nothing is nested more than 128 deep.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(fields.map(|(name, value)| (name, without_nulls(value))).collect())
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        value => value,
     }
 }
 

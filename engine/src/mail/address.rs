@@ -1,5 +1,6 @@
 //! Mail addresses, checked for the syntax of RFC 5321 section 4.1.2 and, beyond ASCII, of RFC 6531 section 3.3.
 
+use super::hidden::is_hidden;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use std::borrow::Cow;
 use std::fmt;
@@ -134,22 +135,10 @@ fn is_atom(part: &str) -> bool {
     let allowed = |c: char| match c {
         'a'..='z' | 'A'..='Z' | '0'..='9' => true,
         _ if c.is_ascii() => "!#$%&'*+-/=?^_`{|}~".contains(c),
-        _ => is_visible(c),
+        // An address must be what it looks like, in a report as on a screen.
+        _ => !is_hidden(c) && !c.is_whitespace(),
     };
     !part.is_empty() && part.chars().all(allowed)
-}
-
-/// Beyond ASCII, everything but what can't be seen or what changes how its neighbours are seen: an address must be what it
-/// looks like, in a report as on a screen.
-fn is_visible(c: char) -> bool {
-    let hidden = matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' // invisible
-        | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' // joiners, line ends, direction
-        | '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' // specials, private use
-        | '\u{e0000}'..='\u{10ffff}' // tags, variation selectors, private use
-    );
-    !hidden && !c.is_control() && !c.is_whitespace()
 }
 
 /// A domain as A-labels in lower case (UTS 46, STD 3 rules), if it is a host name of two labels or more.
@@ -230,6 +219,8 @@ mod tests {
             ("\"ann b\"@b.example", AddressFault::BadLocalPart),
             ("ann\u{202e}@b.example", AddressFault::BadLocalPart),
             ("ann\u{200b}@b.example", AddressFault::BadLocalPart),
+            ("ann\u{fe0f}@b.example", AddressFault::BadLocalPart),
+            ("ann\u{180b}@b.example", AddressFault::BadLocalPart),
             ("ann\u{a0}x@b.example", AddressFault::BadLocalPart),
             ("ann\u{85}@b.example", AddressFault::BadLocalPart),
             ("ann@b\u{202e}.example", AddressFault::BadDomain),

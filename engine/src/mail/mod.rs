@@ -2,6 +2,7 @@
 
 mod address;
 mod closest;
+mod hidden;
 mod hint;
 mod message;
 mod outcome;
@@ -13,6 +14,7 @@ mod tls;
 pub use address::{Address, AddressFault, Mailbox};
 pub(crate) use address::{ascii_domain, is_host_name};
 pub use closest::closest;
+pub(crate) use hidden::misleads;
 pub use hint::hint;
 pub use message::{Message, Sealed};
 pub use outcome::{Kind, Outcome, why};

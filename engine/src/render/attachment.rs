@@ -6,17 +6,21 @@
 use super::edition::attachment_key;
 use super::library::Library;
 use super::{ColumnName, Template, Unrenderable};
+use crate::mail::misleads;
 use data_encoding::BASE64_MIME;
 use handlebars::Context;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::message_id::MessageId;
 use mail_builder::headers::raw::Raw;
 use mail_builder::mime::{BodyPart, MimePart};
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,9 +109,9 @@ impl Attachment {
     ) -> Result<Option<MimePart<'_>>, Unrenderable> {
         let content: Cow<'_, [u8]> = match &self.plan.source {
             AttachmentSource::Fixed(content) => Cow::Borrowed(&content.0),
-            AttachmentSource::Column { column, folder, optional } => match path(row, &column.name) {
+            AttachmentSource::Column { column, folder, optional } => match column.of(row) {
                 Some(path) => {
-                    let octets = read(folder, path, most).map_err(|fault| fault.of(&column.name))?;
+                    let octets = read(folder, &path, most).map_err(|fault| fault.of(&column.name))?;
                     Cow::Owned(encoded(&octets))
                 }
                 None if *optional => return Ok(None),
@@ -152,12 +156,8 @@ impl Fault {
     }
 }
 
-fn path<'a>(row: &'a Map<String, Value>, column: &str) -> Option<&'a str> {
-    row.get(column).and_then(Value::as_str).map(str::trim).filter(|path| !path.is_empty())
-}
-
 /// The octets of the file at `path` in `folder`, which is resolved. The path has only names in it, and what it resolves to,
-/// links followed, must still lie inside.
+/// links followed, must still lie inside: when it is looked up, and when it is open.
 fn read(folder: &Path, path: &str, most: usize) -> Result<Vec<u8>, Fault> {
     let path = Path::new(path);
     let only_names = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
@@ -172,14 +172,35 @@ fn read(folder: &Path, path: &str, most: usize) -> Result<Vec<u8>, Fault> {
     if !path.starts_with(folder) {
         return Err(Fault::Outside);
     }
-    // A pipe would hold the thread for ever.
-    if !path.metadata().map_err(trouble)?.is_file() {
+    let file = open(&path).map_err(trouble)?;
+    if !place(&file, path).map_err(trouble)?.starts_with(folder) {
+        return Err(Fault::Outside);
+    }
+    if !file.metadata().map_err(trouble)?.is_file() {
         return Err(Fault::Unreadable(ErrorKind::InvalidInput));
     }
     let mut octets = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(&path).and_then(|file| file.take(limit).read_to_end(&mut octets)).map_err(trouble)?;
+    file.take(limit).read_to_end(&mut octets).map_err(trouble)?;
     if octets.len() > most { Err(Fault::TooLarge(most)) } else { Ok(octets) }
+}
+
+/// The file at `path`, which has no links left. A pipe does not hold the thread.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Where `file` lies, opened at `path`: a folder on the way may have become a link since the path was resolved.
+#[cfg(target_os = "linux")]
+fn place(file: &File, _: PathBuf) -> std::io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Where there is no `/proc`, where the path leads by now must be the same file.
+#[cfg(not(target_os = "linux"))]
+fn place(_: &File, path: PathBuf) -> std::io::Result<PathBuf> {
+    path.canonicalize()
 }
 
 /// A file name is one: nothing in it leads anywhere when it is saved.
@@ -190,16 +211,14 @@ fn file_name(name: String) -> Result<String, Unrenderable> {
     }
     Err(Unrenderable::new(
         "header",
-        "an attachment's name would be empty, too long, or hold a slash or control character",
+        "an attachment's name would be empty, too long, or hold a slash, an invisible character or \"=?\"",
     ))
 }
 
 /// Whether a recipient can save a file under this name, on any system, and sees what it is: turned letters would make
 /// `fdp.exe` end in `exe.pdf`.
 pub(crate) fn is_file_name(name: &str) -> bool {
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let bad = |c: char| c.is_control() || turns(c) || matches!(c, '/' | '\\');
-    !name.is_empty() && name.len() <= 200 && name != ".." && !name.contains(bad)
+    !name.is_empty() && name.len() <= 200 && name != ".." && !name.contains(['/', '\\']) && !misleads(name)
 }
 
 fn encoded(octets: &[u8]) -> Vec<u8> {
@@ -260,6 +279,9 @@ mod tests {
         let message = shown(&renderer, json!({"file": "sub/é.pdf", "plan": "own"}));
         assert_eq!(decoded(&message, "all.csv"), every);
         assert_eq!(decoded(&message, "own.pdf"), every);
+        std::fs::write(folder.path().join("4101"), "number").expect("written");
+        let message = shown(&renderer, json!({"file": 4101, "plan": "own"}));
+        assert_eq!(decoded(&message, "own.pdf"), b"number");
         let message = shown(&renderer, json!({"file": "./x.a", "plan": "own"}));
         assert_eq!(decoded(&message, "own.pdf"), b"a");
         for none in [json!({"plan": "own"}), json!({"plan": "own", "file": null}), json!({"plan": "own", "file": " "})]
@@ -282,6 +304,8 @@ mod tests {
         std::fs::create_dir(path("sub")).expect("made");
         std::os::unix::fs::symlink(outside.path().join("secret"), path("link")).expect("linked");
         std::os::unix::fs::symlink(outside.path(), path("linked")).expect("linked");
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .expect("made");
         let renderer = with(vec![by_row(folder.path(), false, "a.pdf")], "x").expect("compiles");
         let absolute = path("large").display().to_string();
         let cases = [
@@ -295,6 +319,7 @@ mod tests {
             ("linked/secret", "attachment_outside"),
             ("SECRET\0", "attachment_outside"),
             ("sub", "attachment_unreadable"),
+            ("pipe", "attachment_unreadable"),
             ("large", "attachment_too_large"),
             ("nearly", "message_too_large"),
             ("", "missing_field"),
@@ -306,10 +331,36 @@ mod tests {
         }
     }
 
+    /// A folder that becomes a link out while files are read: what is sent was inside, every time.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_turns_into_a_link() {
+        let (outside, inside) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let folder = inside.path().canonicalize().expect("there");
+        std::fs::create_dir(folder.join("sub")).expect("made");
+        std::fs::write(folder.join("sub/a"), "inside").expect("written");
+        std::fs::write(outside.path().join("a"), "outside").expect("written");
+        std::os::unix::fs::symlink(outside.path(), folder.join("link")).expect("linked");
+        let (sub, link) = (folder.join("sub"), folder.join("link"));
+        std::thread::scope(|scope| {
+            let swapping = scope.spawn(|| {
+                for _ in 0..4000 {
+                    let swap = rustix::fs::RenameFlags::EXCHANGE;
+                    rustix::fs::renameat_with(rustix::fs::CWD, &sub, rustix::fs::CWD, &link, swap).expect("swapped");
+                }
+            });
+            while !swapping.is_finished() {
+                if let Ok(octets) = read(&folder, "sub/a", 100) {
+                    assert_eq!(octets, b"inside");
+                }
+            }
+        });
+    }
+
     #[test]
     fn names_are_names_and_no_phi() {
         let renderer = with(vec![fixed(b"x", "{{plan}}", None)], "x").expect("compiles");
-        for evil in ["a/b", "..", "a\\b", "a\r\nb", "a\u{202e}fdp.exe", ""] {
+        for evil in ["a/b", "..", "a\\b", "a\r\nb", "a\u{202e}fdp.exe", "a\u{200b}", "=?a", ""] {
             let fault = renderer.render(&row(json!({"plan": evil})), Timestamp(0)).expect_err(evil);
             assert_eq!(fault.reason, "header", "{evil:?}");
         }

@@ -6,6 +6,7 @@ use super::{
     AttachmentPlan, AttachmentSource, Column, ColumnName, ColumnsUsed, Dialect, MessagePlan, Partial, Template,
     TemplateError, Unrenderable, Wording, cid, lint, plaintext,
 };
+use crate::mail::misleads;
 use handlebars::Context;
 use std::collections::BTreeSet;
 
@@ -217,10 +218,12 @@ fn lines(key: &str, body: String) -> Result<String, Unrenderable> {
     Ok(body)
 }
 
-/// A header value is one line without control characters: nothing of a row can begin another header field.
+/// A header value is one line that shows what it is: nothing of a row can begin another header field or forge an encoded
+/// word.
 fn one_line(key: &str, value: String) -> Result<String, Unrenderable> {
-    if value.contains(char::is_control) {
-        let detail = format!("{} would hold a line break or control character", key.trim_start_matches('/'));
+    if misleads(&value) {
+        let detail =
+            format!("{} would hold a line break, an invisible character or \"=?\"", key.trim_start_matches('/'));
         return Err(Unrenderable::new("header", detail));
     }
     Ok(value.trim().to_owned())

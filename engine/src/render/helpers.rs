@@ -1,28 +1,48 @@
 //! What a notice about money and dates needs. No value enters an error: it may be PHI.
 
+use super::compare::compare;
 use super::language::Calendar;
 use chrono::NaiveDate;
 use handlebars::{
-    Context, Handlebars, Helper, HelperDef, PathAndJson, RenderContext, RenderError, RenderErrorReason, ScopedJson,
+    Context, Handlebars, Helper, HelperDef, HelperResult, Output, PathAndJson, RenderContext, RenderError,
+    RenderErrorReason, Renderable, ScopedJson,
 };
 use serde_json::Value;
+use std::cmp::Ordering;
 use std::fmt::Write;
 
 /// How the reason of a missing parameter ends.
 pub(super) const NO_VALUE: &str = "has no value";
 
-/// Our helpers and those of handlebars that templates may use.
-const BUILT_IN: [&str; 16] =
-    ["if", "unless", "each", "with", "lookup", "raw", "len", "eq", "ne", "gt", "gte", "lt", "lte", "and", "or", "not"];
-
+type Holds = fn(Ordering) -> bool;
 type Compute = fn(&Helper<'_>) -> Result<Value, RenderError>;
 
-/// Name and body of each helper; templates may use these and [`BUILT_IN`], nothing else.
-const OURS: [(&str, Compute); 5] =
-    [("money", money), ("mask", mask), ("plural", plural), ("default", default), ("pad", pad)];
+/// Name and body of each helper of ours; [`signature`](super::signature) lists all that templates may use.
+const OURS: [(&str, Compute); 7] = [
+    ("money", money),
+    ("mask", mask),
+    ("plural", plural),
+    ("default", default),
+    ("pad", pad),
+    ("lookup", lookup),
+    (WRITE, written),
+];
+
+/// Handlebars' own take amounts for text: 100.00 is less than 99.00.
+const COMPARISONS: [(&str, Holds); 6] = [
+    ("eq", Ordering::is_eq),
+    ("ne", Ordering::is_ne),
+    ("gt", Ordering::is_gt),
+    ("gte", Ordering::is_ge),
+    ("lt", Ordering::is_lt),
+    ("lte", Ordering::is_le),
+];
 
 /// The helper that depends on the language.
 const DATE: &str = "date";
+
+/// The helper that every `{{expression}}` is compiled to; no template can name it.
+pub(super) const WRITE: &str = "/write";
 
 pub(super) fn register(registry: &mut Handlebars<'static>, calendar: Calendar) {
     // It would write values to a log.
@@ -30,18 +50,31 @@ pub(super) fn register(registry: &mut Handlebars<'static>, calendar: Calendar) {
     for (name, compute) in OURS {
         registry.register_helper(name, Box::new(Plain(compute)));
     }
+    for (name, holds) in COMPARISONS {
+        registry.register_helper(name, Box::new(Comparison(holds)));
+    }
     registry.register_helper(DATE, Box::new(Dated(calendar)));
 }
 
-pub(super) fn is_known(name: &str) -> bool {
-    names().any(|known| known == name)
+/// Checks what stands written out in a call of the helper `name`, where it does: parameters by number, settings by key.
+pub(super) fn literals<'a>(
+    name: &str,
+    param: &dyn Fn(usize) -> Option<&'a Value>,
+    setting: &dyn Fn(&str) -> Option<&'a Value>,
+) -> Result<(), String> {
+    match name {
+        DATE => param(1).map_or(Ok(()), |format| {
+            let format = date_format(&text(format), Calendar::ENGLISH)?.to_owned();
+            dated(NaiveDate::default(), &format, Calendar::ENGLISH).map(drop)
+        }),
+        "mask" => kept(setting("keep")).map(drop),
+        "pad" => param(1).map_or(Ok(()), |count| width(count).map(drop)).and(is_right(param(2)).map(drop)),
+        _ => Ok(()),
+    }
 }
 
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    OURS.iter().map(|(name, _)| *name).chain([DATE]).chain(BUILT_IN)
-}
-
-/// A helper that computes a value from its parameters and writes nothing itself, so that it works as a subexpression too.
+/// A helper that computes a value from its parameters and writes nothing itself, so that it works as a subexpression too. A
+/// null is no value: it is missing.
 struct Plain(Compute);
 
 impl HelperDef for Plain {
@@ -52,7 +85,8 @@ impl HelperDef for Plain {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        Ok(ScopedJson::Derived((self.0)(helper)?))
+        let value = (self.0)(helper)?;
+        Ok(if value.is_null() { ScopedJson::Missing } else { ScopedJson::Derived(value) })
     }
 }
 
@@ -68,6 +102,46 @@ impl HelperDef for Dated {
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         Ok(ScopedJson::Derived(date(helper, self.0)?))
+    }
+}
+
+/// Whether two values stand to each other in a certain way: `(gt owe 0)`, `{{#gt owe 0}}…{{/gt}}`.
+struct Comparison(Holds);
+
+impl Comparison {
+    fn holds(&self, helper: &Helper<'_>) -> Result<bool, RenderError> {
+        let order = compare(param(helper, 0)?.value(), param(helper, 1)?.value());
+        let incomparable = || {
+            fail(format!(
+                "{}: its values are of two kinds (number, text, truth) or have fields: they can't be compared",
+                helper.name()
+            ))
+        };
+        order.map(self.0).ok_or_else(incomparable)
+    }
+}
+
+impl HelperDef for Comparison {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        Ok(ScopedJson::Derived(self.holds(helper)?.into()))
+    }
+
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        registry: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        render: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let branch = if self.holds(helper)? { helper.template() } else { helper.inverse() };
+        branch.map_or(Ok(()), |template| template.render(registry, context, render, out))
     }
 }
 
@@ -92,14 +166,39 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// `{{x}}`, `{{money x}}`: what is written must be there, and text, a number or a truth.
+fn written(helper: &Helper<'_>) -> Result<Value, RenderError> {
+    let Some(param) = helper.param(0) else { return Ok(Value::Null) };
+    match param.value() {
+        Value::Null => Err(RenderErrorReason::MissingVariable(param.relative_path().cloned()).into()),
+        Value::Array(_) | Value::Object(_) => {
+            let path = param.relative_path().map_or("its value", String::as_str);
+            Err(fail(format!("{path} is a list or has fields, and can't be written as it is")))
+        }
+        value => Ok(value.clone()),
+    }
+}
+
+/// `{{lookup names "first"}}`, `{{lookup list 0}}`.
+fn lookup(helper: &Helper<'_>) -> Result<Value, RenderError> {
+    let (inside, at) = (param(helper, 0)?.value(), param(helper, 1)?.value());
+    let found = match inside {
+        Value::Array(items) => at.as_u64().and_then(|at| items.get(usize::try_from(at).ok()?)),
+        Value::Object(fields) => at.as_str().and_then(|name| fields.get(name)),
+        _ => None,
+    };
+    Ok(found.cloned().unwrap_or_default())
+}
+
 /// `{{money owe}}`: `1005.08` → `$1,005.08`. `currency="€"` changes the sign. Digits are never lost: a third decimal that
 /// isn't zero is refused.
 fn money(helper: &Helper<'_>) -> Result<Value, RenderError> {
     let amount = text(param(helper, 0)?.value());
     let sign = helper.hash_get("currency").map_or_else(|| "$".to_owned(), |value| text(value.value()));
-    let (minus, digits) = match amount.trim().strip_prefix('-') {
+    let amount = amount.trim();
+    let (minus, digits) = match amount.strip_prefix('-') {
         Some(rest) => ("-", rest),
-        None => ("", amount.trim()),
+        None => ("", amount.strip_prefix('+').unwrap_or(amount)),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let number = |part: &str| part.bytes().all(|octet| octet.is_ascii_digit());
@@ -124,33 +223,47 @@ fn money(helper: &Helper<'_>) -> Result<Value, RenderError> {
 fn date(helper: &Helper<'_>, calendar: Calendar) -> Result<Value, RenderError> {
     let written = text(param(helper, 0)?.value());
     let format = helper.param(1).map_or_else(|| "long".to_owned(), |param| text(param.value()));
-    let format = match format.as_str() {
-        "long" => calendar.long,
-        "short" => calendar.short,
-        "iso" => "%Y-%m-%d",
-        custom if custom.contains('%') => custom,
-        _ => return Err(fail("date: its format is \"long\", \"short\", \"iso\" or one with %".into())),
-    };
-    let day = written.trim().get(..10).unwrap_or(&written);
-    let day = NaiveDate::parse_from_str(day, "%Y-%m-%d")
-        .map_err(|_| fail("date: its parameter is no date like 2023-01-27".into()))?;
+    let format = date_format(&format, calendar).map_err(fail)?;
+    let written = written.trim();
+    // A timestamp's date ends before its T or space.
+    let (day, rest) = written.split_at_checked(10).unwrap_or((written, ""));
+    let day =
+        NaiveDate::parse_from_str(day, "%Y-%m-%d").ok().filter(|_| rest.is_empty() || rest.starts_with(['T', ' ']));
+    let day = day.ok_or_else(|| fail("date: its parameter is no date like 2023-01-27".into()))?;
+    Ok(dated(day, format, calendar).map_err(fail)?.into())
+}
+
+fn date_format(format: &str, calendar: Calendar) -> Result<&str, String> {
+    match format {
+        "long" => Ok(calendar.long),
+        "short" => Ok(calendar.short),
+        "iso" => Ok("%Y-%m-%d"),
+        custom if custom.contains('%') => Ok(custom),
+        _ => Err("date: its format is \"long\", \"short\", \"iso\" or one with %".into()),
+    }
+}
+
+fn dated(day: NaiveDate, format: &str, calendar: Calendar) -> Result<String, String> {
     let mut shown = String::new();
     let written = match calendar.locale {
         Some(locale) => write!(shown, "{}", day.format_localized(format, locale)),
         None => write!(shown, "{}", day.format(format)),
     };
-    written.map_err(|_| fail("date: its format can't be used".into()))?;
-    Ok(shown.into())
+    written.map(|()| shown).map_err(|_| "date: its format can't be used".into())
 }
 
 /// `{{mask id}}` → `•••• 265F`: the last four characters, or `keep=N` of them; never more than half of the value.
 fn mask(helper: &Helper<'_>) -> Result<Value, RenderError> {
     let value = text(param(helper, 0)?.value());
-    let keep = helper.hash_get("keep").and_then(|keep| keep.value().as_u64()).unwrap_or(4);
     let count = value.chars().count();
-    let keep = usize::try_from(keep).unwrap_or(count).min(count / 2);
+    let keep = kept(helper.hash_get("keep").map(PathAndJson::value)).map_err(fail)?.min(count / 2);
     let tail: String = value.chars().skip(count - keep).collect();
     Ok(format!("•••• {tail}").trim_end().into())
+}
+
+fn kept(keep: Option<&Value>) -> Result<usize, String> {
+    let keep = keep.map_or(Some(4), |keep| usize::try_from(keep.as_u64()?).ok());
+    keep.ok_or_else(|| "mask: keep is a number like 2".into())
 }
 
 /// `{{plural lines "service" "services"}}`: the word for a number or for the length of a list.
@@ -176,17 +289,28 @@ fn default(helper: &Helper<'_>) -> Result<Value, RenderError> {
 /// `{{pad name 20}}` or `{{pad (money owe) 12 "right"}}`: to a width in characters, cut with `…` where it is longer.
 fn pad(helper: &Helper<'_>) -> Result<Value, RenderError> {
     let value = text(param(helper, 0)?.value());
-    let width = param(helper, 1)?.value().as_u64().and_then(|width| usize::try_from(width).ok());
-    let width =
-        width.filter(|width| (1..=200).contains(width)).ok_or_else(|| fail("pad: its width is 1 to 200".into()))?;
+    let width = width(param(helper, 1)?.value()).map_err(fail)?;
+    let right = is_right(helper.param(2).map(PathAndJson::value)).map_err(fail)?;
     let count = value.chars().count();
     if count > width {
         let cut: String = value.chars().take(width - 1).collect();
         return Ok(format!("{}…", cut.trim_end()).into());
     }
     let fill = " ".repeat(width - count);
-    let right = helper.param(2).is_some_and(|side| side.value() == "right");
     Ok(if right { fill + &value } else { value + &fill }.into())
+}
+
+fn width(width: &Value) -> Result<usize, String> {
+    let width = width.as_u64().and_then(|width| usize::try_from(width).ok());
+    width.filter(|width| (1..=200).contains(width)).ok_or_else(|| "pad: its width is 1 to 200".into())
+}
+
+fn is_right(side: Option<&Value>) -> Result<bool, String> {
+    match side.map(Value::as_str) {
+        None | Some(Some("left")) => Ok(false),
+        Some(Some("right")) => Ok(true),
+        _ => Err("pad: its side is \"left\" or \"right\"".into()),
+    }
 }
 
 #[cfg(test)]
@@ -225,6 +349,7 @@ mod tests {
         let data = json!({
             "a": "1005.08", "n": -7, "d": "2023-01-27", "t": "2023-01-27T10:00:00Z", "id": "MFDF0CAC12", "s": "ab",
             "one": [1], "two": [1, 2], "empty": "", "z": "0.00", "big": "1234567.5", "mills": "1.500",
+            "plus": "+5.00", "nulls": [null, "B"],
         });
         let cases = [
             ("{{money a}}", "$1,005.08"),
@@ -245,6 +370,10 @@ mod tests {
             ("{{#if (gt z 0)}}owes{{else}}nothing{{/if}}", "nothing"),
             ("{{#if (gt a 0)}}owes{{/if}}", "owes"),
             ("{{#if missing}}x{{/if}}ok", "ok"),
+            ("{{#if (gt big a)}}more{{/if}}{{#eq z \"0.0\"}}nil{{else}}some{{/eq}}", "morenil"),
+            ("{{#if (lt d \"2023-10-01\")}}before{{/if}}{{#if (ne id \"x\")}}other{{/if}}", "beforeother"),
+            ("{{money plus}}", "$5.00"),
+            ("{{default (lookup nulls 0) (lookup nulls 1)}}", "B"),
         ];
         for (template, expected) in cases {
             assert_eq!(render(template, &data).expect(template), expected, "{template}");
@@ -253,7 +382,7 @@ mod tests {
 
     #[test]
     fn refused_without_the_value() {
-        let data = json!({"x": "SECRET", "c": "1.005"});
+        let data = json!({"x": "SECRET", "c": "1.005", "o": "1,005.08", "d": "2023-01-279", "nulls": [null]});
         for template in [
             "{{money x}}",
             "{{money c}}",
@@ -264,9 +393,16 @@ mod tests {
             "{{default gone}}",
             "{{date x \"odd\"}}",
             "{{pad x 0}}",
+            "{{pad x 9 \"middle\"}}",
+            "{{mask x keep=\"2\"}}",
+            "{{date d}}",
+            "{{lookup nulls 0}}",
+            "{{#if (gt o 0)}}x{{/if}}",
+            "{{#if (eq x 0)}}x{{/if}}",
+            "{{#gt gone 0}}x{{/gt}}",
         ] {
             let error = render(template, &data).expect_err(template).to_string();
-            assert!(!error.contains("SECRET"), "{error}");
+            assert!(!error.contains("SECRET") && !error.contains("005"), "{error}");
         }
     }
 }

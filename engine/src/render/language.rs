@@ -1,26 +1,27 @@
 //! Which language a row gets, and how that language writes dates.
 
+use super::ColumnName;
 use chrono::Locale;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// A row's language by its column.
 pub(super) struct Choice {
-    column: String,
+    column: ColumnName,
     /// Number of the wording by tag in lower case.
     wordings: HashMap<String, usize>,
 }
 
 impl Choice {
-    pub(super) fn new<'a>(column: &str, tags: impl Iterator<Item = &'a str>) -> Choice {
-        Choice { column: column.to_owned(), wordings: tags.enumerate().map(|(at, tag)| (normal(tag), at)).collect() }
+    pub(super) fn new<'a>(column: &ColumnName, tags: impl Iterator<Item = &'a str>) -> Choice {
+        Choice { column: column.clone(), wordings: tags.enumerate().map(|(at, tag)| (normal(tag), at)).collect() }
     }
 
     /// The wording for `row`: the tag itself, then without its last subtag and so on (RFC 4647 section 3.4, "lookup"), else the
     /// first.
     pub(super) fn of(&self, row: &Map<String, Value>) -> usize {
-        let Some(tag) = row.get(&self.column).and_then(Value::as_str) else { return 0 };
-        let tag = normal(tag);
+        let Some(tag) = self.column.of(row) else { return 0 };
+        let tag = normal(&tag);
         let mut range = tag.as_str();
         loop {
             if let Some(wording) = self.wordings.get(range) {
@@ -126,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_row_gets_the_nearest_language() {
-        let choice = Choice::new("lang", ["en", "es", "zh-Hant"].into_iter());
+        let column = ColumnName { path: "t.toml".into(), line: 1, name: "lang".into() };
+        let choice = Choice::new(&column, ["en", "es", "zh-Hant", "12"].into_iter());
         let cases = [
             (json!({"lang": "es"}), 1),
             (json!({"lang": " ES "}), 1),
@@ -137,6 +139,7 @@ mod tests {
             (json!({"lang": "est"}), 0),
             (json!({"lang": ""}), 0),
             (json!({"lang": null}), 0),
+            (json!({"lang": 12}), 3),
             (json!({}), 0),
         ];
         for (row, expected) in cases {

@@ -1,9 +1,9 @@
 //! The compiled templates of one language and one dialect, and the partials they may include.
 
 use super::lint::{self, Reach};
-use super::{Column, Template, TemplateError, Unrenderable, helpers};
+use super::{Column, Template, TemplateError, Unrenderable, helpers, signature};
 use crate::render::language::Calendar;
-use handlebars::template::{DecoratorTemplate, TemplateElement};
+use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Subexpression, TemplateElement};
 use handlebars::{Context, Handlebars, RenderError, RenderErrorReason, template};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ impl Library {
             let what = format!("template does not compile: {}", error.reason().to_string().replace('\n', " "));
             self.fail(key, line, what, None)
         })?;
-        name_inline_partials(&mut compiled, key);
+        prepare(&mut compiled, key);
         self.registry.register_template(key, compiled);
         Ok(())
     }
@@ -109,27 +109,40 @@ impl Library {
     }
 }
 
+/// What handlebars would get wrong about a template.
+///
 /// An inline partial is rendered from within the template that includes it, and without a name of its own an error inside it
-/// would bear that template's name beside a line of this one.
-fn name_inline_partials(template: &mut template::Template, name: &str) {
+/// would bear that template's name beside a line of this one. And what an expression writes passes [`helpers::WRITE`]: for
+/// handlebars a null is nothing and an object `[object]`, in a letter both are holes.
+fn prepare(template: &mut template::Template, name: &str) {
     let inside = |block: &mut DecoratorTemplate, is_inline: bool| {
         if let Some(template) = &mut block.template {
             if is_inline {
                 template.name = Some(name.to_owned());
             }
-            name_inline_partials(template, name);
+            prepare(template, name);
         }
     };
     for element in &mut template.elements {
         match element {
+            TemplateElement::Expression(expression) | TemplateElement::HtmlExpression(expression) => write(expression),
             TemplateElement::DecoratorBlock(block) => inside(block, true),
             TemplateElement::PartialBlock(block) => inside(block, false),
             TemplateElement::HelperBlock(block) => {
                 for template in [&mut block.template, &mut block.inverse].into_iter().flatten() {
-                    name_inline_partials(template, name);
+                    prepare(template, name);
                 }
             }
             _ => {}
         }
     }
+}
+
+/// `{{x}}` and `{{money x}}` become `{{/write x}}` and `{{/write (money x)}}`.
+fn write(expression: &mut HelperTemplate) {
+    let name = std::mem::replace(&mut expression.name, Parameter::Name(helpers::WRITE.to_owned()));
+    let (params, hash) = (std::mem::take(&mut expression.params), std::mem::take(&mut expression.hash));
+    let is_value = params.is_empty() && hash.is_empty() && !lint::name(&name).is_some_and(signature::is_helper);
+    let value = if is_value { name } else { Parameter::Subexpression(Subexpression::new(name, params, hash)) };
+    expression.params = vec![value];
 }

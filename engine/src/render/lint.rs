@@ -5,7 +5,7 @@
 //! with the scope that it has there. What it meets on the way, [`Reach`], says which columns a message is made from.
 
 use super::scope::{Inline, Scope, Scopes};
-use super::{Column, ColumnsUsed, helpers};
+use super::{Column, ColumnsUsed, signature};
 use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Template, TemplateElement};
 use handlebars::{Handlebars, Path};
 use loader::Shape;
@@ -81,16 +81,29 @@ impl<'a> Linter<'a> {
         Ok(())
     }
 
+    /// What is written must be no list and have no fields. [`Library`](super::library::Library) makes it the one parameter.
     fn expression(&mut self, helper: &HelperTemplate) -> Result<(), Fault> {
-        let bare = !helper.block && helper.params.is_empty() && helper.hash.is_empty();
-        match &helper.name {
-            Parameter::Path(path) if bare => self.scopes.value(path).map(drop),
-            Parameter::Name(name) if bare && !helpers::is_known(name) => self.scopes.named(name).map(drop),
-            name => {
-                known_helper(name)?;
-                self.parameters(helper)
+        for value in &helper.params {
+            if let Shape::List(_) | Shape::Struct(_) = self.parameter(value)? {
+                let hint = "go over a list with {{#each}}, and name the field that is meant".to_owned();
+                return Err(Fault::new("what stands here is a list or has fields, and is no text", Some(hint)));
             }
         }
+        Ok(())
+    }
+
+    /// A call of a helper: that it is one, and takes what it gets.
+    fn call(&mut self, helper: &HelperTemplate) -> Result<(), Fault> {
+        let Some(name) = name(&helper.name) else {
+            return Err(Fault::new("a helper's name must be written out", None));
+        };
+        signature::check(name, helper).map_err(|fault| {
+            let is_bare = helper.params.is_empty() && helper.hash.is_empty();
+            match is_bare && self.scopes.named(name).is_ok() {
+                true => Fault { hint: Some(format!("if the column is meant, write {{{{this.{name}}}}}")), ..fault },
+                false => fault,
+            }
+        })
     }
 
     fn parameters(&mut self, helper: &HelperTemplate) -> Result<(), Fault> {
@@ -107,7 +120,7 @@ impl<'a> Linter<'a> {
             Parameter::Literal(_) => Ok(Shape::Scalar),
             Parameter::Subexpression(inner) => {
                 if let TemplateElement::Expression(helper) = inner.as_element() {
-                    known_helper(&helper.name)?;
+                    self.call(helper)?;
                     self.parameters(helper)?;
                 }
                 Ok(Shape::Unknown)
@@ -125,14 +138,14 @@ impl<'a> Linter<'a> {
     }
 
     fn block(&mut self, helper: &'a HelperTemplate) -> Result<(), Fault> {
-        known_helper(&helper.name)?;
+        self.call(helper)?;
         if helper.block_param.is_some() {
             return Err(Fault::new("block parameters (`as |x|`) are not supported", None));
         }
-        let inner = match (helper_name(&helper.name).unwrap_or_default(), helper.params.first()) {
+        let inner = match (name(&helper.name).unwrap_or_default(), helper.params.first()) {
             ("each", Some(list)) => Some(match self.parameter(list)? {
                 Shape::List(item) => Scope::of(*item),
-                Shape::Scalar => return Err(Fault::new("each needs a list, and this column is none", None)),
+                Shape::Scalar => return Err(no_list(list)),
                 Shape::Struct(_) | Shape::Unknown => Scope::of(Shape::Unknown),
             }),
             ("with", Some(value)) => Some(self.scope(value)?),
@@ -156,7 +169,7 @@ impl<'a> Linter<'a> {
 
     /// `{{#*inline "name"}}`: known from here on, in this scope and in what it includes.
     fn inline(&mut self, decorator: &'a DecoratorTemplate, line: usize) -> Result<(), Fault> {
-        let name = match (helper_name(&decorator.name), decorator.params.first()) {
+        let name = match (name(&decorator.name), decorator.params.first()) {
             (Some("inline"), Some(Parameter::Literal(name))) => name.as_str(),
             (Some("inline"), _) => None,
             _ => return Err(Fault::new("decorators other than {{#*inline \"name\"}} are not supported", None)),
@@ -170,7 +183,7 @@ impl<'a> Linter<'a> {
     }
 
     fn partial(&mut self, partial: &'a DecoratorTemplate) -> Result<(), Fault> {
-        let Some(name) = helper_name(&partial.name) else {
+        let Some(name) = name(&partial.name) else {
             return Err(Fault::new(
                 "a partial's name must be written out: what it includes could not be checked",
                 None,
@@ -271,16 +284,16 @@ impl Fault {
     }
 }
 
-fn known_helper(name: &Parameter) -> Result<(), Fault> {
-    match helper_name(name) {
-        Some(name) if !helpers::is_known(name) => {
-            Err(Fault::new(format!("there is no helper \"{name}\""), closest(name, helpers::names())))
-        }
-        _ => Ok(()),
-    }
+fn no_list(parameter: &Parameter) -> Fault {
+    let column =
+        name(parameter).filter(|path| path.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_'));
+    let hint =
+        column.map(|column| format!("if it is JSON, declare it under [input]: columns = {{ {column} = \"json\" }}"));
+    Fault::new("each needs a list, and this column is none", hint)
 }
 
-fn helper_name(name: &Parameter) -> Option<&str> {
+/// The name of a helper or partial, where it is written out.
+pub(super) fn name(name: &Parameter) -> Option<&str> {
     match name {
         Parameter::Name(name) => Some(name),
         Parameter::Path(Path::Relative((_, raw)) | Path::Local((_, _, raw))) => Some(raw),
@@ -374,12 +387,43 @@ mod tests {
             ("{{#> p}}{{#*inline \"x\"}}\n{{nmae}}{{/inline}}{{/p}}", "{{> x}}", "t.hbs:2: there is no column", ""),
             ("{{> /html}}", "", "t.hbs:1: ", ""),
             ("{{* odd}}", "", "t.hbs:1: decorators other than", ""),
-            ("{{#each name}}{{/each}}", "", "t.hbs:1: each needs a list", ""),
+            ("{{#each name}}{{/each}}", "", "t.hbs:1: each needs a list", "columns = { name = \"json\" }"),
             ("{{> p}}", "{{#if}", "p.html.hbs:1: template does not compile", ""),
         ];
         for (html, partial, start, hint) in cases {
             let error = with_partials(html, &[("p", partial), ("header", "x")]).err().expect(html);
             assert!(error.to_string().starts_with(start), "{html}: {error}");
+            assert!(error.hint.as_deref().unwrap_or_default().contains(hint), "{html}: {:?}", error.hint);
+        }
+    }
+
+    #[test]
+    fn calls_that_no_row_could_satisfy() {
+        let cases = [
+            ("{{date}}", "date takes 1 to 2 parameters, and here it has 0", ""),
+            ("{{#*inline \"x\"}}{{len}}{{/inline}}{{> x len=name}}", "len takes 1 parameter,", "{{this.len}}"),
+            ("{{pad name}}", "pad takes 2 to 3 parameters, and here it has 1", ""),
+            ("{{#each}}{{/each}}", "each takes 1 parameter, and here it has 0", ""),
+            ("{{#if (eq name)}}{{/if}}", "eq takes 2 parameters, and here it has 1", ""),
+            ("{{#if (and)}}{{/if}}", "and takes 1 or more parameters", ""),
+            ("{{#if name}}{{else if (eq name)}}{{/if}}", "eq takes 2 parameters", ""),
+            ("{{each lines}}", "each needs a block", "{{#each …}}…{{/each}}"),
+            ("{{#money owe}}x{{/money}}", "money takes no block", "{{money …}}"),
+            ("{{date owe \"%Q\"}}", "date: its format can't be used", ""),
+            ("{{date owe \"%H:%M\"}}", "date: its format can't be used", ""),
+            ("{{date owe \"lnog\"}}", "date: its format is", ""),
+            ("{{money owe curency=\"€\"}}", "money has no setting \"curency\"", "did you mean \"currency\"?"),
+            ("{{mask name keep=\"2\"}}", "mask: keep is a number", ""),
+            ("{{pad name 0}}", "pad: its width is 1 to 200", ""),
+            ("{{pad name 9 \"rihgt\"}}", "pad: its side is", ""),
+            ("{{#each lines}}{{@frist}}{{/each}}", "there is no @frist", "did you mean \"@first\"?"),
+            ("{{lines}}", "what stands here is a list", "{{#each}}"),
+            ("{{{lines}}}", "what stands here is a list", ""),
+            ("{{#each lines}}{{this}}{{/each}}", "what stands here is a list or has fields", ""),
+        ];
+        for (html, what, hint) in cases {
+            let error = with_partials(html, &[]).err().expect(html);
+            assert!(error.what.starts_with(what), "{html}: {error}");
             assert!(error.hint.as_deref().unwrap_or_default().contains(hint), "{html}: {:?}", error.hint);
         }
     }

@@ -3,7 +3,8 @@
 //! 1. [`plan`] is what a campaign says; [`language`] chooses the wording of a row and knows how it writes dates.
 //! 2. [`library`] compiles handlebars in strict mode, HTML-escaped or plain, with the partials; [`lint`] checks every name
 //!    against the input's columns before the first row, [`scope`] knows what a name means where it stands.
-//! 3. [`helpers`] are what an EOB needs: money, dates, masking.
+//! 3. [`helpers`] are what an EOB needs: money, dates, masking; [`compare`] knows which of two amounts is more, [`signature`]
+//!    what each helper takes.
 //! 4. [`plaintext`] makes the text of a letter that only has HTML.
 //! 5. [`attachment`] encloses files, [`cid`] lets HTML refer to them.
 //! 6. [`edition`] is one wording of all this, compiled; [`mime`] makes the message: 7-bit, lines ≤ 998 octets, our own
@@ -16,6 +17,7 @@
 mod attachment;
 mod cid;
 mod columns;
+mod compare;
 mod edition;
 mod fault;
 mod helpers;
@@ -27,6 +29,7 @@ mod plaintext;
 mod plan;
 mod renderer;
 mod scope;
+mod signature;
 
 pub(crate) use attachment::is_file_name;
 pub use attachment::{AttachmentPlan, AttachmentSource, Content};

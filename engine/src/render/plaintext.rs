@@ -1,8 +1,8 @@
 //! The text of a letter that only has HTML.
 //!
 //! html2text lays it out; before that the letter's document is made readable without a screen: what is hidden goes, tables
-//! that only place things on a page become blocks, a link's address follows its words. Nothing visible is lost, and the same
-//! HTML gives the same text every time.
+//! that only place things on a page become blocks, cells that span rows stand in their first row, a link's address follows
+//! its words. Nothing visible is lost, and the same HTML gives the same text every time.
 
 use super::Unrenderable;
 use html2text::config::{self, Config};
@@ -16,6 +16,9 @@ const WIDTH: usize = 72;
 
 /// Levels of elements; a layout of tables in tables has thirty.
 const DEEPEST: usize = 200;
+
+/// Columns that a cell can span.
+const WIDEST: usize = 50;
 
 /// The text of `html`.
 pub(super) fn of(html: &str) -> Result<String, Unrenderable> {
@@ -44,6 +47,7 @@ fn make_readable(dom: &RcDom, parent: &Handle, depth: usize) -> Option<()> {
             dom.remove_from_parent(child);
             continue;
         }
+        tame(child);
         make_readable(dom, child, depth + 1)?;
         match &*name.local {
             "a" => write_out_link(dom, child),
@@ -52,6 +56,18 @@ fn make_readable(dom: &RcDom, parent: &Handle, depth: usize) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Takes away what html2text 0.17.4 stumbles over: `rowspan`, which loses a row whose every cell has one and panics beside
+/// `colspan`; `start`, whose last number overflows; and a `colspan` as wide as no table is.
+fn tame(element: &Handle) {
+    let Element { attrs, .. } = &element.data else { return };
+    let mut attrs = attrs.borrow_mut();
+    attrs.retain(|attribute| match &*attribute.name.local {
+        "rowspan" | "start" => false,
+        "colspan" => attribute.value.parse().is_ok_and(|columns| (1..=WIDEST).contains(&columns)),
+        _ => true,
+    });
 }
 
 /// The ways in which letters hide their preview line.
@@ -219,6 +235,13 @@ impl TextDecorator for Letter {
 #[cfg(test)]
 mod tests {
     use super::of;
+    use proptest::collection::vec;
+    use proptest::strategy::Strategy;
+
+    /// None, a likely one, or any.
+    fn span() -> impl Strategy<Value = String> {
+        proptest::prop_oneof!["", "(row|col)span=[0-9]", "(row|col)span='-?[0-9]{1,20}'"]
+    }
 
     #[test]
     fn what_is_seen_is_said_and_nothing_else() {
@@ -272,6 +295,23 @@ mod tests {
     }
 
     #[test]
+    fn tables_keep_every_cell() {
+        let cases = [
+            "<table><tr><td colspan=2>AA</td><td rowspan=2>BB</td></tr></table>",
+            "<table><tr><td rowspan=2 colspan=2>AA</td></tr><tr><td>BB</td></tr></table>",
+            "<table><tr><th rowspan=2>AA</th><th rowspan=2>BB</th></tr><tr></tr><tr><td>CC<td>DD</table>",
+            "<table><tr><td rowspan=0>AA<td rowspan=99999999999>BB<tr><td colspan=0>CC<td colspan=0>DD</table>",
+            "<table><tr><td colspan=9007199254740991>AA<td>BB<tr><td colspan=-1>CC<td colspan=50>DD</table>",
+            "<ol start=9223372036854775807><li>AA<li>BB</ol>",
+        ];
+        for html in cases {
+            let text = of(html).expect(html);
+            assert!(["AA", "BB"].iter().all(|word| text.contains(word)), "{html}: {text}");
+            assert!(["CC", "DD"].iter().all(|word| text.contains(word) == html.contains(word)), "{html}: {text}");
+        }
+    }
+
+    #[test]
     fn nested_without_end() {
         assert_eq!(of(&"<div>".repeat(5_000)).expect_err("too deep").reason, "render");
         assert_eq!(of(&format!("{}x", "<div>".repeat(100))).expect("a letter"), "x\n");
@@ -284,6 +324,28 @@ mod tests {
             let escaped = handlebars::html_escape(&value);
             let html = format!("<p>{escaped}</p><table><tr><td>{escaped}</td></tr></table>{tags}");
             proptest::prop_assert!(of(&html).is_ok());
+        }
+
+        /// However a table's rows and cells span and nest, each cell's word is in the text.
+        #[test]
+        fn any_table(rows in vec(vec((span(), span(), 0..4_u8), 0..5), 0..5), start in ".{0,3}|-?[0-9]{1,20}") {
+            let mut html = format!("<ol start='{}'><li>x<li>y</ol><table>", handlebars::html_escape(&start));
+            let mut words = Vec::new();
+            for row in &rows {
+                html.push_str("<tr>");
+                for (rowspan, colspan, kind) in row {
+                    let word = format!("w{}w", words.len());
+                    let content = match kind {
+                        0 => format!("<table><tr><td {colspan}>{word}</td><td {rowspan}>{word}</table>"),
+                        1 => format!("<ul><li>{word}</ul>"),
+                        _ => word.clone(),
+                    };
+                    html.push_str(&format!("<{0} {rowspan} {colspan}>{content}</{0}>", ["th", "td"][words.len() % 2]));
+                    words.push(word);
+                }
+            }
+            let text = of(&html).expect("a text");
+            proptest::prop_assert!(words.iter().all(|word| text.contains(word)), "{} {}", html, text);
         }
     }
 }

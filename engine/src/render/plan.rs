@@ -2,6 +2,8 @@
 
 use super::{AttachmentPlan, Partial};
 use crate::mail::Mailbox;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// The parts of a message.
@@ -68,4 +70,16 @@ pub struct ColumnName {
     pub line: usize,
     /// The name.
     pub name: String,
+}
+
+impl ColumnName {
+    /// What `row` has there, as text without white space around it: a number is written out, an empty text is nothing.
+    pub(super) fn of<'a>(&self, row: &'a Map<String, Value>) -> Option<Cow<'a, str>> {
+        let text = match row.get(&self.name)? {
+            Value::Null => return None,
+            Value::String(text) => Cow::Borrowed(text.trim()),
+            other => Cow::Owned(other.to_string()),
+        };
+        (!text.is_empty()).then_some(text)
+    }
 }

@@ -60,7 +60,7 @@ impl Renderer {
         };
         uses.join(ColumnsUsed::Only(visible.iter().cloned().collect()));
         let tags = plan.wordings.iter().map(|wording| wording.language.as_deref().unwrap_or_default());
-        let choice = plan.language.as_ref().map(|column| Choice::new(&column.name, tags));
+        let choice = plan.language.as_ref().map(|column| Choice::new(column, tags));
         let domain = plan.from.address.domain();
         let attachments = plan.attachments.iter().enumerate();
         let attachments = attachments.map(|(at, attachment)| Attachment::new(attachment.clone(), at, domain)).collect();
@@ -267,6 +267,29 @@ pub(super) mod tests {
         assert!(!nonsense.to_string().contains("SECRET"), "no value in a reason: {nonsense}");
     }
 
+    /// A null is no value wherever it stands, and neither a list nor an object is text.
+    #[test]
+    fn what_is_no_text_is_never_a_hole() {
+        let lines = json!({"plan": "A", "lines": [null, {"code": "7"}, {"code": null}, {"code": {}}], "name": null});
+        let cases = [
+            ("{{#each lines}}{{code}}{{/each}}", "missing_field", "code has no value"),
+            ("{{lookup (lookup lines 2) \"code\"}}", "missing_field", "has no value"),
+            ("{{lookup (lookup lines 3) \"code\"}}", "render", "can't be written"),
+            ("{{{lookup lines 0}}}", "missing_field", "has no value"),
+            ("{{#with (lookup lines 3)}}{{code}}{{/with}}", "render", "code is a list or has fields"),
+            ("{{default (lookup lines 3)}}", "render", "can't be written"),
+            ("{{name}}", "missing_field", "name has no value"),
+        ];
+        for (text, reason, detail) in cases {
+            let fault = renderer("s", "", text).expect(text).render(&row(lines.clone()), Timestamp(0)).expect_err(text);
+            assert_eq!(fault.reason, reason, "{text}: {fault}");
+            assert!(fault.detail.contains(detail), "{text}: {fault}");
+        }
+        let text = "{{#each lines}}{{#if this}}{{#if code}}{{@index}}{{/if}}{{/if}}{{/each}}{{default name plan}}";
+        let shown = renderer("s", "", text).expect("compiles").text(&row(lines)).expect("renders");
+        assert_eq!(shown, "1A");
+    }
+
     #[test]
     fn html_is_escaped_and_text_is_not() {
         let renderer = renderer("{{plan}}", "<p>{{name}}</p>", "{{name}}").expect("compiles");
@@ -280,7 +303,7 @@ pub(super) mod tests {
     #[test]
     fn headers_cannot_be_injected_into() {
         let renderer = renderer("{{plan}}", "x", "x").expect("compiles");
-        for evil in ["a\r\nBcc: x@y.example", "a\nb", "a\rb", "a\0b"] {
+        for evil in ["a\r\nBcc: x@y.example", "a\nb", "a\rb", "a\0b", "=?utf-8?Q?=0D=0ABcc:?=", "a\u{202e}b"] {
             let fault = renderer.render(&row(json!({"plan": evil})), Timestamp(0)).expect_err("refused");
             assert_eq!(fault.reason, "header");
         }
@@ -316,13 +339,18 @@ pub(super) mod tests {
         }
         let error = renderer("{{name}}", "x", "x").err().expect("PHI in the subject");
         assert!(error.what.contains("is PHI"), "{error}");
-        for sneaky in ["{{lookup this \"name\"}}", "{{#each this}}{{this}}{{/each}}"] {
+        for sneaky in ["{{lookup this \"name\"}}", "{{#each this}}{{@key}}{{/each}}{{lookup this \"name\"}}"] {
             let renderer = self::renderer(sneaky, "x", "x").expect("compiles");
             let row = row(json!({"plan": "A", "name": "SECRET"}));
-            if let Ok(message) = renderer.render(&row, Timestamp(0)) {
-                assert!(!String::from_utf8(message).expect("ASCII").contains("SECRET"), "{sneaky}");
-            }
+            let fault = renderer.render(&row, Timestamp(0)).expect_err("the name isn't there");
+            assert_eq!(fault.reason, "missing_field", "{sneaky}: {fault}");
+            assert!(!fault.to_string().contains("SECRET"), "{sneaky}: {fault}");
         }
+        let shown = shown(
+            &self::renderer("{{#each this}}{{this}}{{/each}}", "x", "x").expect("compiles"),
+            json!({"plan": "A", "name": "SECRET"}),
+        );
+        assert!(shown.contains("Subject: A\r\n") && !shown.contains("SECRET"), "{shown}");
         for text in ["{{#each lines}}{{code}} {{../name}} {{@index}}{{/each}}", "{{#if (gt owe 0)}}{{this.owe}}{{/if}}"]
         {
             renderer("s", "x", text).map(drop).expect(text);
@@ -365,7 +393,6 @@ pub(super) mod tests {
             ("x", "{{#if (gt @root.owe 0)}}{{#with this}}{{name}}{{/with}}{{/if}}", only(&["name", "owe", "plan"])),
             ("x", "{{lookup this \"name\"}}", ColumnsUsed::All),
             ("x", "{{#each this}}{{@key}}{{/each}}", ColumnsUsed::All),
-            ("x", "{{this}}", ColumnsUsed::All),
             // Headers see public columns and no others, whatever they do.
             ("{{lookup this \"name\"}}", "x", only(&["plan"])),
         ];

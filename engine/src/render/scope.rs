@@ -100,7 +100,10 @@ impl<'a> Scopes<'a> {
     }
 
     fn resolve(&mut self, path: &Path) -> Result<Scope<'a>, Fault> {
-        let Path::Relative((segments, raw)) = path else { return Ok(Scope::of(Shape::Scalar)) };
+        let (segments, raw) = match path {
+            Path::Relative((segments, raw)) => (segments, raw),
+            Path::Local((_, name, _)) => return local(name),
+        };
         let mut names = segments.iter().filter_map(|segment| match segment {
             PathSeg::Named(name) if name != "this" => Some(name.as_str()),
             _ => None,
@@ -135,6 +138,17 @@ impl<'a> Scope<'a> {
     fn bare(&self) -> Scope<'a> {
         Scope { is_row: self.is_row, ..Scope::of(self.shape.clone()) }
     }
+}
+
+/// What `each` tells of where it stands.
+const LOCALS: [&str; 4] = ["@first", "@last", "@index", "@key"];
+
+fn local<'a>(name: &str) -> Result<Scope<'a>, Fault> {
+    let name = format!("@{name}");
+    if LOCALS.contains(&name.as_str()) {
+        return Ok(Scope::of(Shape::Scalar));
+    }
+    Err(Fault::new(format!("there is no {name}"), closest(&name, LOCALS.into_iter())))
 }
 
 /// What `name` is inside `shape`; `params` could be meant too.

@@ -1,0 +1,112 @@
+//! Which of two values is more: amounts by what they are worth, with every digit, and text as text.
+
+use serde_json::Value;
+use std::cmp::Ordering;
+
+/// How `left` stands to `right`: numbers where both read as decimals, else text by characters (so that dates in ISO 8601
+/// compare right), else two truths. `None`: they can't be compared.
+pub(super) fn compare(left: &Value, right: &Value) -> Option<Ordering> {
+    match (Decimal::of(left), Decimal::of(right), left, right) {
+        (Some(left), Some(right), ..) => Some(left.compare(&right)),
+        (_, _, Value::String(left), Value::String(right)) => Some(left.cmp(right)),
+        (_, _, Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
+        _ => None,
+    }
+}
+
+/// A decimal of any length, as its digits: without a whole part's leading zeros and a fraction's trailing ones. Zero has no
+/// sign.
+struct Decimal {
+    negative: bool,
+    whole: String,
+    fraction: String,
+}
+
+impl Decimal {
+    fn of(value: &Value) -> Option<Decimal> {
+        match value {
+            Value::String(text) => Decimal::parse(text.trim(), 0),
+            Value::Number(number) => {
+                // How a float far from one is written: `1e-7`.
+                let text = number.to_string();
+                let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
+                Decimal::parse(digits, exponent.parse().ok()?)
+            }
+            _ => None,
+        }
+    }
+
+    /// `text` times ten to the power of `exponent`, which is no more than a double's.
+    fn parse(text: &str, exponent: i32) -> Option<Decimal> {
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+        let number = |part: &str| !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_digit());
+        if !number(whole) || !number(fraction) {
+            return None;
+        }
+        let shift = usize::try_from(exponent.unsigned_abs()).ok().filter(|shift| *shift <= 400)?;
+        let (before, after) = if exponent < 0 { (shift, 0) } else { (0, shift) };
+        let all = format!("{:0<before$}{whole}{fraction}{:0<after$}", "", "");
+        let point = if exponent < 0 { whole.len() } else { whole.len() + after };
+        let (whole, fraction) = all.split_at(point);
+        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+        let negative = text.starts_with('-') && !(whole.is_empty() && fraction.is_empty());
+        Some(Decimal { negative, whole: whole.to_owned(), fraction: fraction.to_owned() })
+    }
+
+    fn compare(&self, other: &Decimal) -> Ordering {
+        let worth = |decimal: &Decimal| (decimal.whole.len(), decimal.whole.clone(), decimal.fraction.clone());
+        match (self.negative, other.negative) {
+            (false, false) => worth(self).cmp(&worth(other)),
+            (true, true) => worth(other).cmp(&worth(self)),
+            (mine, others) => others.cmp(&mine),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn amounts_are_worth_what_they_are() {
+        let cases = [
+            (json!("100.00"), json!("99.00"), Some(Ordering::Greater)),
+            (json!("58.1"), json!("58.10"), Some(Ordering::Equal)),
+            (json!("-0.00"), json!(0), Some(Ordering::Equal)),
+            (json!("-2"), json!("-10"), Some(Ordering::Greater)),
+            (json!("-1"), json!(" +1 "), Some(Ordering::Less)),
+            (json!("007"), json!(7), Some(Ordering::Equal)),
+            (json!("9007199254740993.01"), json!("9007199254740993.02"), Some(Ordering::Less)),
+            (json!(1e21), json!("1000000000000000000000"), Some(Ordering::Equal)),
+            (json!(1.5e-7), json!("0.00000015"), Some(Ordering::Equal)),
+            (json!(0.05), json!("0.5"), Some(Ordering::Less)),
+            (json!("2024-02-29"), json!("2024-10-01"), Some(Ordering::Less)),
+            (json!("HMO"), json!("100"), Some(Ordering::Greater)),
+            (json!(false), json!(true), Some(Ordering::Less)),
+            (json!("1,005.08"), json!(0), None),
+            (json!("1."), json!(0), None),
+            (json!(true), json!("true"), None),
+            (json!([1]), json!([1]), None),
+            (json!(null), json!(0), None),
+        ];
+        for (left, right, expected) in cases {
+            assert_eq!(compare(&left, &right), expected, "{left} {right}");
+            assert_eq!(compare(&right, &left), expected.map(Ordering::reverse), "{right} {left}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Scaled integers are the judge.
+        #[test]
+        fn as_integers_would(left: i64, right: i64, scale in 0..18_usize) {
+            let written = |number: i64| {
+                let digits = format!("{:0>width$}", number.unsigned_abs(), width = scale + 1);
+                let (whole, fraction) = digits.split_at(digits.len() - scale);
+                json!(format!("{}{whole}.{fraction}0", if number < 0 { "-" } else { "" }))
+            };
+            proptest::prop_assert_eq!(compare(&written(left), &written(right)), Some(left.cmp(&right)));
+        }
+    }
+}
