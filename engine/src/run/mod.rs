@@ -1,7 +1,7 @@
 //! Starts a run, feeds it, and ends it.
 //!
 //! 1. [`Setup`] is everything a run needs, from configuration ([`Setup::of`]) or made on the spot for a rehearsal.
-//! 2. [`start`] locks the state directory, opens the store, finds or opens the run, recovers it, and starts the threads:
+//! 2. [`start()`] locks the state directory, opens the store, finds or opens the run, recovers it, and starts the threads:
 //!    one reader, one for rows due again, one that finds routes, N shards, a rayon pool.
 //! 3. [`Running`] is the handle: counts now, stop, wait, [`Summary`].
 //!
