@@ -18,7 +18,7 @@
 use super::auth::Exchange;
 use super::extensions::Extensions;
 use super::verdict::{self, Verdict};
-use super::{Access, IoFault, Proof, Scope, Step};
+use super::{Envelope, IoFault, Policy, Proof, Scope, Step};
 use crate::mail::{Demand, Level, Reply, TlsFault};
 use std::collections::VecDeque;
 
@@ -41,36 +41,6 @@ pub enum Directive {
     Failed(Verdict),
     /// Close the connection.
     Close,
-}
-
-/// What a session is opened for.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Our name.
-    pub ehlo: String,
-    /// What must hold before MAIL FROM.
-    pub demand: Demand,
-    /// Drop where STARTTLS is missing.
-    pub exclusive: bool,
-    /// Don't try STARTTLS: it failed here before and is not demanded.
-    pub avoid_tls: bool,
-    /// What the server asks of us.
-    pub access: Access,
-}
-
-/// MAIL FROM and RCPT TO of one message.
-#[derive(Clone)]
-pub struct Envelope {
-    /// The envelope sender.
-    pub sender: String,
-    /// The recipient.
-    pub recipient: String,
-    /// Octets of the message on the wire.
-    pub size: usize,
-    /// Names the message in the server's reports (RFC 3461 `ENVID`): letters and digits, no PHI.
-    pub id: String,
-    /// The recipient's address or a header field is not ASCII (RFC 6531).
-    pub utf8: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -429,7 +399,7 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::smtp::{Fate, ReplyParser};
+    use crate::smtp::{Access, Fate, ReplyParser};
     use proptest::prelude::*;
 
     fn machine(level: Level) -> Machine {

@@ -9,8 +9,10 @@
 
 mod access;
 mod auth;
+mod envelope;
 mod extensions;
 mod machine;
+mod policy;
 mod reply;
 mod session;
 mod source;
@@ -19,7 +21,9 @@ mod tls;
 mod verdict;
 
 pub use access::{Access, Login};
-pub use machine::{Directive, Envelope, Machine, Policy};
+pub use envelope::Envelope;
+pub use machine::{Directive, Machine};
+pub use policy::Policy;
 pub use reply::{Malformed, ReplyParser};
 pub use session::{Session, Target, Timeouts};
 pub use source::{Source, WrongFamily};
