@@ -6,15 +6,17 @@ use std::path::Path;
 
 /// Lowest first. A module may use those of lower layers; within a layer only where [`WITHIN`] says.
 const LAYERS: [&[&str]; 4] = [
-    &["clock", "mail", "metrics", "secret"],
+    &["clock", "condition", "mail", "metrics", "secret"],
     &["render", "resolve", "retry", "sandbox", "sign", "smtp", "store"],
     &["gate", "route", "settle", "queue"],
-    &["plan", "report", "run"],
+    &["control", "plan", "report", "run"],
 ];
 
 /// Words build on words; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 6] = [
+const WITHIN: [(&str, &str); 8] = [
     ("mail", "clock"),
+    ("condition", "clock"),
+    ("run", "control"),
     ("metrics", "mail"),
     ("secret", "mail"),
     ("queue", "route"),

@@ -4,9 +4,10 @@
 //! sessions and ready messages · `render` the message · `sign` its signatures · `smtp` the conversation · `settle` how it
 //! ended · `retry` when again · `store` what survives · `report` who did not get it, and why.
 //!
-//! Layers, downwards only (`tests/layering.rs` checks): words `clock mail metrics secret` ← mechanisms `render resolve retry sandbox
-//! sign smtp store` ← decisions `gate queue route settle` ← assembly `plan report run`.
+//! Layers, downwards only (`tests/layering.rs` checks): words `clock condition mail metrics secret` ← mechanisms `render resolve retry sandbox
+//! sign smtp store` ← decisions `gate queue route settle` ← assembly `control plan report run`.
 
+pub mod control;
 pub mod plan;
 pub mod run;
 
@@ -29,6 +30,7 @@ pub mod resolve;
 pub mod sandbox;
 
 pub mod clock;
+pub mod condition;
 pub mod mail;
 pub mod metrics;
 pub mod secret;

@@ -1,0 +1,168 @@
+//! What travels over the socket, as JSON. No PHI, and no key.
+
+use crate::mail::Kind;
+use crate::store::Latency;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// How the engine stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EngineView {
+    /// Its process.
+    pub pid: u32,
+    /// Whether it takes no more campaigns and reads no more input.
+    pub draining: bool,
+    /// What keeps it from sending.
+    pub conditions: Vec<ConditionView>,
+    /// What an operator paused.
+    pub paused: Vec<Target>,
+    /// Open runs, and those that ended since it started; the first opened first.
+    pub runs: Vec<RunView>,
+}
+
+/// A trouble of the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConditionView {
+    /// A [`Condition`](crate::condition::Condition)'s word.
+    pub what: String,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+    /// What is wrong, and where.
+    pub why: String,
+}
+
+/// How a run stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The campaign's name.
+    pub campaign: String,
+    /// The run, as [`RunId`](crate::mail::RunId) is written.
+    pub run: String,
+    /// What it is doing.
+    pub state: RunState,
+    /// Rows read from the input.
+    pub read: u64,
+    /// Rows by how they ended: a [`Kind`]'s number.
+    pub ended: BTreeMap<u8, u64>,
+    /// Rows that wait for a time.
+    pub deferred: u64,
+    /// Rows that wait for their turn.
+    pub waiting: u64,
+    /// Rows the input has, where that is known.
+    pub rows: Option<u64>,
+    /// Whether the input was read to its end.
+    pub read_all: bool,
+    /// Rows that the last engine left in doubt.
+    pub found_in_doubt: u64,
+    /// Why the input could not be read further; what was read before is still sent.
+    pub input_broke: Option<String>,
+    /// Seconds this engine worked on it.
+    pub seconds: f64,
+    /// Messages delivered by this engine.
+    pub delivered_now: u64,
+    /// How long messages took on the wire.
+    pub latency: Option<Latency>,
+    /// Why it ended, if it failed.
+    pub failed: Option<Refusal>,
+}
+
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// It is being sent.
+    Running,
+    /// An operator paused it.
+    Paused,
+    /// It rests with rows left: an engine was stopped, or has ended it for now.
+    Stopped,
+    /// Every row has ended.
+    Finished,
+    /// An operator cancelled it.
+    Cancelled,
+}
+
+impl RunState {
+    /// Whether this engine has nothing more to do for it.
+    pub fn is_over(self) -> bool {
+        matches!(self, RunState::Stopped | RunState::Finished | RunState::Cancelled)
+    }
+}
+
+impl RunView {
+    /// Rows that ended as `kind`.
+    pub fn count(&self, kind: Kind) -> u64 {
+        self.ended.get(&kind.number()).copied().unwrap_or(0)
+    }
+}
+
+/// A campaign handed over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submit {
+    /// The campaign file, absolute.
+    pub campaign: PathBuf,
+    /// Take up at most this many new rows.
+    pub limit: Option<u64>,
+    /// Send also to keys that were sent before.
+    pub again: bool,
+    /// The run whose unread rows are given up.
+    pub abandon: Option<String>,
+    /// End when only deferred rows are left.
+    pub until_empty: bool,
+    /// Stop with rows left at this time, in milliseconds since 1970.
+    pub deadline: Option<u64>,
+}
+
+/// What a command is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// Everything.
+    All,
+    /// A run, by the name `status` shows.
+    Run(String),
+    /// A provider, by the name of its best MX host, as `/metrics` names it.
+    Provider(String),
+    /// A source.
+    Source(String),
+}
+
+/// Why a command was not carried out, or a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What is wrong.
+    pub what: String,
+    /// What the operator can do.
+    pub hint: Option<String>,
+    /// The exit code of DESIGN's table.
+    pub code: u8,
+}
+
+/// What an engine can be asked to do; served over the socket, and called directly by the process that is the engine.
+pub trait Commands: Send + Sync {
+    /// How it stands.
+    fn view(&self) -> EngineView;
+    /// Opens, resumes or finds finished the run of a campaign; the answer is its view now.
+    ///
+    /// # Errors
+    /// Whatever stops it before its first message.
+    fn submit(&self, campaign: &Submit) -> Result<RunView, Refusal>;
+    /// Begins no further message of `target`.
+    ///
+    /// # Errors
+    /// There is no such target.
+    fn pause(&self, target: &Target) -> Result<(), Refusal>;
+    /// Takes a pause back.
+    ///
+    /// # Errors
+    /// It was not paused.
+    fn resume(&self, target: &Target) -> Result<(), Refusal>;
+    /// Ends the rows of `target` that are not on a wire as cancelled. Answers how many.
+    ///
+    /// # Errors
+    /// There is no such target, or the store can't be written.
+    fn cancel(&self, target: &Target) -> Result<u64, Refusal>;
+    /// Takes no more campaigns, reads no more input, sends what is in memory, and ends.
+    fn drain(&self);
+}
