@@ -79,7 +79,8 @@ impl Settle {
 
     /// Records that the last octets of this row's message are about to leave. `false`: they must not.
     pub fn started(&self, row: &Row) -> bool {
-        let put = || self.store.put_started(self.run, row, self.clock.now());
+        let now = self.clock.now();
+        let put = || self.store.start(self.run, row.ordinal, row.first_attempt.unwrap_or(now), now);
         self.recorded(self.metrics.time(Stage::Mark, put))
     }
 
@@ -94,11 +95,11 @@ impl Settle {
     }
 
     /// Rows that are due again, taken into memory.
-    pub fn take_due(&self, most: usize, provider: impl Fn(&Row) -> u64) -> Vec<Row> {
+    pub fn take_due(&self, most: usize) -> Vec<Row> {
         let now = self.clock.now();
         // A row deferred while we look lowers the bound on its own account; we only ever lower it too.
         let from = Timestamp(self.none_due_before.swap(u64::MAX, Ordering::SeqCst));
-        let taken = self.store.take_due(self.run, from, now, most, &self.key, provider);
+        let taken = self.store.take_due(self.run, from, now, most, &self.key);
         let Ok((rows, next)) = taken.map_err(|error| self.complain(&error)) else { return Vec::new() };
         self.none_due_before.fetch_min(next.0, Ordering::SeqCst);
         let count = rows.len() as u64;

@@ -21,8 +21,13 @@ impl fmt::Debug for Fields {
 pub enum Origin {
     /// Read from the input; the store knows nothing of it.
     Input,
-    /// Taken up again from the store's `backlog`, where it stands under this provider.
-    Backlog(u64),
+    /// It stands in the store's `backlog`, in this place, until it is settled.
+    Backlog {
+        /// Under which provider; 0 where it was not yet known.
+        provider: u64,
+        /// Its turn there: they grow in order of arrival.
+        turn: u64,
+    },
 }
 
 /// One recipient, past the gate.

@@ -4,7 +4,7 @@ use super::recovery::Known;
 use super::{Blueprint, Error};
 use crate::clock::Timestamp;
 use crate::gate::Verdict;
-use crate::mail::{Origin, Outcome, Row, RunId};
+use crate::mail::{Outcome, Row, RunId};
 use crate::metrics::{Metrics, Stage};
 use crate::queue::Run;
 use crate::store::{Manifest, Store};
@@ -110,7 +110,7 @@ impl Feed {
             self.pass_on(row);
         }
         while !self.stopping() {
-            let due = self.run.settle.take_due(DUE_AT_ONCE, provider);
+            let due = self.run.settle.take_due(DUE_AT_ONCE);
             let idle = due.is_empty();
             for row in due {
                 self.pass_on(row);
@@ -131,14 +131,6 @@ impl Feed {
 
 fn another(blueprint: &Blueprint) -> Error {
     Error::AnotherStream { run: blueprint.run(), finished: false }
-}
-
-/// Where a due row stands in the backlog: a row that was never routed has no provider yet.
-fn provider(row: &Row) -> u64 {
-    match row.origin {
-        Origin::Backlog(provider) => provider,
-        Origin::Input => 0,
-    }
 }
 
 /// A batch past the gate.

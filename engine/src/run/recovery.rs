@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::mail::{Kind, Outcome, Row, RunId};
 use crate::secret::DataKey;
-use crate::store::{Change, Error, Family, Store};
+use crate::store::{Change, Error, Family, Lease, Store};
 use std::collections::BTreeMap;
 
 /// Which rows of the input are not to be taken up again: a bit a row, so that ten million cost 1.2 MB.
@@ -39,8 +39,8 @@ pub(super) struct LeftOver {
     pub(super) in_doubt: usize,
 }
 
-/// Settles doubt: rows that were started and have no outcome are recorded so (`hold`), or their marks are forgotten and they
-/// go out again under the same Message-ID (`resend`).
+/// Settles doubt: rows that may have been sent and have no outcome are recorded so (`hold`), or their leases are forgotten and
+/// they go out again under the same Message-ID (`resend`).
 pub(super) fn take_up(
     store: &Store,
     run: RunId,
@@ -48,20 +48,25 @@ pub(super) fn take_up(
     resend: bool,
     now: Timestamp,
 ) -> Result<LeftOver, Error> {
-    let started = store.open_leases(run)?;
-    let mut backlog = store.backlog(run, key)?;
+    let leases = store.leases(run)?;
+    let first = |leases: &[Lease]| leases.iter().map(|lease| (lease.ordinal, lease.first)).collect();
+    let (doubtful, others): (Vec<_>, Vec<_>) = leases.into_iter().partition(|lease| lease.is_doubtful(store.boot()));
+    let (started, mut again): (BTreeMap<_, _>, BTreeMap<_, _>) = (first(&doubtful), first(&others));
+    store.forget_leases(run, again.keys().copied())?;
+    let mut backlog = store.backlog_from(run, None, usize::MAX, key)?;
     let in_doubt = started.len();
     if resend {
         store.forget_leases(run, started.keys().copied())?;
-        return Ok(LeftOver { backlog, again: started, in_doubt });
+        again.extend(started);
+        return Ok(LeftOver { backlog, again, in_doubt });
     }
     let outcome = |attempts| Outcome::new(Kind::InDoubt, now, attempts + 1, "engine_died");
     for row in backlog.extract_if(.., |row| started.contains_key(&row.ordinal)) {
         store.settle(run, &row, &Change::Ended(&outcome(row.attempts)), key)?;
     }
-    let fresh: Vec<_> = store.open_leases(run)?.into_keys().map(|ordinal| (ordinal, outcome(0))).collect();
+    let fresh = store.leases(run)?.into_iter().map(|lease| (lease.ordinal, outcome(0))).collect::<Vec<_>>();
     store.put_outcomes(run, &fresh, key)?;
-    Ok(LeftOver { backlog, again: BTreeMap::new(), in_doubt })
+    Ok(LeftOver { backlog, again, in_doubt })
 }
 
 /// The rows that have an outcome or stand in the store.

@@ -10,7 +10,7 @@ use crate::route::Router;
 use crate::secret::DataKey;
 use crate::settle::{Rules, Settle};
 use crate::smtp::Connector;
-use crate::store::{Store, Tally};
+use crate::store::{Settings, Store, Tally};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
     let mut blueprint = Blueprint::new(setup.campaign.clone())?;
     let connector = Connector::new(&setup.roots, setup.identity.as_ref())?;
     let mut lock = Lock::take(&setup.state_dir)?;
-    let store = Arc::new(Store::open(&setup.state_dir)?);
+    let store = Arc::new(Store::open(&setup.state_dir, &Settings::default())?);
     let token = token_key(&store, &setup.master)?;
     let Opened { manifest, renderer } = match opening::open(&store, &mut blueprint, &setup, token)? {
         Ok(opened) => opened,
