@@ -33,7 +33,7 @@ pub struct Rules {
 pub struct Settle {
     store: Arc<Store>,
     run: RunId,
-    key: DataKey,
+    key: Arc<DataKey>,
     clock: Arc<dyn Clock>,
     rules: Rules,
     metrics: Arc<Metrics>,
@@ -57,7 +57,7 @@ impl Settle {
     pub fn new(
         store: Arc<Store>,
         run: RunId,
-        key: DataKey,
+        key: Arc<DataKey>,
         clock: Arc<dyn Clock>,
         rules: Rules,
         metrics: Arc<Metrics>,

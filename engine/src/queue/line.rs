@@ -2,7 +2,6 @@
 //! is slow, sealed in the store.
 
 use super::{Job, Run};
-use crate::mail::{Origin, Row};
 use crate::route::Route;
 use crate::smtp::Source;
 use std::collections::VecDeque;
@@ -112,7 +111,7 @@ impl Line {
                 self.spilled = 0;
             }
             for row in rows {
-                self.last_turn = turn(&row).unwrap_or(self.last_turn);
+                self.last_turn = row.origin.place().map_or(self.last_turn, |(_, turn)| turn);
                 self.spilled = self.spilled.saturating_sub(1);
                 let place = self.run.room.squeeze_in();
                 let (route, source, run) = (route.clone(), source.clone(), self.run.clone());
@@ -139,13 +138,6 @@ impl Line {
     /// A run paused or leaving has no turn.
     fn has_turn(&self) -> bool {
         !self.is_empty() && self.run.goes_on()
-    }
-}
-
-fn turn(row: &Row) -> Option<u64> {
-    match row.origin {
-        Origin::Backlog { turn, .. } => Some(turn),
-        Origin::Input => None,
     }
 }
 

@@ -26,7 +26,7 @@ mod threads;
 pub use blueprint::{Blueprint, Sample, SampleRow};
 pub use error::{Blame, Error};
 pub use exporter::Exporter;
-pub use keys::{data_key, token_key};
+pub use keys::{audit_key, data_key, index_key, token_key};
 pub use lock::{Engine, Lock};
 pub use rehearsal::rehearsal;
 pub use running::{Running, Started, Summary};

@@ -34,19 +34,7 @@ pub(super) fn open(
 
 /// A new run's manifest.
 fn new(blueprint: &Blueprint, setup: &Setup) -> Manifest {
-    Manifest {
-        campaign: setup.campaign.name.clone(),
-        input: blueprint.input(),
-        fingerprint: blueprint.fingerprint().to_owned(),
-        mark: None,
-        kept: None,
-        opened: setup.clock.now(),
-        finished: None,
-        read: 0,
-        read_all: false,
-        seconds: 0.0,
-        latency: None,
-    }
+    Manifest::new(setup.campaign.name.clone(), blueprint.input(), blueprint.fingerprint().to_owned(), setup.clock.now())
 }
 
 /// Records which columns rows are kept with. Rows that the store has kept before must have what the letter needs now.

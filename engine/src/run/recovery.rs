@@ -134,11 +134,11 @@ fn backlog(
     }
 }
 
-/// The rows that have an outcome or stand in the store.
-pub(super) fn known(store: &Store, run: RunId) -> Result<Known, Error> {
+/// The rows that stand in `families`.
+pub(super) fn known(store: &Store, run: RunId, families: &[Family]) -> Result<Known, Error> {
     let mut known = Known::default();
-    for family in [Family::Outcome, Family::Deferred, Family::Backlog] {
-        store.ordinals(family, run, |ordinal| known.insert(ordinal))?;
+    for family in families {
+        store.ordinals(*family, run, |ordinal| known.insert(ordinal))?;
     }
     Ok(known)
 }
