@@ -52,12 +52,7 @@ impl Gate {
     ///
     /// # Errors
     /// The store of keys fails.
-    pub fn judge(
-        &mut self,
-        batch: &Batch,
-        now: Timestamp,
-        known: impl Fn(u64) -> bool,
-    ) -> Result<Vec<Verdict>, Error> {
+    pub fn judge(&mut self, batch: &Batch, now: Timestamp, known: impl Fn(u64) -> bool) -> Result<Vec<Verdict>, Error> {
         let mut rejects = batch.rejects.iter().peekable();
         let mut candidates = Vec::with_capacity(batch.len());
         for index in 0..batch.len() {
@@ -65,7 +60,9 @@ impl Gate {
             let reject = rejects.next_if(|reject| reject.index == index);
             candidates.push(match reject {
                 _ if known(ordinal) => Candidate::Judged(Verdict::Known(ordinal)),
-                Some(reject) => Candidate::Judged(refused(ordinal, now, Kind::Invalid, "malformed_row", &reject.to_string())),
+                Some(reject) => {
+                    Candidate::Judged(refused(ordinal, now, Kind::Invalid, "malformed_row", &reject.to_string()))
+                }
                 None => self.row(ordinal, batch.row(index), now),
             });
         }

@@ -36,14 +36,7 @@ enum Standing {
 
 impl Sent {
     /// Keys for `run` of `campaign`. A reservation holds for `kept`; `again` overrides those of other runs.
-    pub fn new(
-        store: Arc<Store>,
-        index: IndexKey,
-        campaign: &str,
-        run: RunId,
-        kept: Duration,
-        again: bool,
-    ) -> Sent {
+    pub fn new(store: Arc<Store>, index: IndexKey, campaign: &str, run: RunId, kept: Duration, again: bool) -> Sent {
         Sent { store, index, campaign: campaign.to_owned(), run, kept, again, open: HashMap::new() }
     }
 

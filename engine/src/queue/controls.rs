@@ -28,9 +28,8 @@ impl Controls {
 
     /// Whether rows of `run` end as cancelled there.
     pub fn cancel(&self, run: RunId, provider: &str, source: &str) -> bool {
-        let holds = |set: &BTreeSet<(RunId, String)>, name: &str| {
-            !set.is_empty() && set.contains(&(run, name.to_owned()))
-        };
+        let holds =
+            |set: &BTreeSet<(RunId, String)>, name: &str| !set.is_empty() && set.contains(&(run, name.to_owned()));
         holds(&self.cancelled_providers, provider) || holds(&self.cancelled_sources, source)
     }
 }

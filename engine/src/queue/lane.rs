@@ -1,8 +1,8 @@
 //! The rows of one provider that make one demand, and the sessions that serve them.
 
+use super::Job;
 use super::line::{Line, next_turn};
 use super::pace::Pace;
-use super::Job;
 use crate::clock::Timestamp;
 use crate::mail::{Level, Message, RunId};
 use crate::resolve::MxHost;

@@ -43,10 +43,6 @@ impl Line {
         self.len() == 0
     }
 
-    pub(super) fn has_spilled(&self) -> bool {
-        self.spilled > 0
-    }
-
     /// Takes a row in as the last.
     pub(super) fn push(&mut self, job: Job) {
         if self.spilled == 0 {

@@ -1,9 +1,9 @@
 //! What a shard owns: lanes, connections, and when rows move on.
 
+use super::conversation;
 use super::gauges::Gauges;
 use super::lane::{Lane, LaneKey};
 use super::shard::{Deps, Job, Rendered, Stop};
-use super::conversation;
 use crate::clock::Timestamp;
 use crate::mail::hint;
 use crate::metrics::Stage;
@@ -73,7 +73,9 @@ impl Owner {
             .lanes
             .borrow_mut()
             .entry(key(&job))
-            .or_insert_with(|| Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), policy(), turn, now)))
+            .or_insert_with(|| {
+                Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), policy(), turn, now))
+            })
             .clone();
         lane.route.replace(job.route.clone());
         self.held.set(self.held.get() + 1);

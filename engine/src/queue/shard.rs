@@ -36,7 +36,7 @@ pub struct Job {
 
 /// A row that rayon has seen.
 pub(super) struct Rendered {
-    key: LaneKey,
+    pub(super) key: LaneKey,
     pub(super) job: Job,
     pub(super) result: Result<Message, Unrenderable>,
 }
@@ -120,11 +120,7 @@ impl Shard {
     }
 }
 
-async fn work(
-    owner: Rc<Owner>,
-    mut inbox: mpsc::Receiver<Job>,
-    mut results: mpsc::UnboundedReceiver<Rendered>,
-) {
+async fn work(owner: Rc<Owner>, mut inbox: mpsc::Receiver<Job>, mut results: mpsc::UnboundedReceiver<Rendered>) {
     let (mut stop, mut controls) = (owner.deps.stop.clone(), owner.deps.controls.clone());
     let (mut open, mut stopping) = (true, false);
     let mut tick = tokio::time::interval(TICK);

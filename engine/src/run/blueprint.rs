@@ -82,12 +82,13 @@ impl Blueprint {
 
     /// Gives the input a run of its own, because another one has the same ends and differs in between.
     pub(super) fn rename(&mut self, whole: &Mark) {
-        self.rename_to(&HEXLOWER.encode(&whole.digest));
+        let first = self.fingerprint.clone();
+        self.rename_from(&first, &HEXLOWER.encode(&whole.digest));
     }
 
-    /// Gives the input a run of its own, named by `suffix` besides.
-    pub(super) fn rename_to(&mut self, suffix: &str) {
-        self.fingerprint = format!("{}-{suffix}", self.fingerprint);
+    /// Gives the input a run of its own: that of the fingerprint `first`, with a suffix.
+    pub(super) fn rename_from(&mut self, first: &str, suffix: &str) {
+        self.fingerprint = format!("{first}-{suffix}");
         self.run = run_id(&self.campaign.name, &self.fingerprint);
     }
 

@@ -93,13 +93,7 @@ pub fn resend(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which) -
 ///
 /// # Errors
 /// As [`resend`].
-pub fn settle(
-    state_dir: &Path,
-    master: &MasterKey,
-    run: RunId,
-    which: &Which,
-    truth: Truth,
-) -> Result<usize, Error> {
+pub fn settle(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which, truth: Truth) -> Result<usize, Error> {
     let (_lock, store) = take(state_dir)?;
     let rows = take_up(&store, master, run, which)?;
     let (kind, reason) = match truth {
@@ -107,11 +101,9 @@ pub fn settle(
         Truth::Undelivered => (Kind::Cancelled, "settled_undelivered"),
     };
     let now = SystemClock.now();
-    let settled: Vec<_> = rows
-        .into_iter()
-        .map(|(row, doubt)| (row, Outcome::new(kind, now, doubt.attempts, reason)))
-        .collect();
-    store.put_outcomes(run, &settled, &*data_key(&store, master, run)?)?;
+    let settled: Vec<_> =
+        rows.into_iter().map(|(row, doubt)| (row, Outcome::new(kind, now, doubt.attempts, reason))).collect();
+    store.put_outcomes(run, &settled, &data_key(&store, master, run)?)?;
     Ok(settled.len())
 }
 

@@ -26,7 +26,10 @@ pub(super) struct Feeders {
 const ROUTING: usize = 256;
 
 /// What the threads are started with.
-pub(super) struct Parts<F: FnOnce(mpsc::Sender<Row>, Arc<AtomicBool>) -> Feed, D: FnOnce(watch::Receiver<Stop>) -> Dispatch> {
+pub(super) struct Parts<
+    F: FnOnce(mpsc::Sender<Row>, Arc<AtomicBool>) -> Feed,
+    D: FnOnce(watch::Receiver<Stop>) -> Dispatch,
+> {
     pub(super) feed: F,
     pub(super) dispatch: D,
     /// What is read; `None` where nothing of the run's input is needed any more.

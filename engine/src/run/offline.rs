@@ -73,7 +73,7 @@ pub(super) fn open_run(store: &Store, run: RunId) -> Result<Manifest, Error> {
 pub(super) fn abandon(store: &Store, master: &MasterKey, run: RunId, now: Timestamp) -> Result<u64, Error> {
     let manifest = open_run(store, run)?;
     let tally = Tally::of(store, run, &manifest, false)?;
-    let cancelled = cancel_rest(store, run, &*data_key(store, master, run)?, tally.read, now)?;
+    let cancelled = cancel_rest(store, run, &data_key(store, master, run)?, tally.read, now)?;
     let manifest = Manifest { cancelled: Some(now), finished: Some(now), read: tally.read, ..manifest };
     store.put_manifest(run, &manifest, true)?;
     store.clear(run)?;
@@ -82,13 +82,7 @@ pub(super) fn abandon(store: &Store, master: &MasterKey, run: RunId, now: Timest
 
 /// Ends the rows up to `read` that have not ended as cancelled; those that may have been sent are in doubt. Answers how many
 /// were cancelled.
-pub(super) fn cancel_rest(
-    store: &Store,
-    run: RunId,
-    key: &DataKey,
-    read: u64,
-    now: Timestamp,
-) -> Result<u64, Error> {
+pub(super) fn cancel_rest(store: &Store, run: RunId, key: &DataKey, read: u64, now: Timestamp) -> Result<u64, Error> {
     super::recovery::take_up(store, run, key, false, now)?;
     let ended = known(store, run, &[crate::store::Family::Outcome])?;
     let open = || (1..=read).filter(|ordinal| !ended.contains(*ordinal));

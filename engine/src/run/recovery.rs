@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::mail::{Kind, Outcome, Row, RunId};
 use crate::secret::DataKey;
 use crate::store::{Change, Error, Family, Hold, Lease, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which rows of the input are not to be taken up again: a bit a row, so that ten million cost 1.2 MB.
 #[derive(Debug, Default)]
@@ -93,6 +93,22 @@ pub(super) fn take_up(
         hold(store, run, key, &doubt, now)?;
     }
     Ok(left)
+}
+
+/// Records every row of the store that has not ended as in doubt: the original of a copied state directory may have sent it.
+pub(super) fn doubt_all(store: &Store, run: RunId, key: &DataKey, now: Timestamp) -> Result<(), Error> {
+    let mut open = BTreeSet::new();
+    for family in [Family::Deferred, Family::Backlog, Family::Lease] {
+        store.ordinals(family, run, |ordinal| {
+            open.insert(ordinal);
+        })?;
+    }
+    let outcome = |ordinal| (ordinal, Outcome::new(Kind::InDoubt, now, 1, "state_copied"));
+    let doubt: Vec<_> = open.into_iter().map(outcome).collect();
+    for rows in doubt.chunks(CHUNK) {
+        store.put_outcomes(run, rows, key)?;
+    }
+    store.clear(run)
 }
 
 /// Records rows as in doubt, wherever they stood.

@@ -166,7 +166,8 @@ impl OpenRun {
                 end.cancel_rest(&record, &key, tally.read)?;
             }
             let tally = if all_settled && !cancelled { tally } else { end.recount(&record, tally.read)? };
-            let manifest = end.write(&record, &tally, matches!(read, Ok(ReadTo::End)), seconds, cancelled, all_settled)?;
+            let manifest =
+                end.write(&record, &tally, matches!(read, Ok(ReadTo::End)), seconds, cancelled, all_settled)?;
             Ok((manifest, tally))
         };
         match write() {
@@ -180,7 +181,8 @@ impl OpenRun {
                 last.failed = Some(error.into());
             }
         }
-        last.failed = fault.map(|fault| Error::Internal(fault).into()).or(last.failed).or(read.err().map(Refusal::from));
+        last.failed =
+            fault.map(|fault| Error::Internal(fault).into()).or(last.failed).or(read.err().map(Refusal::from));
         last
     }
 }
