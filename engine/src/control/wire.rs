@@ -139,10 +139,31 @@ pub struct Refusal {
     pub code: u8,
 }
 
+impl Refusal {
+    /// The operator can mend it.
+    pub fn usage(what: impl Into<String>) -> Refusal {
+        Refusal { what: what.into(), hint: None, code: 2 }
+    }
+
+    /// There is no run of that name.
+    pub fn no_run(run: &str) -> Refusal {
+        let hint = Some("`sealpost status` lists the runs".into());
+        Refusal { hint, ..Refusal::usage(format!("the engine knows no run {run}")) }
+    }
+}
+
 /// What an engine can be asked to do; served over the socket, and called directly by the process that is the engine.
 pub trait Commands: Send + Sync {
     /// How it stands.
     fn view(&self) -> EngineView;
+    /// How a run stands, by the name that `status` shows.
+    ///
+    /// # Errors
+    /// There is no such run among those of the view.
+    fn run(&self, run: &str) -> Result<RunView, Refusal> {
+        let found = self.view().runs.into_iter().find(|view| view.run == run);
+        found.ok_or_else(|| Refusal::no_run(run))
+    }
     /// Opens, resumes or finds finished the run of a campaign; the answer is its view now.
     ///
     /// # Errors
