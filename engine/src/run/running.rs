@@ -54,6 +54,11 @@ pub struct Summary {
 }
 
 impl Running {
+    /// Its run.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
     /// The counts now.
     pub fn tally(&self) -> Tally {
         self.shared.settle.tally()
