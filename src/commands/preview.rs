@@ -2,6 +2,7 @@
 
 use crate::args::{Args, Part, Preview};
 use crate::failure::{Failure, SETTLED};
+use crate::stored;
 use engine::clock::{Clock, SystemClock};
 use engine::plan::{Campaign, Machine};
 use engine::queue::Press;
@@ -52,7 +53,7 @@ fn token(machine: &Machine, setup: &Setup) -> Result<TokenKey, Failure> {
             token_key(&Store::open(&machine.state_dir, &Settings::default()).map_err(Error::from)?, &setup.master)?
         }
         Err(Error::Busy(_)) => {
-            let observed = super::observe(&machine.state_dir)?;
+            let observed = stored::observe(&machine.state_dir)?;
             let (store, _, _scratch) = observed.ok_or_else(|| Failure::internal("the state directory went away"))?;
             token_key(&store, &setup.master)?
         }
