@@ -2,10 +2,12 @@
 
 mod copies;
 mod disk;
+mod doubt;
 mod kill;
 mod nights;
 mod power;
 mod silence;
+mod stopping;
 mod throttled;
 mod together;
 
