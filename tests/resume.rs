@@ -148,8 +148,7 @@ fn another_input_opens_another_run_and_the_same_name_keeps_both() {
     desk.machine(mx.port, "");
     let campaign = desk.small(5, "");
     assert_eq!(desk.send(&campaign).0, 0);
-    // Other people: those of the first input have it.
-    desk.write("small.csv", b"id,email,first_name\n6,r6@mail.example,Ann\n7,r7@mail.example,Ann\n");
+    desk.small_of(6..=7, "");
     let (code, counts) = desk.send(&campaign);
     assert_eq!((code, counts["delivered"].as_u64()), (0, Some(2)));
     let status = desk.sealpost(&["status", "--json"]).json();

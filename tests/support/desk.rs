@@ -94,8 +94,13 @@ text = "{}"
 
     /// A campaign `small.toml` of `rows` rows with a one-line template; `more` is appended.
     pub fn small(&self, rows: usize, more: &str) -> String {
+        self.small_of(1..=rows, more)
+    }
+
+    /// The same with rows of these keys: another run of `small` sends to nobody twice.
+    pub fn small_of(&self, keys: std::ops::RangeInclusive<usize>, more: &str) -> String {
         let mut csv = "id,email,first_name\n".to_owned();
-        for row in 1..=rows {
+        for row in keys {
             csv.push_str(&format!("{row},r{row}@mail.example,Ann{row}\n"));
         }
         self.write("small.csv", csv.as_bytes());
