@@ -1,5 +1,6 @@
 //! End to end: the real binary against real and scripted servers. One module a family of scenarios, one test a scenario.
 
+mod attach;
 mod bad_input;
 mod canary;
 mod commands;

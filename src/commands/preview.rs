@@ -2,13 +2,14 @@
 
 use crate::args::{Args, Part, Preview};
 use crate::failure::{Failure, SETTLED};
+use crate::stored;
 use engine::clock::{Clock, SystemClock};
 use engine::plan::{Campaign, Machine};
 use engine::queue::Press;
 use engine::run::{Blueprint, Error, Lock, Options, Setup, token_key};
 use engine::secret::{TokenKey, write_owner_only};
 use engine::sign::Signer;
-use engine::store::Store;
+use engine::store::{Settings, Store};
 use std::io::Write;
 
 /// Prints what one row would get.
@@ -48,9 +49,11 @@ pub fn run(args: &Args, options: &Preview) -> Result<u8, Failure> {
 /// The state directory's token key, so that the Message-ID is the one that would be sent. Made now if nothing was sent yet.
 fn token(machine: &Machine, setup: &Setup) -> Result<TokenKey, Failure> {
     let key = match Lock::take(&machine.state_dir) {
-        Ok(_lock) => token_key(&Store::open(&machine.state_dir).map_err(Error::from)?, &setup.master)?,
+        Ok(_lock) => {
+            token_key(&Store::open(&machine.state_dir, &Settings::default()).map_err(Error::from)?, &setup.master)?
+        }
         Err(Error::Busy(_)) => {
-            let observed = super::observe(&machine.state_dir)?;
+            let observed = stored::observe(&machine.state_dir)?;
             let (store, _, _scratch) = observed.ok_or_else(|| Failure::internal("the state directory went away"))?;
             token_key(&store, &setup.master)?
         }

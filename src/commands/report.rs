@@ -3,6 +3,7 @@
 use crate::args::{Args, Report as Options};
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
+use crate::stored;
 use engine::plan::Campaign;
 use engine::report::{Report, Undelivered, undelivered};
 use engine::run::{Error, data_key};
@@ -17,7 +18,7 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
         let hint = "`sealpost status` lists the runs of this state directory";
         Failure::usage(format!("{} has no such run", campaign.name), Some(hint.into()))
     };
-    let (store, engine, _scratch) = super::observe(&machine.state_dir)?.ok_or_else(none)?;
+    let (store, engine, _scratch) = stored::observe(&machine.state_dir)?.ok_or_else(none)?;
     let runs = store.runs().map_err(Error::from)?;
     let wanted = |name: &String| options.run.as_ref().is_none_or(|wanted| wanted == name);
     let mut of_campaign =

@@ -3,11 +3,10 @@
 use crate::args::Sandbox as Options;
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
-use crate::signals;
+use crate::signals::{OURS, Signals};
 use engine::sandbox::{Ledger, Recipe, Sandbox};
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Listens until it is told to stop, then prints its ledger as JSON.
@@ -22,14 +21,14 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         bounce: options.bounce / 100.0,
         latency: options.latency,
     };
-    let asked = signals::watch()?;
+    let signals = Signals::watch(OURS)?;
     let sandbox = Sandbox::start_as(options.identity.as_deref(), options.listen, recipe, Arc::new(ledger))
         .map_err(|error| Failure::usage(error.to_string(), None))?;
     if let Some(path) = &options.ca {
         std::fs::write(path, sandbox.root_pem()).map_err(|error| Failure::writing(path, &error))?;
     }
     outln!("{}", sandbox.address());
-    while !asked.load(Ordering::SeqCst) {
+    while !signals.asked() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let totals = serde_json::to_string(&sandbox.ledger().totals());
