@@ -218,9 +218,17 @@ pub struct Sandbox {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Append accepted Message-IDs here
+    /// Keep the CA here (mode 0600), so that clients still trust a sandbox that is started again
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+
+    /// Append accepted Message-IDs here, each before its reply
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
+
+    /// Write recipients behind the Message-IDs
+    #[arg(long, requires = "ledger")]
+    pub recipients: bool,
 
     /// Append what clients say here (not their messages)
     #[arg(long, value_name = "FILE")]
