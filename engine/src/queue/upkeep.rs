@@ -28,7 +28,8 @@ impl Owner {
     /// An operator ordered something, or a run leaves.
     pub(super) fn obey(self: &Rc<Self>) {
         for lane in self.all_lanes() {
-            for run in leaving(&lane.state.borrow()) {
+            let leaving = leaving(&lane.state.borrow());
+            for run in leaving {
                 self.part_with(&lane, run);
             }
             self.advance(&lane);
