@@ -4,11 +4,11 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use engine::clock::Timestamp;
 use engine::mail::{Address, Fields, Kind, Origin, Outcome, Row, RunId};
 use engine::secret::DataKey;
-use engine::store::{Change, Store};
+use engine::store::{Change, Settings, Store};
 
 fn store(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(folder.path()).expect("a store");
+    let store = Store::open(folder.path(), &Settings::default()).expect("a store");
     let key = DataKey::new(&[1; 32]);
     let mut row = Row {
         ordinal: 0,
@@ -22,7 +22,7 @@ fn store(c: &mut Criterion) {
     c.bench_function("store/started and delivered", |b| {
         b.iter(|| {
             row.ordinal += 1;
-            store.put_started(RunId(1), &row, Timestamp(1)).expect("written");
+            store.start(RunId(1), row.ordinal, Timestamp(1), Timestamp(1)).expect("written");
             let outcome = Outcome::new(Kind::Delivered, Timestamp(2), 1, "");
             store.settle(RunId(1), &row, &Change::Ended(&outcome), &key).expect("written");
         });

@@ -147,6 +147,10 @@ pub struct Rehearse {
     #[arg(long, value_name = "ROWS")]
     pub limit: Option<u64>,
 
+    /// Without leases and marks, to measure what they cost
+    #[arg(long, hide = true)]
+    pub without_marks: bool,
+
     /// Serve metrics here, on loopback; `[metrics]` is about real runs only
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub metrics: Option<SocketAddr>,
@@ -214,9 +218,17 @@ pub struct Sandbox {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Append accepted Message-IDs here
+    /// Keep the CA here (mode 0600), so that clients still trust a sandbox that is started again
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+
+    /// Append accepted Message-IDs here, each before its reply
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
+
+    /// Write recipients behind the Message-IDs
+    #[arg(long, requires = "ledger")]
+    pub recipients: bool,
 
     /// Append what clients say here (not their messages)
     #[arg(long, value_name = "FILE")]

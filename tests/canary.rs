@@ -2,7 +2,7 @@
 
 use crate::support::receivers::signal;
 use crate::support::{Authority, Desk, Peer, Ran};
-use engine::store::Store;
+use engine::store::{Settings, Store};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -136,7 +136,7 @@ fn a_canary_in_every_column_is_found_nowhere_at_rest() {
         places.push(talk(args));
     }
     let mut values = 0;
-    Store::open(&desk.path("state"))
+    Store::open(&desk.path("state"), &Settings::default())
         .and_then(|store| {
             store.everything(|family, key, value| {
                 values += 1;

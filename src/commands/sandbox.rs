@@ -13,6 +13,7 @@ use std::time::Duration;
 pub fn run(options: &Options) -> Result<u8, Failure> {
     let ledger = Ledger::new(options.ledger.as_deref(), options.transcript.as_deref())
         .map_err(|error| Failure::internal(format!("ledger: {error}")))?;
+    let ledger = if options.recipients { ledger.with_recipients() } else { ledger };
     let recipe = Recipe {
         starttls: !options.no_starttls,
         pipelining: !options.no_pipelining,
@@ -21,7 +22,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         latency: options.latency,
     };
     let signals = Signals::watch(OURS)?;
-    let sandbox = Sandbox::start(options.listen, recipe, Arc::new(ledger))
+    let sandbox = Sandbox::start_as(options.identity.as_deref(), options.listen, recipe, Arc::new(ledger))
         .map_err(|error| Failure::usage(error.to_string(), None))?;
     if let Some(path) = &options.ca {
         std::fs::write(path, sandbox.root_pem()).map_err(|error| Failure::writing(path, &error))?;

@@ -21,8 +21,23 @@ impl fmt::Debug for Fields {
 pub enum Origin {
     /// Read from the input; the store knows nothing of it.
     Input,
-    /// Taken up again from the store's `backlog`, where it stands under this provider.
-    Backlog(u64),
+    /// It stands in the store's `backlog`, in this place, until it is settled.
+    Backlog {
+        /// Under which provider; 0 where it was not yet known.
+        provider: u64,
+        /// Its turn there: they grow in order of arrival.
+        turn: u64,
+    },
+}
+
+impl Origin {
+    /// Provider and turn, where the row stands in the backlog.
+    pub fn place(self) -> Option<(u64, u64)> {
+        match self {
+            Origin::Input => None,
+            Origin::Backlog { provider, turn } => Some((provider, turn)),
+        }
+    }
 }
 
 /// One recipient, past the gate.

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::mail::RunId;
-use crate::secret::{DataKey, MasterKey, TokenKey};
+use crate::secret::{AuditKey, DataKey, IndexKey, MasterKey, TokenKey};
 use crate::store::Store;
 
 /// The state directory's token key.
@@ -11,6 +11,22 @@ use crate::store::Store;
 /// The master key is the wrong one, or the store can't be used.
 pub fn token_key(store: &Store, master: &MasterKey) -> Result<TokenKey, Error> {
     Ok(TokenKey::new(&*wrapped(store, master, b"token")?))
+}
+
+/// The state directory's index key.
+///
+/// # Errors
+/// The master key is the wrong one, or the store can't be used.
+pub fn index_key(store: &Store, master: &MasterKey) -> Result<IndexKey, Error> {
+    Ok(IndexKey::new(&*wrapped(store, master, b"index")?))
+}
+
+/// The state directory's audit key.
+///
+/// # Errors
+/// The master key is the wrong one, or the store can't be used.
+pub fn audit_key(store: &Store, master: &MasterKey) -> Result<AuditKey, Error> {
+    Ok(AuditKey::new(&*wrapped(store, master, b"audit")?))
 }
 
 /// A run's data key.

@@ -2,20 +2,26 @@
 //!
 //! ```text
 //! master key (outside the state directory)
+//!  ├─ wraps the index key       row keys in `sent`: found again, never read back
 //!  ├─ wraps the token key       Message-ID, VERP token, MIME boundary
+//!  ├─ wraps the audit key       the audit trail's chain
 //!  └─ wraps a data key per run  sealed rows and reply texts of that run
 //! ```
 //! Everything that rests on disk and holds a field of a row is sealed with its run's data key: AES-256-GCM under a random
 //! nonce (NIST SP 800-38D section 8.2.2), with the place where it rests (column family, run, ordinal) as associated data,
 //! so that a sealed value moved elsewhere does not open. Keys are zeroed when dropped and have no `Debug`.
 
+mod audit;
 mod data_key;
 mod file;
+mod index;
 mod master;
 mod token;
 
+pub use audit::AuditKey;
 pub use data_key::{DataKey, Place};
 pub use file::{KeyFileError, owner_only, write_owner_only};
+pub use index::{IndexKey, SentKey};
 pub use master::{KeyError, KeyPlace, MasterKey, password};
 pub use token::TokenKey;
 

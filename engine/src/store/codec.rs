@@ -5,7 +5,7 @@ use crate::mail::{Address, Enhanced, Fields, Kind, Origin, Outcome, Row, RunId};
 use crate::secret::{DataKey, Place};
 use serde::{Deserialize, Serialize};
 
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 const OUTCOME_HEAD: usize = 1 + 1 + 8 + 4 + 2 + 5 + 1;
 
 /// `parts` one after the other, big-endian.
@@ -72,9 +72,23 @@ struct SealedRow {
     first: Option<Timestamp>,
 }
 
-/// A row as a value of `family`.
-/// `why` is what it waits for: codes and closed labels, no PHI.
-pub(super) fn encode_row(row: &Row, why: &str, family: &'static str, run: RunId, key: &DataKey) -> Vec<u8> {
+/// A row as a value of `deferred`. `why` is what it waits for: codes and closed labels, no PHI.
+pub(super) fn encode_deferred(row: &Row, why: &str, run: RunId, key: &DataKey) -> Vec<u8> {
+    let mut value = vec![VERSION];
+    push_label(why, &mut value);
+    value.extend(seal(row, "deferred", run, key));
+    value
+}
+
+/// A row as a value of `backlog`, whose key says nothing of its ordinal.
+pub(super) fn encode_backlog(row: &Row, run: RunId, key: &DataKey) -> Vec<u8> {
+    let mut value = vec![VERSION];
+    value.extend_from_slice(&row.ordinal.to_be_bytes());
+    value.extend(seal(row, "backlog", run, key));
+    value
+}
+
+fn seal(row: &Row, family: &'static str, run: RunId, key: &DataKey) -> Vec<u8> {
     let plain = SealedRow {
         to: row.to.as_str().to_owned(),
         fields: row.fields.clone(),
@@ -82,17 +96,20 @@ pub(super) fn encode_row(row: &Row, why: &str, family: &'static str, run: RunId,
         first: row.first_attempt,
     };
     let plain = zeroize::Zeroizing::new(serde_json::to_vec(&plain).expect("JSON values serialise"));
-    let mut value = vec![VERSION];
-    push_label(why, &mut value);
-    value.extend(key.seal(Place::Row(family, run, row.ordinal), &plain));
-    value
+    key.seal(Place::Row(family, run, row.ordinal), &plain)
 }
 
-/// Why a stored row waits, and its sealed part; `None` if the value is damaged.
-pub(super) fn split_row(value: &[u8]) -> Option<(&str, &[u8])> {
+/// Why a deferred row waits, and its sealed part; `None` if the value is damaged.
+pub(super) fn split_deferred(value: &[u8]) -> Option<(&str, &[u8])> {
     let (length, rest) = value.strip_prefix(&[VERSION])?.split_first()?;
     let (why, sealed) = rest.split_at_checked(usize::from(*length))?;
     Some((std::str::from_utf8(why).ok()?, sealed))
+}
+
+/// The ordinal of a row in the backlog, and its sealed part; `None` if the value is damaged.
+pub(super) fn split_backlog(value: &[u8]) -> Option<(u64, &[u8])> {
+    let (ordinal, sealed) = value.strip_prefix(&[VERSION])?.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*ordinal), sealed))
 }
 
 /// A closed label of at most 255 octets behind its length.
@@ -102,16 +119,15 @@ fn push_label(label: &str, value: &mut Vec<u8>) {
     value.extend_from_slice(&label.as_bytes()[..usize::from(length)]);
 }
 
-/// Reads a sealed row; `None` if it is damaged or not of this place.
-pub(super) fn decode_row(
-    value: &[u8],
+/// Opens a sealed row; `None` if it is damaged or not of this place.
+pub(super) fn open_row(
+    sealed: &[u8],
     family: &'static str,
     run: RunId,
     ordinal: u64,
     origin: Origin,
     key: &DataKey,
 ) -> Option<Row> {
-    let (_, sealed) = split_row(value)?;
     let plain = zeroize::Zeroizing::new(key.open(Place::Row(family, run, ordinal), sealed)?);
     let row: SealedRow = serde_json::from_slice(&plain).ok()?;
     Some(Row {
@@ -159,6 +175,16 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn damaged_rows_do_not_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let key = DataKey::new(&[3; 32]);
+            for sealed in [split_deferred(&value).map(|(_, sealed)| sealed), split_backlog(&value).map(|(_, sealed)| sealed)] {
+                prop_assert!(sealed.and_then(|sealed| open_row(sealed, "backlog", RunId(1), 9, Origin::Input, &key)).is_none());
+            }
+        }
+    }
+
     #[test]
     fn rows_come_back_from_their_own_place_only() {
         let key = DataKey::new(&[3; 32]);
@@ -171,13 +197,19 @@ mod tests {
             origin: Origin::Input,
         };
         row.fields.0.insert("zip".into(), "02155".into());
-        let value = encode_row(&row, "450 4.2.1", "deferred", RunId(1), &key);
-        let back = decode_row(&value, "deferred", RunId(1), 9, Origin::Input, &key).expect("opens");
+        let value = encode_deferred(&row, "450 4.2.1", RunId(1), &key);
+        let (why, sealed) = split_deferred(&value).expect("well made");
+        assert_eq!(why, "450 4.2.1");
+        let back = open_row(sealed, "deferred", RunId(1), 9, Origin::Input, &key).expect("opens");
         assert_eq!(
             (back.to, back.fields, back.attempts, back.first_attempt),
-            (row.to, row.fields, 2, Some(Timestamp(5)))
+            (row.to.clone(), row.fields.clone(), 2, Some(Timestamp(5)))
         );
-        assert_eq!(split_row(&value).map(|(why, _)| why), Some("450 4.2.1"));
-        assert!(decode_row(&value, "backlog", RunId(1), 9, Origin::Input, &key).is_none());
+        assert!(open_row(sealed, "backlog", RunId(1), 9, Origin::Input, &key).is_none());
+        let value = encode_backlog(&row, RunId(1), &key);
+        let (ordinal, sealed) = split_backlog(&value).expect("well made");
+        assert_eq!(ordinal, 9);
+        assert!(open_row(sealed, "backlog", RunId(1), 9, Origin::Input, &key).is_some());
+        assert!(open_row(sealed, "deferred", RunId(1), 9, Origin::Input, &key).is_none());
     }
 }

@@ -3,6 +3,8 @@
 /// Column families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
+    /// The format's number and who the engine is.
+    Engine,
     /// Wrapped keys.
     Key,
     /// Manifests.
@@ -11,24 +13,37 @@ pub enum Family {
     Outcome,
     /// Rows that wait for a time.
     Deferred,
-    /// Rows taken up again.
+    /// Rows that wait for their turn: taken up again, or too many for memory.
     Backlog,
-    /// `started` marks.
+    /// Rows that may be sent or were begun.
     Lease,
+    /// Keys that are taken: once per key.
+    Sent,
 }
 
 impl Family {
-    pub(super) const ALL: [Family; 6] =
-        [Family::Key, Family::Run, Family::Outcome, Family::Deferred, Family::Backlog, Family::Lease];
+    /// All of them. `engine` comes first: it is made first, and a store without it is of format 1.
+    pub(super) const ALL: [Family; 8] = [
+        Family::Engine,
+        Family::Key,
+        Family::Run,
+        Family::Outcome,
+        Family::Deferred,
+        Family::Backlog,
+        Family::Lease,
+        Family::Sent,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            Family::Engine => "engine",
             Family::Key => "key",
             Family::Run => "run",
             Family::Outcome => "outcome",
             Family::Deferred => "deferred",
             Family::Backlog => "backlog",
             Family::Lease => "lease",
+            Family::Sent => "sent",
         }
     }
 }

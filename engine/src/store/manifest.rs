@@ -1,9 +1,10 @@
 //! What is known of a run as a whole.
 
 use crate::clock::Timestamp;
-use loader::Mark;
+use loader::{Mark, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// Seconds from MAIL FROM to the reply to the final dot, below which that share of messages lies; read off a histogram's
 /// bounds as Prometheus does.
@@ -45,6 +46,58 @@ pub struct Manifest {
     /// How long messages took on the wire, for the last engine that sent any.
     #[serde(default)]
     pub latency: Option<Latency>,
+    /// The input's columns and what is in them, so that a letter can be checked when the input is gone.
+    #[serde(default)]
+    pub columns: Vec<(String, Shape)>,
+    /// The campaign's file, for an engine that takes the run up again by itself.
+    #[serde(default)]
+    pub campaign_file: Option<PathBuf>,
+    /// Whether a person paused it.
+    #[serde(default)]
+    pub paused: bool,
+    /// When it was cancelled.
+    #[serde(default)]
+    pub cancelled: Option<Timestamp>,
+    /// Providers whose rows were cancelled.
+    #[serde(default)]
+    pub cancelled_providers: Vec<String>,
+    /// Sources whose rows were cancelled.
+    #[serde(default)]
+    pub cancelled_sources: Vec<String>,
+    /// Whether keys that were delivered before are sent to again (`--again`).
+    #[serde(default)]
+    pub again: bool,
+    /// Whether every row without an outcome is in doubt, also those never read: the store is a copy, and the original may
+    /// have sent them.
+    #[serde(default)]
+    pub copied: bool,
+}
+
+impl Manifest {
+    /// A run of which nothing was read.
+    pub fn new(campaign: String, input: String, fingerprint: String, opened: Timestamp) -> Manifest {
+        Manifest {
+            campaign,
+            input,
+            fingerprint,
+            mark: None,
+            kept: None,
+            opened,
+            finished: None,
+            read: 0,
+            read_all: false,
+            seconds: 0.0,
+            latency: None,
+            columns: Vec::new(),
+            campaign_file: None,
+            paused: false,
+            cancelled: None,
+            cancelled_providers: Vec::new(),
+            cancelled_sources: Vec::new(),
+            again: false,
+            copied: false,
+        }
+    }
 }
 
 /// A mark as `[octets, "hexadecimal"]`.

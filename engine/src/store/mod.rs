@@ -1,46 +1,90 @@
 //! What survives a crash: RocksDB in `<state_dir>/db`.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //! Numbers are big-endian. A value begins with its version, one octet. *Sealed* means AES-256-GCM under the run's data key,
-//! bound to (column family, run, ordinal) (see [`crate::secret`]).
+//! bound to (column family, run, ordinal) (see [`crate::secret`]). Times are milliseconds since 1970, 8 octets.
 //!
 //! | family | key | value after the version |
 //! |---|---|---|
-//! | `key` | name: `token`, or `data` ‖ run (8) | wrapped key |
+//! | `engine` | `format` | nothing: the version is the format's number |
+//! | | `standing` | [`Standing`]: generation (8), boot id (16), inode (8) and birth in ns (8) of `<state_dir>/lock`, the same of `<state_dir>/generation` |
+//! | `key` | name: `token`, `index`, `audit`, or `data` ‖ run (8) | wrapped key |
 //! | `run` | run (8) | [`Manifest`] as JSON; no PHI |
-//! | `outcome` | run (8), ordinal (8) | kind (1), time in ms (8), attempts (4), code (2, 0 = none), enhanced class (1, 0 = none), subject (2), detail (2), reason length (1), reason, sealed text (may be absent) |
-//! | `deferred` | run (8), due in ms (8), ordinal (8) | length (1), reason it waits for, sealed row |
-//! | `backlog` | run (8), provider (8), ordinal (8) | the same, with an empty reason |
-//! | `lease` | run (8), ordinal (8) | time of `started` in ms (8), of the first attempt (8), boot id (16) |
+//! | `outcome` | run (8), ordinal (8) | kind (1), time (8), attempts (4), code (2, 0 = none), enhanced class (1, 0 = none), subject (2), detail (2), reason length (1), reason, sealed text (may be absent) |
+//! | `deferred` | run (8), due (8), ordinal (8) | length (1), reason it waits for, sealed row |
+//! | `backlog` | run (8), provider (8), turn (8) | ordinal (8), sealed row |
+//! | `lease` | run (8), ordinal (8) | hold (1: 1 leased, 2 started, 3 again), boot id (16), first attempt (8), time of `started` (8, only there) |
+//! | `sent` | HMAC of campaign and key (16, see [`crate::secret::IndexKey`]) | run (8), ordinal (8), time (8), kept (1) |
 //!
-//! A sealed row is JSON: recipient, fields, attempts, first attempt.
+//! A sealed row is JSON: recipient, fields, attempts, first attempt. A *turn* is a number that only grows: (generation of the
+//! engine << 40) + a count, so that a provider's rows stand in order of arrival over all engines. Provider 0 is the backlog
+//! of rows whose provider is not known yet.
+//!
+//! Beside the database, `<state_dir>/generation` holds the generation as a decimal line.
+//!
+//! A store of format 1 has no family `engine`, and is refused: its leases can't tell what is in doubt.
 //!
 //! # Order
-//! * `lease` is written before the last octet of a message is handed to the socket; the outcome (or the new `deferred`
-//!   entry) replaces it in one write batch before anything else is committed to on that connection.
-//! * A deferred row that is due moves to `backlog` in one batch; settling it removes it there in the batch of its outcome.
+//! * The gate reserves the keys of a batch of rows in `sent` before any of these rows is taken up.
+//! * A message is ready only when the `lease` of its row (*leased*) is on the disk. *started* replaces it before the last octet
+//!   of the message is handed to the socket; the outcome, or the new `deferred` entry, replaces that in one write batch before
+//!   anything else is committed to on that connection. Leases that were not started are removed at a graceful stop.
+//! * Rows past the memory's bound, and deferred rows that are due, stand in `backlog` (the latter move there in one batch)
+//!   until they are settled: the batch of the outcome or deferral removes them. A row that gets another provider moves in one
+//!   batch.
 //! * So at every moment a row stands in exactly one of: nowhere (not read, or waiting in memory), `backlog`, `deferred`,
 //!   `outcome`; and in `lease` besides while its outcome is open.
+//! * `sent` is not touched when a row is settled: whether a key is taken is read off the outcome of the row that took it.
+//!   Reservations older than the retention are free, and dropped when RocksDB compacts.
+//! * A cancelled run's rows get their outcomes first, then its `backlog`, `deferred` and `lease` are cleared. Its manifest says
+//!   `cancelled` before either, so that the next engine ends what this one began.
 //!
 //! # Sync points
-//! Writes go to the WAL, which reaches the operating system at once: they survive the death of the process. Manifests and
-//! keys are synced. Surviving power loss comes with leases that are synced before use (the durability issue).
+//! Writes go to the WAL, which reaches the operating system at once: they survive the death of the process. On the disk, when
+//! the call returns, are: keys, manifests that open or end a run, the standing, leases (a group at a time, and with them
+//! everything written before, reservations above all, since the WAL is one), *again*, and the end of a run's backlog. Not
+//! synced are `started`, outcomes, deferrals and backlog: after power loss their rows are in doubt by their leases, or stand
+//! where they stood before.
 //!
 //! # Recovery
-//! RocksDB replays the WAL. A `lease` without outcome is a row *in doubt*. Counters are not stored: they are what the
-//! families hold.
+//! RocksDB replays the WAL up to the first record that is damaged or torn. Then, for each open run, an entry of `lease` is
+//!
+//! | hold | same boot (the process died) | another boot (power loss) |
+//! |---|---|---|
+//! | started | in doubt | in doubt |
+//! | leased | removed: not sent | in doubt: `started` may be lost |
+//! | again | goes out again, first attempt kept | the same |
+//!
+//! Counters are not stored: they are what the families hold.
+//!
+//! # Copies
+//! An engine takes its standing before it sends: the generation grows by one, first in the store, then in the file beside it.
+//! A store whose files are not those named in its standing, or which is behind the file, is a copy and does not send until a
+//! person adopts it ([`Store::take_standing`]).
 
+mod backlog;
+mod batch;
+mod clear;
 mod codec;
 mod db;
+mod error;
 mod family;
+mod lease;
 mod manifest;
+mod options;
 mod rows;
 mod runs;
+mod sent;
+mod standing;
 mod tally;
 
 pub use codec::{decode_outcome, encode_outcome};
-pub use db::{Error, Store};
+pub use db::{Settings, Store};
+pub use error::Error;
 pub use family::Family;
+pub use lease::{Hold, Lease};
 pub use manifest::{Latency, Manifest};
 pub use rows::Change;
+pub use sent::Reservation;
+pub use standing::{Copied, Home, Standing};
 pub use tally::Tally;

@@ -1,12 +1,13 @@
-//! Where rows stand: `lease`, `outcome`, `deferred`, `backlog`, and how they move between them.
+//! Where rows stand: `outcome` and `deferred`, and how they move there.
 
-use super::codec::{self, VERSION, decode_outcome, decode_row, encode_outcome, encode_row, number, split_row};
+use super::batch::Batch;
+use super::codec::{self, decode_outcome, encode_backlog, encode_deferred, encode_outcome, number, split_backlog};
+use super::codec::{open_row, split_deferred};
+use super::db::past;
 use super::{Error, Family, Store};
 use crate::clock::Timestamp;
-use crate::mail::{Origin, Outcome, Row, RunId};
+use crate::mail::{Kind, Origin, Outcome, Row, RunId};
 use crate::secret::DataKey;
-use rocksdb::WriteBatch;
-use std::collections::BTreeMap;
 
 /// What a settled row becomes.
 #[derive(Debug)]
@@ -23,79 +24,61 @@ pub enum Change<'a> {
 }
 
 impl Store {
-    /// Marks that the last octets of this row's message are about to be handed to the socket.
-    ///
-    /// # Errors
-    /// The store can't be written; the message must not be sent then.
-    pub fn put_started(&self, run: RunId, row: &Row, now: Timestamp) -> Result<(), Error> {
-        let first = row.first_attempt.unwrap_or(now);
-        let value = [&[VERSION], now.0.to_be_bytes().as_slice(), &first.0.to_be_bytes(), &self.boot].concat();
-        Ok(self.db.put_cf(self.family(Family::Lease), codec::key(run, &[row.ordinal]), value)?)
-    }
-
     /// Replaces whatever the store holds of a row by `change`, in one write.
     ///
     /// # Errors
     /// The store can't be written.
     pub fn settle(&self, run: RunId, row: &Row, change: &Change<'_>, key: &DataKey) -> Result<(), Error> {
-        let mut batch = WriteBatch::default();
-        batch.delete_cf(self.family(Family::Lease), codec::key(run, &[row.ordinal]));
-        if let Origin::Backlog(provider) = row.origin {
-            batch.delete_cf(self.family(Family::Backlog), codec::key(run, &[provider, row.ordinal]));
+        let mut batch = Batch::default();
+        batch.delete(Family::Lease, codec::key(run, &[row.ordinal]));
+        if let Origin::Backlog { provider, turn } = row.origin {
+            batch.delete(Family::Backlog, codec::key(run, &[provider, turn]));
         }
         match change {
             Change::Ended(outcome) => {
                 let value = encode_outcome(outcome, run, row.ordinal, key);
-                batch.put_cf(self.family(Family::Outcome), codec::key(run, &[row.ordinal]), value);
+                batch.put(Family::Outcome, codec::key(run, &[row.ordinal]), value);
             }
             Change::Deferred { due, why } => {
-                let value = encode_row(row, why, Family::Deferred.name(), run, key);
-                batch.put_cf(self.family(Family::Deferred), codec::key(run, &[due.0, row.ordinal]), value);
+                let value = encode_deferred(row, why, run, key);
+                batch.put(Family::Deferred, codec::key(run, &[due.0, row.ordinal]), value);
             }
         }
-        Ok(self.db.write(batch)?)
+        self.write(&batch, false)
     }
 
-    /// Writes the outcomes of rows that never became rows (malformed, duplicate), in one write.
+    /// Writes the outcomes of rows that stand nowhere in the store (malformed, duplicate), in one write.
     ///
     /// # Errors
     /// The store can't be written.
     pub fn put_outcomes(&self, run: RunId, outcomes: &[(u64, Outcome)], key: &DataKey) -> Result<(), Error> {
-        let mut batch = WriteBatch::default();
+        let mut batch = Batch::default();
         for (ordinal, outcome) in outcomes {
             let value = encode_outcome(outcome, run, *ordinal, key);
-            batch.put_cf(self.family(Family::Outcome), codec::key(run, &[*ordinal]), value);
-            batch.delete_cf(self.family(Family::Lease), codec::key(run, &[*ordinal]));
+            batch.put(Family::Outcome, codec::key(run, &[*ordinal]), value);
+            batch.delete(Family::Lease, codec::key(run, &[*ordinal]));
         }
-        Ok(self.db.write(batch)?)
+        if batch.is_empty() { Ok(()) } else { self.write(&batch, false) }
     }
 
-    /// Removes `started` marks, so that their rows are sent again.
+    /// How a row ended, if it did.
+    ///
+    /// # Errors
+    /// The store can't be read, or the outcome is damaged.
+    pub fn outcome_kind(&self, run: RunId, ordinal: u64) -> Result<Option<Kind>, Error> {
+        let Some(value) = self.read(Family::Outcome, &codec::key(run, &[ordinal]))? else { return Ok(None) };
+        let outcome = decode_outcome(&value, run, ordinal, None);
+        outcome.map(|outcome| Some(outcome.kind)).ok_or(Error::Damaged { family: "outcome", run, ordinal })
+    }
+
+    /// Takes a row's outcome back, because a person says that it is to be sent again.
     ///
     /// # Errors
     /// The store can't be written.
-    pub fn forget_leases(&self, run: RunId, ordinals: impl Iterator<Item = u64>) -> Result<(), Error> {
-        let mut batch = WriteBatch::default();
-        for ordinal in ordinals {
-            batch.delete_cf(self.family(Family::Lease), codec::key(run, &[ordinal]));
-        }
-        Ok(self.db.write(batch)?)
-    }
-
-    /// The rows that were started and have no outcome, with the time of their first attempt.
-    ///
-    /// # Errors
-    /// The store can't be read.
-    pub fn open_leases(&self, run: RunId) -> Result<BTreeMap<u64, Timestamp>, Error> {
-        let mut leases = BTreeMap::new();
-        self.scan(Family::Lease, run, |key, value| {
-            let ordinal = number(key, 1).unwrap_or(0);
-            let first = value.strip_prefix(&[VERSION]).and_then(|times| number(times, 1));
-            let first = first.ok_or(Error::Damaged { family: "lease", run, ordinal })?;
-            leases.insert(ordinal, Timestamp(first));
-            Ok(true)
-        })?;
-        Ok(leases)
+    pub fn forget_outcome(&self, run: RunId, ordinal: u64) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        batch.delete(Family::Outcome, codec::key(run, &[ordinal]));
+        self.write(&batch, false)
     }
 
     /// How many entries `family` has of `run`.
@@ -111,15 +94,18 @@ impl Store {
         Ok(count)
     }
 
-    /// Every ordinal of `run` in `family`, the last number of its keys.
+    /// Every ordinal of `run` in `family`.
     ///
     /// # Errors
-    /// The store can't be read.
+    /// The store can't be read, or an entry is damaged.
     pub fn ordinals(&self, family: Family, run: RunId, mut each: impl FnMut(u64)) -> Result<(), Error> {
-        self.scan(family, run, |key, _| {
-            if let Some(ordinal) = number(key, key.len() / 8 - 1) {
-                each(ordinal);
-            }
+        self.scan(family, run, |key, value| {
+            let ordinal = match family {
+                Family::Backlog => split_backlog(value).map(|(ordinal, _)| ordinal),
+                // The last number of its keys.
+                _ => number(key, key.len() / 8 - 1),
+            };
+            each(ordinal.ok_or(Error::Damaged { family: family.name(), run, ordinal: 0 })?);
             Ok(true)
         })
     }
@@ -143,7 +129,8 @@ impl Store {
     }
 
     /// Moves up to `most` rows that are due at `now` from `deferred` to `backlog` and returns them, the longest due first.
-    /// None may be due before `from`; the second value is the next such bound. `provider` says where a row belongs.
+    /// None may be due before `from`; the second value is the next such bound. They stand there without a
+    /// provider, since nobody has looked for their route yet.
     ///
     /// # Errors
     /// The store can't be read or written, or a row does not open.
@@ -154,32 +141,30 @@ impl Store {
         now: Timestamp,
         most: usize,
         key: &DataKey,
-        provider: impl Fn(&Row) -> u64,
     ) -> Result<(Vec<Row>, Timestamp), Error> {
         let mut due = Vec::new();
         let mut next = now;
         // Seeking past what was taken spares the iterator its tombstones.
-        self.scan_from(Family::Deferred, run, &codec::key(run, &[from.0]), |place, value| {
+        let end = past(&run.octets());
+        self.scan_range(Family::Deferred, &codec::key(run, &[from.0]), end, |place, value| {
             let when = number(place, 1).unwrap_or(0);
             if due.len() == most || when > now.0 {
                 next = next.min(Timestamp(when));
                 return Ok(false);
             }
-            due.push((place.to_vec(), row(Family::Deferred, run, place, value, Origin::Input, key)?));
+            due.push((place.to_vec(), deferred(run, place, value, key)?));
             Ok(true)
         })?;
-        let mut batch = WriteBatch::default();
-        let mut rows = Vec::with_capacity(due.len());
-        for (place, mut row) in due {
-            let provider = provider(&row);
-            row.origin = Origin::Backlog(provider);
-            let value = encode_row(&row, "", Family::Backlog.name(), run, key);
-            batch.delete_cf(self.family(Family::Deferred), place);
-            batch.put_cf(self.family(Family::Backlog), codec::key(run, &[provider, row.ordinal]), value);
+        let (mut batch, mut rows) = (Batch::default(), Vec::with_capacity(due.len()));
+        let first = self.turns(due.len() as u64);
+        for (turn, (place, mut row)) in (first..).zip(due) {
+            row.origin = Origin::Backlog { provider: 0, turn };
+            batch.delete(Family::Deferred, place);
+            batch.put(Family::Backlog, codec::key(run, &[0, turn]), encode_backlog(&row, run, key));
             rows.push(row);
         }
         if !rows.is_empty() {
-            self.db.write(batch)?;
+            self.write(&batch, false)?;
         }
         Ok((rows, next))
     }
@@ -191,40 +176,25 @@ impl Store {
     pub fn scan_deferred(&self, run: RunId, mut each: impl FnMut(Timestamp, &str)) -> Result<(), Error> {
         self.scan(Family::Deferred, run, |place, value| {
             let ordinal = number(place, 2).unwrap_or(0);
-            let (why, _) = split_row(value).ok_or(Error::Damaged { family: "deferred", run, ordinal })?;
+            let (why, _) = split_deferred(value).ok_or(Error::Damaged { family: "deferred", run, ordinal })?;
             each(Timestamp(number(place, 1).unwrap_or(0)), why);
             Ok(true)
         })
     }
-
-    /// The rows that stand in `backlog`: taken up before a crash and not settled.
-    ///
-    /// # Errors
-    /// The store can't be read, or a row does not open.
-    pub fn backlog(&self, run: RunId, key: &DataKey) -> Result<Vec<Row>, Error> {
-        let mut rows = Vec::new();
-        self.scan(Family::Backlog, run, |place, value| {
-            let origin = Origin::Backlog(number(place, 1).unwrap_or(0));
-            rows.push(row(Family::Backlog, run, place, value, origin, key)?);
-            Ok(true)
-        })?;
-        Ok(rows)
-    }
 }
 
-fn row(family: Family, run: RunId, place: &[u8], value: &[u8], origin: Origin, key: &DataKey) -> Result<Row, Error> {
+fn deferred(run: RunId, place: &[u8], value: &[u8], key: &DataKey) -> Result<Row, Error> {
     let ordinal = number(place, 2).unwrap_or(0);
-    decode_row(value, family.name(), run, ordinal, origin, key).ok_or(Error::Damaged {
-        family: family.name(),
-        run,
-        ordinal,
-    })
+    split_deferred(value)
+        .and_then(|(_, sealed)| open_row(sealed, "deferred", run, ordinal, Origin::Input, key))
+        .ok_or(Error::Damaged { family: "deferred", run, ordinal })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::*;
-    use crate::mail::{Address, Fields, Kind};
+    use crate::mail::{Address, Fields};
 
     const RUN: RunId = RunId(7);
 
@@ -243,37 +213,42 @@ mod tests {
     #[test]
     fn a_row_stands_in_one_place() {
         let folder = tempfile::tempdir().expect("folder");
-        let store = Store::open(folder.path()).expect("a store");
+        let store = Store::open(folder.path(), &Settings::default()).expect("a store");
         let key = DataKey::new(&[9; 32]);
         let counts = |store: &Store| {
             [Family::Outcome, Family::Deferred, Family::Backlog, Family::Lease]
                 .map(|family| store.count(family, RUN).expect("count"))
         };
-        store.put_started(RUN, &a_row(5), Timestamp(2)).expect("started");
-        assert_eq!(store.open_leases(RUN).expect("leases"), BTreeMap::from([(5, Timestamp(1))]));
+        store.start(RUN, 5, Timestamp(1), Timestamp(2)).expect("started");
         store
             .settle(RUN, &a_row(5), &Change::Deferred { due: Timestamp(100), why: "450 4.2.1" }, &key)
             .expect("deferred");
         assert_eq!(counts(&store), [0, 1, 0, 0]);
-        let due = |from, now| store.take_due(RUN, Timestamp(from), Timestamp(now), 10, &key, |_| 3).expect("readable");
+        let due = |from, now| store.take_due(RUN, Timestamp(from), Timestamp(now), 10, &key).expect("readable");
         assert!(due(0, 99).0.is_empty());
         assert!(due(101, 200).0.is_empty(), "the search begins where it is told to");
         let (rows, next) = due(99, 150);
         assert_eq!(next, Timestamp(150));
         assert_eq!(counts(&store), [0, 0, 1, 0]);
-        assert_eq!(rows[0].origin, Origin::Backlog(3));
-        assert_eq!(store.backlog(RUN, &key).expect("backlog").len(), 1);
+        assert!(matches!(rows[0].origin, Origin::Backlog { provider: 0, .. }));
+        let mut ordinals = Vec::new();
+        store.ordinals(Family::Backlog, RUN, |ordinal| ordinals.push(ordinal)).expect("readable");
+        assert_eq!(ordinals, [5], "also where the key does not say");
+        assert_eq!(store.outcome_kind(RUN, 5).expect("readable"), None);
         let outcome = Outcome::new(Kind::Delivered, Timestamp(101), 2, "");
         store.settle(RUN, &rows[0], &Change::Ended(&outcome), &key).expect("ended");
         assert_eq!(counts(&store), [1, 0, 0, 0]);
+        assert_eq!(store.outcome_kind(RUN, 5).expect("readable"), Some(Kind::Delivered));
         assert_eq!(store.count(Family::Outcome, RunId(8)).expect("another run"), 0);
+        store.forget_outcome(RUN, 5).expect("written");
+        assert_eq!(counts(&store), [0, 0, 0, 0]);
     }
 
     #[test]
     fn an_observer_sees_what_the_engine_writes() {
         let folder = tempfile::tempdir().expect("folder");
         let scratch = tempfile::tempdir().expect("folder");
-        let store = Store::open(folder.path()).expect("a store");
+        let store = Store::open(folder.path(), &Settings::default()).expect("a store");
         let key = DataKey::new(&[9; 32]);
         store
             .put_outcomes(RUN, &[(1, Outcome::new(Kind::Invalid, Timestamp(1), 0, "address"))], &key)

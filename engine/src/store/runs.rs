@@ -1,7 +1,7 @@
 //! What the store holds of runs as a whole: manifests and wrapped keys.
 
+use super::batch::Batch;
 use super::codec::{VERSION, number};
-use super::db::sync;
 use super::{Error, Family, Manifest, Store};
 use crate::mail::RunId;
 use rocksdb::IteratorMode;
@@ -12,7 +12,7 @@ impl Store {
     /// # Errors
     /// The store can't be read.
     pub fn manifest(&self, run: RunId) -> Result<Option<Manifest>, Error> {
-        let value = self.db.get_cf(self.family(Family::Run), run.octets())?;
+        let value = self.read(Family::Run, &run.octets())?;
         value.map(|value| manifest(run, &value)).transpose()
     }
 
@@ -23,7 +23,7 @@ impl Store {
     pub fn put_manifest(&self, run: RunId, manifest: &Manifest, synced: bool) -> Result<(), Error> {
         let mut value = vec![VERSION];
         serde_json::to_writer(&mut value, manifest).expect("a manifest serialises");
-        Ok(self.db.put_cf_opt(self.family(Family::Run), run.octets(), value, &sync(synced))?)
+        self.write(&Batch::of(Family::Run, run.octets(), value), synced)
     }
 
     /// All runs, the latest opened last.
@@ -32,7 +32,7 @@ impl Store {
     /// The store can't be read.
     pub fn runs(&self) -> Result<Vec<(RunId, Manifest)>, Error> {
         let mut runs = Vec::new();
-        for item in self.db.iterator_cf(self.family(Family::Run), IteratorMode::Start) {
+        for item in self.db().iterator_cf(self.family(Family::Run), IteratorMode::Start) {
             let (key, value) = item?;
             let run = RunId(number(&key, 0).unwrap_or(0));
             runs.push((run, manifest(run, &value)?));
@@ -46,7 +46,7 @@ impl Store {
     /// # Errors
     /// The store can't be read.
     pub fn wrapped_key(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let value = self.db.get_cf(self.family(Family::Key), name)?;
+        let value = self.read(Family::Key, name)?;
         Ok(value.map(|value| value.get(1..).unwrap_or_default().to_vec()))
     }
 
@@ -56,7 +56,7 @@ impl Store {
     /// The store can't be written.
     pub fn put_wrapped_key(&self, name: &[u8], wrapped: &[u8]) -> Result<(), Error> {
         let value = [&[VERSION], wrapped].concat();
-        Ok(self.db.put_cf_opt(self.family(Family::Key), name, value, &sync(true))?)
+        self.write(&Batch::of(Family::Key, name, value), true)
     }
 }
 

@@ -18,7 +18,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts what the store holds of `run`. Leases without outcome are in doubt unless an engine is at work (`live`).
+    /// Counts what the store holds of `run`. Unless an engine is at work on it (`live`), rows are in doubt that were started,
+    /// or leased before the machine was started last; all other leased rows wait.
     ///
     /// # Errors
     /// The store can't be read.
@@ -30,10 +31,10 @@ impl Tally {
             highest = highest.max(ordinal);
         })?;
         tally.deferred = store.count(Family::Deferred, run)?;
-        if !live {
-            let open = store.open_leases(run)?.len() as u64;
-            if open > 0 {
-                *tally.ended.entry(Kind::InDoubt).or_default() += open;
+        for lease in store.leases(run)? {
+            highest = highest.max(lease.ordinal);
+            if !live && lease.is_doubtful(store.boot()) {
+                *tally.ended.entry(Kind::InDoubt).or_default() += 1;
             }
         }
         tally.read = tally.read.max(highest);
