@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::stored;
 use engine::clock::{Clock, SystemClock};
-use engine::control::{self, Client, Commands, ConditionView, EngineView, RunView};
+use engine::control::{self, Client, Commands, ConditionView, EngineView, RunState, RunView};
 use engine::mail::Kind;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ impl Attached {
         let forgotten = || Failure::internal(format!("the store has no run {}", self.run));
         let stored = crate::stored::run(&self.state_dir, &self.run)?.ok_or_else(forgotten)?;
         let last = self.last.borrow();
-        Ok(last.runs.iter().find(|run| run.run == self.run).map_or(stored.clone(), |last| ended(stored, last)))
+        Ok(ended(stored, last.runs.iter().find(|run| run.run == self.run).ok_or_else(forgotten)?))
     }
 
     /// Finds the engine again: it may wind down, or another may have taken over.
@@ -120,10 +120,13 @@ impl Seat for Attached {
     }
 }
 
-/// A run whose end nobody saw: its counts are the store's, what was measured is what was seen last.
+/// A run whose end nobody saw: its counts are the store's, what was measured is what was seen last. No engine has it, so it
+/// rests, whatever it will be when one takes it up.
 fn ended(stored: RunView, last: &RunView) -> RunView {
+    let rests = if stored.state.is_over() { stored.state } else { RunState::Stopped };
     let since = stored.count(Kind::Delivered).saturating_sub(last.count(Kind::Delivered));
     RunView {
+        state: rests,
         seconds: last.seconds,
         delivered_now: last.delivered_now + since,
         latency: stored.latency.or(last.latency),
@@ -131,5 +134,40 @@ fn ended(stored: RunView, last: &RunView) -> RunView {
         input_broke: last.input_broke.clone(),
         failed: last.failed.clone(),
         ..stored
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::clock::Timestamp;
+    use engine::mail::RunId;
+    use engine::store::{Manifest, Tally};
+
+    #[test]
+    fn a_run_that_no_engine_has_is_over_for_those_who_watch() {
+        for (left, expected) in [
+            (RunState::Running, RunState::Stopped),
+            (RunState::Paused, RunState::Stopped),
+            (RunState::Stopped, RunState::Stopped),
+            (RunState::Finished, RunState::Finished),
+            (RunState::Cancelled, RunState::Cancelled),
+        ] {
+            let view = |delivered, state| {
+                let tally = Tally { ended: [(Kind::Delivered, delivered)].into(), ..Tally::default() };
+                RunView::at_rest(RunId(7), &manifest(), &tally, state)
+            };
+            let last = RunView { seconds: 2.0, delivered_now: 3, ..view(5, RunState::Running) };
+            let ended = ended(view(9, left), &last);
+            assert_eq!((ended.state, ended.delivered_now, ended.count(Kind::Delivered)), (expected, 7, 9));
+        }
+    }
+
+    fn manifest() -> Manifest {
+        let json = serde_json::json!({
+            "campaign": "eob", "input": "eob.csv", "fingerprint": "", "opened": Timestamp(0), "finished": null, "read": 0,
+            "read_all": false, "seconds": 0.0,
+        });
+        serde_json::from_value(json).expect("a manifest")
     }
 }

@@ -35,7 +35,7 @@ pub fn run(state_dir: &Path, name: &str) -> Result<Option<RunView>, Failure> {
     let Some((store, _, _scratch)) = observe(state_dir)? else { return Ok(None) };
     let Some(run) = RunId::named(name) else { return Ok(None) };
     let manifest = store.manifest(run).map_err(Error::from)?;
-    Ok(manifest.map(|manifest| offline::view(&store, run, &manifest)).transpose()?)
+    Ok(manifest.map(|manifest| offline::view(&store, run, &manifest, false)).transpose()?)
 }
 
 const STORE_IS_MADE: Duration = Duration::from_secs(5);

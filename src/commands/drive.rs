@@ -115,6 +115,7 @@ pub fn exit_code(run: &RunView, tolerate: f64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
     use std::collections::BTreeMap;
 
     fn run(ended: &[(Kind, u64)], deferred: u64, read_all: bool, state: RunState) -> RunView {
@@ -136,6 +137,48 @@ mod tests {
             latency: None,
             failed: None,
         }
+    }
+
+    /// What a seat sees, one view after the other.
+    struct Film(RefCell<Vec<EngineView>>);
+
+    impl Seat for Film {
+        fn look(&self) -> Result<EngineView, Failure> {
+            Ok(self.0.borrow_mut().remove(0))
+        }
+
+        fn pace(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn an_engine_goes_on_for_the_runs_of_others() {
+        let view = |states: &[RunState]| {
+            let runs = states.iter().map(|state| run(&[(Kind::Delivered, 9)], 0, true, *state)).collect();
+            EngineView { runs, ..EngineView::default() }
+        };
+        use RunState::{Cancelled, Finished, Paused, Running, Stopped};
+        let views =
+            [&[Finished, Running, Paused][..], &[Finished, Stopped, Running], &[Finished, Stopped, Cancelled], &[]];
+        let film = Film(RefCell::new(views.map(view).into()));
+        wait_for_others(&film, &Signals::watch(crate::signals::OURS).unwrap()).unwrap();
+        assert_eq!(film.0.borrow().len(), 1, "it stops looking when none is open");
+    }
+
+    #[test]
+    fn a_run_is_watched_to_its_own_end_only() {
+        let named = |name: &str, state| RunView { run: name.into(), ..run(&[(Kind::Delivered, 9)], 0, true, state) };
+        let ours = named("a", RunState::Running);
+        let view = |state| EngineView {
+            runs: vec![named("b", RunState::Finished), named("a", state)],
+            ..EngineView::default()
+        };
+        let film = Film(RefCell::new(vec![view(RunState::Running), view(RunState::Paused), view(RunState::Finished)]));
+        let signals = Signals::watch(crate::signals::OURS).unwrap();
+        assert_eq!(watch(&film, &ours, &signals).unwrap(), named("a", RunState::Finished));
+        let film = Film(RefCell::new(vec![EngineView::default()]));
+        assert!(watch(&film, &ours, &signals).is_err());
     }
 
     #[test]

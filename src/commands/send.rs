@@ -3,20 +3,24 @@
 use super::drive;
 use crate::args::{Args, Send};
 use crate::descriptors;
-use crate::failure::{Failure, ROWS_LEFT, SETTLED};
+use crate::failure::{BUSY, Failure, ROWS_LEFT, SETTLED};
 use crate::seat::{Attached, Inside};
 use crate::signals::{OURS, Signals, THEIRS};
 use crate::stored;
 use chrono::{DateTime, Local};
 use engine::clock::{Clock, SystemClock, Timestamp};
-use engine::control::{Client, Commands, RunState, RunView, Submit};
+use engine::control::{Client, Commands, Error, RunState, RunView, Submit};
 use engine::plan::{Campaign, Machine};
 use engine::run::{Blame, Blueprint, Engine, Machinery};
 use engine::secret::TokenKey;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// An engine may end between the look at its lock and what we ask of it; then we are the engine.
 const ROUNDS: usize = 3;
+/// An engine finishes what is on the wire within 20 seconds.
+const WINDING_DOWN: Duration = Duration::from_secs(30);
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Sends a campaign, resumes it, attaches to it, or says that it was finished.
 pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
@@ -116,6 +120,7 @@ impl Desk<'_> {
         });
         let (client, opened) = match asked {
             Err(error) if error.is_gone() => return Ok(None),
+            Err(Error::Refused(refusal)) if refusal.code == BUSY && self.engine_ends(signals) => return Ok(None),
             Err(error) => return Err(Failure::asking(error)),
             Ok(asked) => asked,
         };
@@ -131,6 +136,19 @@ impl Desk<'_> {
             drive::print(self.args, &run);
         }
         Ok(Some(ROWS_LEFT))
+    }
+
+    /// Waits for an engine that takes nothing more: one that has done its last run is about to end, and then we are it.
+    fn engine_ends(&self, signals: &Signals) -> bool {
+        eprintln!("the engine is about to end; waiting for that");
+        let deadline = Instant::now() + WINDING_DOWN;
+        while stored::is_held(&self.machine.state_dir) {
+            if Instant::now() >= deadline || signals.asked() {
+                return false;
+            }
+            std::thread::sleep(GLANCE);
+        }
+        true
     }
 
     /// Says so if the run was over before this command.

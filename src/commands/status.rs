@@ -46,13 +46,15 @@ impl Status {
         let Some((store, engine, _scratch)) = stored::observe(state_dir)? else { return Ok(None) };
         let at_work = live.is_some() || engine == Holder::Somebody;
         let copy = !at_work && store.copied(state_dir).map_err(Error::from)?.is_some();
+        // Its engine did not answer.
+        let unheard = at_work && live.is_none();
         let mut view = live.unwrap_or_default();
         let mut runs = Vec::new();
         for (run, manifest) in store.runs().map_err(Error::from)? {
             let name = run.to_string();
             match view.runs.iter().position(|live| live.run == name) {
                 Some(at) => runs.push(view.runs.remove(at)),
-                None => runs.push(offline::view(&store, run, &manifest)?),
+                None => runs.push(offline::view(&store, run, &manifest, unheard)?),
             }
         }
         // Opened since we looked at the store.

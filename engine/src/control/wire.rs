@@ -37,7 +37,7 @@ pub struct ConditionView {
 pub struct RunView {
     /// The campaign's name.
     pub campaign: String,
-    /// The run, as [`RunId`](crate::mail::RunId) is written.
+    /// The run, as [`RunId`] is written.
     pub run: String,
     /// What it is doing.
     pub state: RunState,

@@ -4,7 +4,7 @@ use super::recovery::known;
 use super::slot::state_of;
 use super::{Error, Lock, data_key};
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::control::RunView;
+use crate::control::{RunState, RunView};
 use crate::mail::RunId;
 use crate::secret::{DataKey, MasterKey};
 use crate::store::{Manifest, Settings, Store, Tally};
@@ -42,13 +42,18 @@ pub fn resume(state_dir: &Path, run: RunId) -> Result<(), Error> {
     Ok(store.put_manifest(run, &Manifest { paused: false, ..manifest }, true)?)
 }
 
-/// How a run stands that nobody is at work on.
+/// How a run stands, as far as the store knows: one that nobody is at work on, or whose engine (`live`) can't be asked. What that
+/// has on a wire is not in doubt.
 ///
 /// # Errors
 /// The store can't be read.
-pub fn view(store: &Store, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
-    let tally = Tally::of(store, run, manifest, false)?;
-    Ok(RunView::at_rest(run, manifest, &tally, state_of(manifest)))
+pub fn view(store: &Store, run: RunId, manifest: &Manifest, live: bool) -> Result<RunView, Error> {
+    let tally = Tally::of(store, run, manifest, live)?;
+    let state = match state_of(manifest) {
+        RunState::Stopped if live => RunState::Running,
+        state => state,
+    };
+    Ok(RunView::at_rest(run, manifest, &tally, state))
 }
 
 fn take(state_dir: &Path) -> Result<(Lock, Store), Error> {
