@@ -147,6 +147,10 @@ pub struct Rehearse {
     #[arg(long, value_name = "ROWS")]
     pub limit: Option<u64>,
 
+    /// Without leases and marks, to measure what they cost
+    #[arg(long, hide = true)]
+    pub without_marks: bool,
+
     /// Serve metrics here, on loopback; `[metrics]` is about real runs only
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub metrics: Option<SocketAddr>,

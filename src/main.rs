@@ -4,7 +4,6 @@ mod args;
 mod commands;
 mod descriptors;
 mod failure;
-mod local;
 mod moment;
 mod news;
 mod output;

@@ -4,7 +4,6 @@ use super::drive;
 use crate::args::{Args, Rehearse};
 use crate::descriptors;
 use crate::failure::{Failure, INTERNAL};
-use crate::local::Engine;
 use crate::output::outln;
 use crate::seat::{Inside, Seat};
 use crate::signals::{OURS, Signals};
@@ -13,7 +12,7 @@ use engine::control::RunView;
 use engine::mail::{Kind, RunId};
 use engine::plan::Campaign;
 use engine::report::Report;
-use engine::run::{Options, rehearsal};
+use engine::run::{Durability, Engine, Options, Rehearsal, rehearsal};
 use engine::sandbox::{Recipe, Totals};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,13 +31,16 @@ pub fn run(args: &Args, options: &Rehearse) -> Result<u8, Failure> {
         ..Recipe::default()
     };
     let scratch = tempfile::tempdir().map_err(|error| Failure::internal(format!("scratch folder: {error}")))?;
-    let limit = Options { limit: options.limit };
-    let (sandbox, mut setup) = rehearsal(&machine, campaign, recipe, scratch.path(), limit)?;
-    setup.metrics.listen = options.metrics;
+    let limit = Options { limit: options.limit, ..Options::default() };
+    let durability = Durability { sync: machine.sync, marks: !options.without_marks };
+    let Rehearsal { sandbox, mut gear, setup } =
+        rehearsal(&machine, campaign, recipe, scratch.path(), limit, durability)?;
+    gear.metrics.listen = options.metrics;
     let signals = Signals::watch(OURS)?;
-    let (engine, opened) = Engine::rehearse(setup)?;
+    let engine = Engine::start(gear)?;
+    let opened = engine.open(setup)?;
     drive::watch(&Inside(&*engine), &opened, &signals)?;
-    let exporter = engine.stop()?;
+    let exporter = engine.stop();
     let run = drive::find(&Inside(&*engine).look()?, &opened.run)?.clone();
     if let Some(refusal) = run.failed {
         return Err(Failure::refused(refusal));

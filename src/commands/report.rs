@@ -6,7 +6,7 @@ use crate::output::outln;
 use crate::stored;
 use engine::plan::Campaign;
 use engine::report::{Report, Undelivered, undelivered};
-use engine::run::{Error, data_key};
+use engine::run::{Error, Holder, data_key};
 use engine::secret::MasterKey;
 use serde_json::json;
 
@@ -30,7 +30,7 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
         print_list(args, &rows);
         return Ok(SETTLED);
     }
-    let report = Report::read(&store, run, manifest, engine.is_at(run)).map_err(Error::from)?;
+    let report = Report::read(&store, run, manifest, engine == Holder::Somebody).map_err(Error::from)?;
     if args.json {
         outln!("{}", report.json());
     } else {

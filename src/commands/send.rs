@@ -4,7 +4,6 @@ use super::drive;
 use crate::args::{Args, Send};
 use crate::descriptors;
 use crate::failure::{Failure, ROWS_LEFT, SETTLED};
-use crate::local::Engine;
 use crate::seat::{Attached, Inside};
 use crate::signals::{OURS, Signals, THEIRS};
 use crate::stored;
@@ -12,7 +11,7 @@ use chrono::{DateTime, Local};
 use engine::clock::{Clock, SystemClock, Timestamp};
 use engine::control::{Client, Commands, RunState, RunView, Submit};
 use engine::plan::{Campaign, Machine};
-use engine::run::{Blame, Blueprint};
+use engine::run::{Blame, Blueprint, Engine, Machinery};
 use engine::secret::TokenKey;
 use std::path::Path;
 
@@ -36,7 +35,7 @@ pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
     let desk = Desk { args, options, machine: &machine, submit: submit(options)? };
     let signals = Signals::watch(OURS)?;
     for _ in 0..ROUNDS {
-        match Engine::start(&machine) {
+        match Machinery::of(&machine).and_then(Engine::start) {
             Ok(engine) => return desk.send(&engine, &signals),
             Err(error) if error.blame() == Blame::Busy => {}
             Err(error) => return Err(error.into()),
@@ -94,13 +93,13 @@ impl Desk<'_> {
             },
         };
         drive::wait_for_others(&seat, signals)?;
-        drive::linger(engine.stop()?, signals);
+        drive::linger(engine.stop(), signals);
         Ok(code)
     }
 
     /// We are asked to leave in the middle of it.
     fn stop(&self, engine: &Engine, run: &RunView, signals: &Signals) -> Result<u8, Failure> {
-        let exporter = engine.stop()?;
+        let exporter = engine.stop();
         let left = engine.view();
         let code = drive::conclude(self.args, drive::find(&left, &run.run)?, self.options.tolerate);
         drive::linger(exporter, signals);

@@ -4,10 +4,10 @@ use super::drive;
 use crate::args::Args;
 use crate::descriptors;
 use crate::failure::{Failure, ROWS_LEFT, SETTLED};
-use crate::local::Engine;
 use crate::news::News;
 use crate::signals::{OURS, Signals};
 use engine::control::{Commands, EngineView};
+use engine::run::{Engine, Machinery};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
     descriptors::make_room_for(machine.limits.connections);
     let signals = Signals::watch(OURS)?;
-    let engine = Engine::start(&machine)?;
+    let engine = Engine::start(Machinery::of(&machine)?)?;
     eprintln!("at work in {}; `sealpost send` hands campaigns over to it", machine.state_dir.display());
     let mut ended = Ended { args, printed: BTreeSet::new() };
     let mut news = News::default();
@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         }
         std::thread::sleep(PACE);
     }
-    let exporter = engine.stop()?;
+    let exporter = engine.stop();
     let view = engine.view();
     ended.print(&view);
     drive::linger(exporter, &signals);

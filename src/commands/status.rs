@@ -9,7 +9,7 @@ use crate::stored;
 use engine::clock::{Clock, SystemClock, Timestamp};
 use engine::control::{Client, ConditionView, EngineView, RunState, RunView};
 use engine::report::{counts, rfc3339, rounded};
-use engine::run::{Engine, Error};
+use engine::run::{Error, Holder, offline};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -44,20 +44,21 @@ impl Status {
     fn of(state_dir: &Path) -> Result<Option<Status>, Failure> {
         let live = live(state_dir)?;
         let Some((store, engine, _scratch)) = stored::observe(state_dir)? else { return Ok(None) };
-        let at_work = live.is_some() || engine != Engine::Stopped;
+        let at_work = live.is_some() || engine == Holder::Somebody;
+        let copy = !at_work && store.copied(state_dir).map_err(Error::from)?.is_some();
         let mut view = live.unwrap_or_default();
         let mut runs = Vec::new();
         for (run, manifest) in store.runs().map_err(Error::from)? {
             let name = run.to_string();
             match view.runs.iter().position(|live| live.run == name) {
                 Some(at) => runs.push(view.runs.remove(at)),
-                None => runs.push(stored::view(&store, engine, run, &manifest)?),
+                None => runs.push(offline::view(&store, run, &manifest)?),
             }
         }
         // Opened since we looked at the store.
         runs.append(&mut view.runs);
         let view = EngineView { runs, ..view };
-        Ok(Some(Status { engine: if at_work { "running" } else { "stopped" }, view, copy: is_copy(state_dir) }))
+        Ok(Some(Status { engine: if at_work { "running" } else { "stopped" }, view, copy }))
     }
 
     fn json(&self) -> Value {
@@ -134,9 +135,4 @@ fn about(run: &RunView) -> Vec<String> {
     let failed = run.failed.iter().map(|refusal| format!("  {}", refusal.what));
     let counts = format!("  {}", words(&run.tally()).join(" · "));
     [head, counts].into_iter().chain(broke).chain(failed).collect()
-}
-
-/// SEAM: whether the state directory is a copy that may not send (`engine::run` keeps its standing).
-fn is_copy(_: &Path) -> bool {
-    false
 }

@@ -5,7 +5,10 @@ use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use crate::stored;
 use engine::control::{Client, Error, Target};
+use engine::mail::RunId;
 use engine::plan::Machine;
+use engine::run::offline;
+use engine::secret::MasterKey;
 use serde_json::json;
 
 /// Begins no further message of `target`.
@@ -13,7 +16,7 @@ pub fn pause(args: &Args, target: &Target) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
     match engine(&machine)? {
         Some(engine) => engine.pause(target).map_err(Failure::asking)?,
-        None => offline::pause(&machine, target)?,
+        None => offline::pause(&machine.state_dir, resting(&machine, target)?)?,
     }
     said(args, "paused", target);
     Ok(SETTLED)
@@ -24,7 +27,7 @@ pub fn resume(args: &Args, target: &Target) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
     match engine(&machine)? {
         Some(engine) => engine.resume(target).map_err(Failure::asking)?,
-        None => offline::resume(&machine, target)?,
+        None => offline::resume(&machine.state_dir, resting(&machine, target)?)?,
     }
     said(args, "resumed", target);
     Ok(SETTLED)
@@ -35,7 +38,7 @@ pub fn cancel(args: &Args, target: &Target) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
     let rows = match engine(&machine)? {
         Some(engine) => engine.cancel(target).map_err(Failure::asking)?,
-        None => offline::cancel(&machine, target)?,
+        None => offline::cancel(&machine.state_dir, &MasterKey::fetch(&machine.master)?, resting(&machine, target)?)?,
     };
     if args.json {
         outln!("{}", json!({"cancelled": target, "rows": rows}));
@@ -88,19 +91,9 @@ fn no_engine(machine: &Machine) -> Failure {
     Failure::asking(Error::NoEngine(machine.state_dir.clone()))
 }
 
-/// SEAM: `engine::run::offline`, for runs that nobody is at work on.
-mod offline {
-    use super::{Failure, Machine, Target, no_engine};
-
-    pub(super) fn pause(machine: &Machine, _: &Target) -> Result<(), Failure> {
-        Err(no_engine(machine))
-    }
-
-    pub(super) fn resume(machine: &Machine, _: &Target) -> Result<(), Failure> {
-        Err(no_engine(machine))
-    }
-
-    pub(super) fn cancel(machine: &Machine, _: &Target) -> Result<u64, Failure> {
-        Err(no_engine(machine))
-    }
+/// The run that is meant, where no engine is at work: then there is nothing else to steer.
+fn resting(machine: &Machine, target: &Target) -> Result<RunId, Failure> {
+    let Target::Run(name) = target else { return Err(no_engine(machine)) };
+    let run = RunId::named(name);
+    run.ok_or_else(|| engine::run::Error::NoRun { run: name.clone() }.into())
 }

@@ -197,11 +197,8 @@ fn resume(open: &mut OpenRun) -> Result<bool, Error> {
 }
 
 /// A run by the name that `status` shows.
-///
-/// # Errors
-/// It is no such name.
-pub fn run_id(name: &str) -> Result<RunId, Error> {
-    u64::from_str_radix(name, 16).map(RunId).map_err(|_| Error::NoRun { run: name.to_owned() })
+fn run_id(name: &str) -> Result<RunId, Error> {
+    RunId::named(name).ok_or_else(|| Error::NoRun { run: name.to_owned() })
 }
 
 impl From<Error> for Refusal {

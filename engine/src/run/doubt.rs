@@ -43,11 +43,11 @@ pub enum Truth {
     Undelivered,
 }
 
-/// Rows in doubt, of `run` or of all runs. Runs at which an engine is at work (`live`) show only what it has recorded.
+/// Rows in doubt, of `run` or of all runs. Where an engine is at work (`live`) only what it has recorded.
 ///
 /// # Errors
 /// The store can't be read.
-pub fn list(store: &Store, run: Option<RunId>, live: impl Fn(RunId) -> bool) -> Result<Vec<Doubt>, Error> {
+pub fn list(store: &Store, run: Option<RunId>, live: bool) -> Result<Vec<Doubt>, Error> {
     let mut doubts = Vec::new();
     for (id, manifest) in store.runs()?.into_iter().filter(|(id, _)| run.is_none_or(|run| run == *id)) {
         let doubt = |row, since, why: &str, attempts| Doubt {
@@ -63,7 +63,7 @@ pub fn list(store: &Store, run: Option<RunId>, live: impl Fn(RunId) -> bool) -> 
                 doubts.push(doubt(row, outcome.at, &outcome.why(), outcome.attempts));
             }
         })?;
-        if !live(id) {
+        if !live {
             // What the last engine left, and no other has taken up yet.
             let leases = store.leases(id)?.into_iter().filter(|lease| lease.is_doubtful(store.boot()));
             let why = |boot| if boot == store.boot() { "engine_died" } else { "power_lost" };

@@ -4,6 +4,7 @@ use super::feeders::thread;
 use super::slot::Slot;
 use super::{Error, Exporter, Lock, Machinery, steward};
 use crate::condition::Conditions;
+use crate::control::Socket;
 use crate::mail::RunId;
 use crate::metrics::Metrics;
 use crate::queue::{Clerk, Controls, Deps, Limits, Shard, Stop};
@@ -31,13 +32,16 @@ pub struct Engine {
     pub(super) shards: Mutex<Vec<Shard>>,
     stop: watch::Sender<Stop>,
     ended: AtomicBool,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    steward: Mutex<Option<JoinHandle<()>>>,
+    socket: Mutex<Option<Socket>>,
     exporter: Mutex<Option<Exporter>>,
     lock: Mutex<Option<Lock>>,
 }
 
 /// How long messages on the wire may take after a stop.
 pub(super) const WIND_DOWN: Duration = Duration::from_secs(20);
+/// How long the end may take once the store is given up.
+const GRACE: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(5);
 
 impl Engine {
@@ -55,7 +59,7 @@ impl Engine {
         let exporter = gear.metrics.listen.map(serve).transpose()?;
         let (stop, stopped) = watch::channel(Stop::No);
         let (controls, ordered) = watch::channel(Arc::new(Controls::default()));
-        let (clerk, clerk_thread) = clerk(&gear, &store, &metrics)?;
+        let clerk = clerk(&gear, &store, &metrics)?;
         let deps = Deps {
             resolver: gear.resolver.clone(),
             connector,
@@ -84,52 +88,56 @@ impl Engine {
             shards: Mutex::new(shards),
             stop,
             ended: AtomicBool::new(false),
-            threads: Mutex::new(clerk_thread.into_iter().collect()),
+            steward: Mutex::default(),
+            socket: Mutex::default(),
             exporter: Mutex::new(exporter),
             lock: Mutex::new(Some(lock)),
         });
         let watched = engine.clone();
         let steward = thread("steward", move || steward::work(&watched))?;
-        engine.threads.lock().expect("no holder panics").push(steward);
+        *engine.steward.lock().expect("no holder panics") = Some(steward);
+        if engine.gear.machine.is_some() {
+            let fail = |cause| Error::State { path: engine.gear.state_dir.join("socket"), cause };
+            let socket = Socket::start(&engine.gear.state_dir, engine.clone()).map_err(fail)?;
+            *engine.socket.lock().expect("no holder panics") = Some(socket);
+        }
         Ok(engine)
     }
 
-    /// Finishes what is on the wire, closes sessions with QUIT, lets go of the rest and writes down how far every run came.
-    /// What is still on a wire after 20 seconds is in doubt at the next start.
-    pub fn stop(&self) {
-        if self.ended.load(Ordering::SeqCst) {
-            return;
-        }
+    /// Finishes what is on the wire, closes sessions with QUIT, lets go of the rest, writes down how far every run came, and
+    /// gives the state directory back. What is still on a wire after 20 seconds is in doubt at the next start. What serves
+    /// metrics may go on.
+    pub fn stop(&self) -> Option<Exporter> {
         self.draining.store(true, Ordering::SeqCst);
         self.runs().values_mut().for_each(Slot::leave);
         self.stop.send_replace(Stop::Gracefully);
-        let deadline = Instant::now() + WIND_DOWN;
-        while self.is_busy() && Instant::now() < deadline + GLANCE * 100 {
-            std::thread::sleep(GLANCE);
-            if Instant::now() >= deadline {
-                // self.store.give_up();
-            }
-        }
+        self.wind_down();
+        self.metrics.stop(self.since.elapsed());
         self.ended.store(true, Ordering::SeqCst);
+        let steward = self.steward.lock().expect("no holder panics").take();
+        if let Some(steward) = steward {
+            steward.join().ok();
+        }
         for shard in std::mem::take(&mut *self.shards.lock().expect("no holder panics")) {
             // One that is stuck is left behind: the process ends.
             if shard.is_done() {
                 shard.join().ok();
             }
         }
-        self.metrics.stop(self.since.elapsed());
+        drop(self.socket.lock().expect("no holder panics").take());
+        drop(self.lock.lock().expect("no holder panics").take());
+        self.exporter.lock().expect("no holder panics").take()
     }
 
-    /// Gives the state directory back. What still serves metrics goes on.
-    pub fn close(self: Arc<Engine>) -> Option<Exporter> {
-        self.stop();
-        for thread in std::mem::take(&mut *self.threads.lock().expect("no holder panics")) {
-            if thread.thread().name() == Some("steward") {
-                thread.join().ok();
+    /// Waits until every run is over. A store that can't be written any more is not waited for past the deadline.
+    fn wind_down(&self) {
+        let deadline = Instant::now() + WIND_DOWN;
+        while self.is_busy() && Instant::now() < deadline + GRACE {
+            if Instant::now() >= deadline {
+                self.store.give_up();
             }
+            std::thread::sleep(GLANCE);
         }
-        self.lock.lock().expect("no holder panics").take();
-        self.exporter.lock().expect("no holder panics").take()
     }
 
     /// Whether a run is open.
@@ -181,15 +189,12 @@ fn open(gear: &Machinery, conditions: &Arc<Conditions>) -> Result<Store, Error> 
     }
 }
 
-type Clerks = (Clerk, Option<JoinHandle<()>>);
-
-fn clerk(gear: &Machinery, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result<Clerks, Error> {
+fn clerk(gear: &Machinery, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result<Clerk, Error> {
     if !gear.durability.marks {
-        return Ok((Clerk::nowhere(), None));
+        return Ok(Clerk::nowhere());
     }
     let started = Clerk::start(store.clone(), gear.durability.sync, metrics.clone());
-    let (clerk, thread) = started.map_err(|cause| Error::Internal(format!("can't start the clerk: {cause}")))?;
-    Ok((clerk, Some(thread)))
+    started.map_err(|cause| Error::Internal(format!("can't start the clerk: {cause}")))
 }
 
 fn cpus() -> usize {

@@ -33,7 +33,6 @@ mod slot;
 mod steward;
 
 pub use blueprint::{Blueprint, Sample, SampleRow};
-pub use commands::run_id;
 pub use engine::Engine;
 pub use error::{Blame, Error};
 pub use exporter::Exporter;

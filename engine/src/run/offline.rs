@@ -1,7 +1,7 @@
 //! What can be done to a run while no engine is at work: whoever does it holds the state directory's lock.
 
 use super::recovery::known;
-use super::slot::{state_of, view};
+use super::slot::state_of;
 use super::{Error, Lock, data_key};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::control::RunView;
@@ -42,16 +42,13 @@ pub fn resume(state_dir: &Path, run: RunId) -> Result<(), Error> {
     Ok(store.put_manifest(run, &Manifest { paused: false, ..manifest }, true)?)
 }
 
-/// How every run stands, the latest opened last.
+/// How a run stands that nobody is at work on.
 ///
 /// # Errors
 /// The store can't be read.
-pub fn views(store: &Store) -> Result<Vec<RunView>, Error> {
-    let runs = store.runs()?.into_iter().map(|(run, manifest)| {
-        let tally = Tally::of(store, run, &manifest, false)?;
-        Ok(view(run, &manifest, &tally, state_of(&manifest)))
-    });
-    runs.collect()
+pub fn view(store: &Store, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
+    let tally = Tally::of(store, run, manifest, false)?;
+    Ok(RunView::at_rest(run, manifest, &tally, state_of(manifest)))
 }
 
 fn take(state_dir: &Path) -> Result<(Lock, Store), Error> {

@@ -7,7 +7,7 @@ use super::feed::{Feed, Scope};
 use super::feeders::{Feeders, Parts};
 use super::record::Record;
 use super::recovery::{self, LeftOver};
-use super::slot::{OpenRun, Slot, state_of, view};
+use super::slot::{OpenRun, Slot, state_of};
 use super::{Blueprint, Error, Options, Setup, data_key, earlier, index_key, token_key};
 use crate::control::RunView;
 use crate::gate::Sent;
@@ -53,7 +53,7 @@ impl Engine {
             Choice::Open(manifest) => manifest,
             Choice::New => {
                 earlier::may_be_overwritten(self, &blueprint, setup.options.abandon)?;
-                self.new(&blueprint, &setup)
+                self.new_manifest(&blueprint, &setup)
             }
         };
         let manifest = Manifest { again: manifest.again || setup.options.again, ..manifest };
@@ -74,13 +74,13 @@ impl Engine {
 
     fn finished(&self, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
         let tally = Tally::of(&self.store, run, manifest, false)?;
-        let view = view(run, manifest, &tally, state_of(manifest));
+        let view = RunView::at_rest(run, manifest, &tally, state_of(manifest));
         self.runs().insert(run, Slot::Over(Box::new(view.clone())));
         Ok(view)
     }
 
     /// A new run's manifest.
-    fn new(&self, blueprint: &Blueprint, setup: &Setup) -> Manifest {
+    fn new_manifest(&self, blueprint: &Blueprint, setup: &Setup) -> Manifest {
         let (campaign, fingerprint) = (setup.campaign.name.clone(), blueprint.fingerprint().to_owned());
         let columns = blueprint.columns().iter().map(|column| (column.name.clone(), column.shape.clone()));
         Manifest {
@@ -96,7 +96,7 @@ impl Engine {
         for number in 2_u32.. {
             blueprint.rename_from(&first, &format!("again-{number}"));
             match self.store.manifest(blueprint.run())? {
-                None => return Ok(self.new(blueprint, setup)),
+                None => return Ok(self.new_manifest(blueprint, setup)),
                 Some(manifest) if manifest.finished.is_none() => return Ok(manifest),
                 Some(_) => {}
             }

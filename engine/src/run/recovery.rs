@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_lease_says_what_its_boot_allows() {
-        let lease = |hold, boot| Lease { ordinal: 1, hold, boot: [boot; 16], first: Timestamp(0) };
+        let lease = |hold, boot| Lease { ordinal: 1, hold, boot: [boot; 16], first: Timestamp(0), started: Timestamp(0) };
         let said = |hold, boot| says(&lease(hold, boot), [1; 16]);
         assert!(said(Hold::Leased, 1) == Says::NotSent && said(Hold::Leased, 2) == Says::Doubt("power_lost"));
         assert!(said(Hold::Started, 1) == Says::Doubt("engine_died"));

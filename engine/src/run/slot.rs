@@ -142,7 +142,7 @@ impl OpenRun {
         let read_to_end = matches!(self.feeders.read(), Some(Ok(ReadTo::End)));
         let tally = self.shared.settle.tally();
         let manifest = self.record.manifest();
-        let mut view = view(self.id(), &manifest, &tally, state);
+        let mut view = RunView::at_rest(self.id(), &manifest, &tally, state);
         view.rows = self.rows.or_else(|| read_to_end.then_some(tally.read));
         view.read_all |= read_to_end;
         view.found_in_doubt = self.in_doubt as u64;
@@ -172,7 +172,7 @@ impl OpenRun {
         };
         match write() {
             Ok((manifest, tally)) => {
-                let mut ended = view(run, &manifest, &tally, state_of(&manifest));
+                let mut ended = RunView::at_rest(run, &manifest, &tally, state_here(&manifest));
                 ended.delivered_now = tally.count(Kind::Delivered).saturating_sub(delivered_before);
                 last = RunView { rows: last.rows, found_in_doubt: last.found_in_doubt, seconds, ..ended };
             }
@@ -248,6 +248,14 @@ impl End<'_> {
     }
 }
 
+/// The same, for an engine that has just ended it: one that is paused is left for later like any other.
+fn state_here(manifest: &Manifest) -> RunState {
+    match state_of(manifest) {
+        RunState::Paused => RunState::Stopped,
+        other => other,
+    }
+}
+
 /// What a manifest says of a run that nobody is at work on.
 pub(super) fn state_of(manifest: &Manifest) -> RunState {
     match (manifest.cancelled, manifest.finished, manifest.paused) {
@@ -255,27 +263,6 @@ pub(super) fn state_of(manifest: &Manifest) -> RunState {
         (None, Some(_), _) => RunState::Finished,
         (None, None, true) => RunState::Paused,
         (None, None, false) => RunState::Stopped,
-    }
-}
-
-/// A run as its manifest and counts show it.
-pub(super) fn view(run: RunId, manifest: &Manifest, tally: &Tally, state: RunState) -> RunView {
-    RunView {
-        campaign: manifest.campaign.clone(),
-        run: run.to_string(),
-        state,
-        read: tally.read,
-        ended: tally.ended.iter().map(|(kind, count)| (kind.number(), *count)).collect(),
-        deferred: tally.deferred,
-        waiting: tally.waiting,
-        rows: manifest.read_all.then_some(tally.read),
-        read_all: manifest.read_all,
-        found_in_doubt: 0,
-        input_broke: None,
-        seconds: 0.0,
-        delivered_now: 0,
-        latency: manifest.latency,
-        failed: None,
     }
 }
 

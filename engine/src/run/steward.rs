@@ -2,7 +2,6 @@
 
 use super::engine::Engine;
 use super::slot::Slot;
-use crate::condition::Condition;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ pub(super) fn work(engine: &Engine) {
     let mut tick = 0_u32;
     while !engine.has_ended() {
         tick = tick.wrapping_add(1);
-        if tick % LOOK == 0 {
+        if tick.is_multiple_of(LOOK) {
             look_after_machine(engine);
         }
         look_after_runs(engine);
