@@ -1,63 +1,103 @@
 //! The power fails: whatever was not synced may be gone, and every lease of before belongs to another boot.
 
 use super::{adds_up, count, no_accepted_row_waits};
-use crate::support::lasting::Journal;
-use crate::support::power::Power;
+use crate::support::lasting::{Accepted, Journal};
+use crate::support::power::{Power, Taken};
 use crate::support::process::until;
 use crate::support::{Desk, Dice, Lasting};
+use std::collections::BTreeSet;
 
-/// Each failure has a campaign of its own.
-const FAILURES: usize = 10;
 const ROWS: u64 = 300;
-const CONNECTIONS: u64 = 10;
 
-/// A campaign, killed at a random moment and cut, then recovered: nothing that the receiver has may wait to be sent again.
-fn fails_once(desk: &Desk, mx: &Lasting, journal: &mut Journal, dice: &mut Dice, power: &mut Power, round: usize) {
-    let name = format!("power{round}");
-    // Recipients of their own, so that keys of earlier rounds are out of the game.
-    let everybody = (1..=ROWS).map(|row| format!("r{row}@{name}.example"));
-    let campaign = desk.blast(&name, everybody, "");
-    let so_far = journal.count();
-    let sender = power.start(&["send", &campaign]);
-    let moment = so_far + dice.between(0, ROWS - 60) as usize;
-    until("the moment", || journal.count() >= moment);
-    dice.pause(60);
-    sender.kill();
-    mx.settle();
-    let taken = power.fail(dice);
-
-    let opened = power.sealpost(&["send", &campaign, "--limit", "0"]);
-    assert!([0, 1, 3].contains(&opened.code), "the store does not open: {opened:?}");
-    let (run, listed) = (desk.run_of(&name), listed(desk, &name));
-    adds_up(&run);
-    let accepted = mx.accepted_for(desk, &format!("@{name}.example"));
-    println!("{name}: {} accepted, {} in doubt, {taken:?}, {} syncs", accepted.len(), listed.len(), power.syncs());
-    no_accepted_row_waits(&accepted, &listed, &run);
-
-    let ended = power.sealpost(&["send", &campaign]);
-    assert_eq!(ended.code, i32::from(!listed.is_empty()), "{ended:?}");
-    let (run, accepted) = (desk.run_of(&name), mx.accepted_for(desk, &format!("@{name}.example")));
-    assert_eq!((adds_up(&run), count(&run, "in_doubt")), (ROWS, listed.len() as u64), "{run}");
-    assert_eq!(count(&run, "delivered") + count(&run, "in_doubt"), ROWS, "{run}");
-    no_accepted_row_waits(&accepted, &listed, &run);
+/// A machine and a receiver; each failure has a campaign of its own.
+struct Site<'a> {
+    desk: &'a Desk,
+    mx: &'a Lasting,
+    journal: Journal,
+    dice: Dice,
+    power: Power<'a>,
 }
 
-/// The rows in doubt of a campaign's run.
-fn listed(desk: &Desk, name: &str) -> std::collections::BTreeSet<u64> {
-    let run = desk.run_of(name)["run"].as_str().expect("its name").to_owned();
-    desk.in_doubt_of(&run)
+impl Site<'_> {
+    fn campaign(&self, name: &str, on_doubt: &str) -> String {
+        // Recipients of their own, so that keys of earlier campaigns are out of the game.
+        let everybody = (1..=ROWS).map(|row| format!("r{row}@{name}.example"));
+        self.desk.blast(name, everybody, &format!("[transport]\non_doubt = \"{on_doubt}\"\n"))
+    }
+
+    /// Sends until a random moment; then everything stops at once, and what was not synced is cut at a random octet.
+    fn fails_in(&mut self, campaign: &str) -> Taken {
+        let so_far = self.journal.count();
+        let sender = self.power.start(&["send", campaign]);
+        let moment = so_far + usize::try_from(self.dice.between(0, ROWS - 60)).expect("small");
+        until("the moment", || self.journal.count() >= moment);
+        self.dice.pause(60);
+        sender.kill();
+        self.mx.settle();
+        self.power.fail(&mut self.dice)
+    }
+
+    fn accepted(&self, name: &str) -> Accepted {
+        self.mx.accepted_for(self.desk, &format!("@{name}.example"))
+    }
+
+    /// The rows in doubt, as a machine that was started again sees them.
+    fn listed(&self, name: &str) -> BTreeSet<u64> {
+        self.power.sealpost(&["doubt", "list", "--json"]).listed(Some(name))
+    }
+}
+
+fn many_failures(scenario: &str, failures: usize, mut each: impl FnMut(&mut Site, usize)) {
+    let desk = Desk::new();
+    let mx = Lasting::start(&desk, &["--latency", "20ms"]);
+    desk.light(mx.port, "[limits]\nconnections_per_provider = 10\n");
+    let (journal, dice, power) = (mx.journal(&desk), Dice::new(scenario), Power::of(&desk));
+    let mut site = Site { desk: &desk, mx: &mx, journal, dice, power };
+    for round in 0..failures {
+        each(&mut site, round);
+    }
+    assert!(site.power.syncs() >= failures, "the shim saw no syncs");
 }
 
 #[test]
 fn the_power_fails_and_nothing_accepted_waits() {
-    let desk = Desk::new();
-    let mx = Lasting::start(&desk, &["--latency", "20ms"]);
-    desk.light(mx.port, &format!("[limits]\nconnections_per_provider = {CONNECTIONS}\n"));
-    let mut dice = Dice::new("the_power_fails_and_nothing_accepted_waits");
-    let mut power = Power::of(&desk);
-    let mut journal = mx.journal(&desk);
-    for round in 0..FAILURES {
-        fails_once(&desk, &mx, &mut journal, &mut dice, &mut power, round);
-    }
-    assert!(power.syncs() >= FAILURES, "the shim saw no syncs");
+    many_failures("the_power_fails_and_nothing_accepted_waits", 10, |site, round| {
+        let name = format!("power{round}");
+        let campaign = site.campaign(&name, "hold");
+        let taken = site.fails_in(&campaign);
+        let at_once = site.listed(&name);
+
+        let opened = site.power.sealpost(&["send", &campaign, "--limit", "0"]);
+        assert!([0, 1, 3].contains(&opened.code), "the store does not open: {opened:?}");
+        let (run, listed, accepted) = (site.desk.run_of(&name), site.listed(&name), site.accepted(&name));
+        println!("{name}: {} accepted, {} in doubt, {taken:?}: {run}", accepted.len(), listed.len());
+        adds_up(&run);
+        no_accepted_row_waits(&accepted, &listed, &run);
+        assert_eq!(at_once, listed, "what is in doubt is listed before anybody takes the run up");
+
+        let ended = site.power.sealpost(&["send", &campaign]);
+        assert_eq!(ended.code, i32::from(!listed.is_empty()), "{ended:?}");
+        let (run, accepted) = (site.desk.run_of(&name), site.accepted(&name));
+        assert_eq!((adds_up(&run), count(&run, "in_doubt")), (ROWS, listed.len() as u64), "{run}");
+        assert_eq!(count(&run, "delivered") + count(&run, "in_doubt"), ROWS, "{run}");
+        no_accepted_row_waits(&accepted, &listed, &run);
+    });
+}
+
+#[test]
+fn the_power_fails_and_only_doubt_is_sent_again() {
+    many_failures("the_power_fails_and_only_doubt_is_sent_again", 5, |site, round| {
+        let name = format!("resent{round}");
+        let campaign = site.campaign(&name, "resend");
+        let taken = site.fails_in(&campaign);
+        let (listed, before) = (site.listed(&name), site.accepted(&name).len());
+        let ended = site.power.sealpost(&["send", &campaign]);
+        let (run, accepted) = (site.desk.run_of(&name), site.accepted(&name));
+        let twice = accepted.rows(2);
+        println!("{name}: {before} accepted, {} in doubt, {} twice, {taken:?}", listed.len(), twice.len());
+        assert_eq!((ended.code, adds_up(&run), count(&run, "delivered")), (0, ROWS, ROWS), "{run}");
+        assert_eq!(accepted.rows(1).len() as u64, ROWS, "somebody has none");
+        assert!(twice.is_subset(&listed), "twice and never listed: {:?}", &twice - &listed);
+        assert_eq!(accepted.ids_twice(), twice.len(), "a second message has the first one's Message-ID");
+    });
 }

@@ -236,13 +236,7 @@ text = "line.hbs"
 
     /// The same with further arguments.
     pub fn listed(&self, more: &[&str]) -> BTreeSet<u64> {
-        let ran = self.sealpost(&[&["doubt", "list", "--json"], more].concat());
-        assert_eq!(ran.code, 0, "{ran:?}");
-        let mut rows = BTreeSet::new();
-        for value in serde_json::Deserializer::from_str(&ran.stdout).into_iter() {
-            collect_rows(&value.unwrap_or_else(|error| panic!("{error} in {ran:?}")), &mut rows);
-        }
-        rows
+        self.sealpost(&[&["doubt", "list", "--json"], more].concat()).listed(None)
     }
 
     /// Sends a campaign and gives the counts of its last line.
@@ -252,19 +246,32 @@ text = "line.hbs"
     }
 }
 
-/// Every number that is called `row`.
-fn collect_rows(value: &Value, rows: &mut BTreeSet<u64>) {
+/// Every number that is called `row`, of one campaign if one is named.
+fn collect_rows(value: &Value, campaign: Option<&str>, rows: &mut BTreeSet<u64>) {
     match value {
-        Value::Array(values) => values.iter().for_each(|value| collect_rows(value, rows)),
+        Value::Array(values) => values.iter().for_each(|value| collect_rows(value, campaign, rows)),
         Value::Object(fields) => {
-            rows.extend(fields.get("row").and_then(Value::as_u64));
-            fields.values().for_each(|value| collect_rows(value, rows));
+            let of = fields.get("campaign").and_then(Value::as_str);
+            if of.zip(campaign).is_none_or(|(of, campaign)| of == campaign) {
+                rows.extend(fields.get("row").and_then(Value::as_u64));
+                fields.values().for_each(|value| collect_rows(value, campaign, rows));
+            }
         }
         _ => {}
     }
 }
 
 impl Ran {
+    /// The rows that `doubt list --json` lists, of one campaign if one is named.
+    pub fn listed(&self, campaign: Option<&str>) -> BTreeSet<u64> {
+        assert_eq!(self.code, 0, "{self:?}");
+        let mut rows = BTreeSet::new();
+        for value in serde_json::Deserializer::from_str(&self.stdout).into_iter() {
+            collect_rows(&value.unwrap_or_else(|error| panic!("{error} in {self:?}")), campaign, &mut rows);
+        }
+        rows
+    }
+
     /// The last line of its stdout as JSON.
     pub fn json(&self) -> Value {
         let line = self.stdout.lines().last().unwrap_or_default();
