@@ -262,6 +262,13 @@ up: --abandon {run}"
             Error::NoDoubt { .. } => Some("`sealpost doubt list` lists the rows in doubt".into()),
             Error::Draining(_) => Some("try again when it has ended".into()),
             Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
+            Error::Store(store::Error::Format1 | store::Error::Later(_)) => {
+                Some("finish its runs with the version that made it, or name another state_dir in sealpost.toml".into())
+            }
+            Error::Store(error) if error.is_damage() => Some(
+                "restore the state directory from a backup, then see `sealpost doubt`; nothing more is sent from it"
+                    .into(),
+            ),
             Error::Store(_) => Some(
                 "is the disk full or the state directory damaged? nothing more is sent until it can be written".into(),
             ),

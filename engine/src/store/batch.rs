@@ -1,6 +1,7 @@
 //! Changes that are made together or not at all.
 
-use super::Family;
+use super::{Error, Family, db};
+use rocksdb::{DB, WriteBatch, WriteOptions};
 
 /// One write to come. It names families, not RocksDB's handles, so that it outlives a database that is opened again.
 #[derive(Debug, Default)]
@@ -8,7 +9,7 @@ pub(super) struct Batch(Vec<Edit>);
 
 /// A change of one key, or of a range of them.
 #[derive(Debug)]
-pub(super) enum Edit {
+enum Edit {
     Put(Family, Vec<u8>, Vec<u8>),
     Delete(Family, Vec<u8>),
     /// From the first key up to and without the second.
@@ -39,7 +40,18 @@ impl Batch {
         self.0.is_empty()
     }
 
-    pub(super) fn edits(&self) -> &[Edit] {
-        &self.0
+    /// Makes the changes; `synced` waits for the disk. [`super::Store::write`] calls this.
+    pub(super) fn write(&self, db: &DB, synced: bool) -> Result<(), Error> {
+        let mut write = WriteBatch::default();
+        for edit in &self.0 {
+            match edit {
+                Edit::Put(family, key, value) => write.put_cf(db::family(db, *family), key, value),
+                Edit::Delete(family, key) => write.delete_cf(db::family(db, *family), key),
+                Edit::DeleteRange(family, from, to) => write.delete_range_cf(db::family(db, *family), from, to),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(synced);
+        Ok(db.write_opt(write, &options)?)
     }
 }

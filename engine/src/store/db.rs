@@ -1,19 +1,25 @@
 //! RocksDB behind names of ours.
 
-use super::batch::{Batch, Edit};
+use super::ballast::Ballast;
+use super::batch::Batch;
 use super::codec::VERSION;
-use super::{Error, Family, options};
+use super::health::{Health, room};
+use super::options::{self, Sizes};
+use super::{Error, Family};
 use crate::condition::Conditions;
 use crate::mail::RunId;
-use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
-use std::path::Path;
+use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, Options, ReadOptions};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The store of one state directory.
 pub struct Store {
-    pub(super) db: DB,
+    pub(super) health: Health,
+    pub(super) state_dir: PathBuf,
+    pub(super) sizes: Sizes,
+    pub(super) ballast: Ballast,
     pub(super) boot: [u8; 16],
     /// The next turn in the backlog.
     pub(super) turns: AtomicU64,
@@ -44,21 +50,31 @@ impl Store {
     /// RocksDB can't open it, or another version of sealpost made it.
     pub fn open(state_dir: &Path, settings: &Settings) -> Result<Store, Error> {
         refuse_format_1(state_dir)?;
-        let mut options = options::database();
-        options.create_if_missing(true);
-        options.create_missing_column_families(true);
-        let db = DB::open_cf_descriptors(&options, folder(state_dir), options::families(settings.sent_kept))?;
-        let store = Store { db, boot: boot_id(), turns: AtomicU64::new(0), settings: settings.clone() };
+        let (free, total) = room(state_dir).unwrap_or((u64::MAX, u64::MAX));
+        let (sizes, ballast) = (Sizes::of(total), Ballast::new(state_dir, total));
+        if free < sizes.memtables as u64 {
+            // Opening takes room: what was written last is flushed.
+            ballast.free();
+        }
+        let db = open_database(state_dir, &sizes, settings)?;
+        let store = Store::of(Health::new(db, false), state_dir, sizes, ballast, settings.clone());
         if store.format()?.is_none() {
             store.write(&Batch::of(Family::Engine, FORMAT, [VERSION]), true)?;
         }
         // Unless the standing is taken, which says the same number again.
         store.begin_turns(store.standing()?.map_or(0, |standing| standing.generation) + 1);
+        store.watch_room();
         Ok(store)
     }
 
-    /// SEAM
-    pub fn give_up(&self) {}
+    fn of(health: Health, state_dir: &Path, sizes: Sizes, ballast: Ballast, settings: Settings) -> Store {
+        let (state_dir, boot, turns) = (state_dir.to_owned(), boot_id(), AtomicU64::new(0));
+        Store { health, state_dir, sizes, ballast, boot, turns, settings }
+    }
+
+    pub(super) fn open_database(&self) -> Result<DB, Error> {
+        open_database(&self.state_dir, &self.sizes, &self.settings)
+    }
 
     /// Whether a store was ever made under `state_dir`.
     pub fn exists(state_dir: &Path) -> bool {
@@ -71,13 +87,14 @@ impl Store {
     /// RocksDB can't open it, or another version of sealpost made it.
     pub fn observe(state_dir: &Path, scratch: &Path) -> Result<Store, Error> {
         refuse_format_1(state_dir)?;
-        let settings = Settings::default();
-        let mut options = options::database();
+        let (settings, sizes) = (Settings::default(), Sizes::of(u64::MAX));
+        let mut options = options::database(&sizes);
         options.set_max_open_files(-1);
-        let families = options::families(settings.sent_kept);
+        let families = options::families(&sizes, settings.sent_kept);
         let db = DB::open_cf_descriptors_as_secondary(&options, folder(state_dir).as_path(), scratch, families)?;
         db.try_catch_up_with_primary()?;
-        let store = Store { db, boot: boot_id(), turns: AtomicU64::new(0), settings };
+        let ballast = Ballast::new(state_dir, 0);
+        let store = Store::of(Health::new(db, true), state_dir, sizes, ballast, settings);
         store.format()?;
         Ok(store)
     }
@@ -98,32 +115,18 @@ impl Store {
     /// The store can't be read.
     pub fn everything(&self, mut each: impl FnMut(&'static str, &[u8], &[u8])) -> Result<(), Error> {
         for family in Family::ALL {
-            for item in self.db().iterator_cf(self.family(family), IteratorMode::Start) {
-                let (key, value) = item?;
-                each(family.name(), &key, &value);
-            }
+            self.scan_range(family, &[], past(&[]), |key, value| {
+                each(family.name(), key, value);
+                Ok(true)
+            })?;
         }
         Ok(())
     }
 
-    /// Makes the changes of `batch` in one write; `synced` waits for the disk. Every write goes this way.
-    pub(super) fn write(&self, batch: &Batch, synced: bool) -> Result<(), Error> {
-        let mut write = WriteBatch::default();
-        for edit in batch.edits() {
-            match edit {
-                Edit::Put(family, key, value) => write.put_cf(self.family(*family), key, value),
-                Edit::Delete(family, key) => write.delete_cf(self.family(*family), key),
-                Edit::DeleteRange(family, from, to) => write.delete_range_cf(self.family(*family), from, to),
-            }
-        }
-        let mut options = WriteOptions::default();
-        options.set_sync(synced);
-        Ok(self.db().write_opt(write, &options)?)
-    }
-
     /// One value.
     pub(super) fn read(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.db().get_cf(self.family(family), key)?)
+        let db = self.db()?;
+        db.get_cf(self::family(&db, family), key).map_err(|cause| self.seen(Error::reading(family, key, cause)))
     }
 
     /// Entries of `family` that belong to `run`, in key order, until `each` says `false`. `each` must not use the store.
@@ -148,21 +151,14 @@ impl Store {
         // Spares the iterator the tombstones behind the range.
         options.set_iterate_upper_bound(end);
         let from = IteratorMode::From(start, Direction::Forward);
-        for item in self.db().iterator_cf_opt(self.family(family), options, from) {
-            let (key, value) = item?;
-            if !each(&key, &value)? {
+        let db = self.db()?;
+        for item in db.iterator_cf_opt(self::family(&db, family), options, from) {
+            let (key, value) = item.map_err(|cause| self.seen(Error::reading(family, start, cause)))?;
+            if !each(&key, &value).map_err(|error| self.seen(error))? {
                 break;
             }
         }
         Ok(())
-    }
-
-    pub(super) fn db(&self) -> &DB {
-        &self.db
-    }
-
-    pub(super) fn family(&self, family: Family) -> &ColumnFamily {
-        self.db().cf_handle(family.name()).expect("every family was opened")
     }
 
     pub(super) fn begin_turns(&self, generation: u64) {
@@ -178,12 +174,24 @@ impl Store {
     }
 }
 
+/// RocksDB's handle of a family.
+pub(super) fn family(db: &DB, family: Family) -> &ColumnFamily {
+    db.cf_handle(family.name()).expect("every family was opened")
+}
+
 /// A key behind all those that begin with `prefix`: they are shorter than this.
 pub(super) fn past(prefix: &[u8]) -> Vec<u8> {
     [prefix, &[0xff; 32]].concat()
 }
 
-fn folder(state_dir: &Path) -> std::path::PathBuf {
+fn open_database(state_dir: &Path, sizes: &Sizes, settings: &Settings) -> Result<DB, Error> {
+    let mut options = options::database(sizes);
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    Ok(DB::open_cf_descriptors(&options, folder(state_dir), options::families(sizes, settings.sent_kept))?)
+}
+
+fn folder(state_dir: &Path) -> PathBuf {
     state_dir.join("db")
 }
 

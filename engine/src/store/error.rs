@@ -1,6 +1,9 @@
 //! Why the store can't be used.
 
+use super::Family;
+use super::codec::number;
 use crate::mail::RunId;
+use rocksdb::ErrorKind;
 use std::path::PathBuf;
 
 /// A store that can't be used.
@@ -19,6 +22,21 @@ pub enum Error {
         /// The row; 0 where it is not known.
         ordinal: u64,
     },
+    /// RocksDB found damage in its files.
+    #[error("the store: \"{family}\"{} is damaged: {cause}", of(*.run, *.ordinal))]
+    Corrupt {
+        /// The column family.
+        family: &'static str,
+        /// The run, where it is known.
+        run: Option<RunId>,
+        /// The row, where it is known.
+        ordinal: Option<u64>,
+        /// What RocksDB says.
+        cause: rocksdb::Error,
+    },
+    /// It could not be opened again after trouble with the disk, and the engine stops.
+    #[error("the store is closed")]
+    Closed,
     /// Made before there were leases.
     #[error("the store was made by an earlier version of sealpost (format 1)")]
     Format1,
@@ -33,4 +51,32 @@ pub enum Error {
         /// The system's refusal.
         cause: std::io::Error,
     },
+}
+
+impl Error {
+    /// Whether something in the store can't be read, and never will be.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Error::Damaged { .. } | Error::Corrupt { .. } => true,
+            Error::RocksDb(cause) => cause.kind() == ErrorKind::Corruption,
+            _ => false,
+        }
+    }
+
+    /// RocksDB's refusal to read at `key` of `family`, or behind it.
+    pub(super) fn reading(family: Family, key: &[u8], cause: rocksdb::Error) -> Error {
+        if cause.kind() != ErrorKind::Corruption {
+            return Error::RocksDb(cause);
+        }
+        let by_run = !matches!(family, Family::Engine | Family::Key | Family::Sent);
+        let run = number(key, 0).filter(|_| by_run).map(RunId);
+        let ordinal = number(key, 1).filter(|_| matches!(family, Family::Outcome | Family::Lease));
+        Error::Corrupt { family: family.name(), run, ordinal, cause }
+    }
+}
+
+fn of(run: Option<RunId>, ordinal: Option<u64>) -> String {
+    let run = run.map(|run| format!(" of run {run}"));
+    let row = ordinal.map(|ordinal| format!(", row {ordinal}"));
+    run.into_iter().chain(row).collect()
 }

@@ -63,12 +63,14 @@
 //! person adopts it ([`Store::take_standing`]).
 
 mod backlog;
+mod ballast;
 mod batch;
 mod clear;
 mod codec;
 mod db;
 mod error;
 mod family;
+mod health;
 mod lease;
 mod manifest;
 mod options;

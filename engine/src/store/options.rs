@@ -3,34 +3,65 @@
 use super::Family;
 use super::sent::expired;
 use rocksdb::compaction_filter::Decision;
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, Options};
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, Options};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Data, index and filter blocks of all families together. With them in the cache, ten million reservations cost what one
 /// does; a filter of 10 bits a key is 12.5 MB of it then.
 const CACHE: usize = 32 << 20;
-/// Over all families: by default each may hold 128 MB before it writes, which a million outcomes would fill.
-const MEMTABLES: usize = 32 << 20;
-const WAL: u64 = 256 << 20;
+
+/// What the database may take before it makes room; smaller on a small disk, where the defaults would fill it with memtables,
+/// logs and compactions of themselves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// Memtables over all families: by default each may hold 128 MB before it writes, which a million outcomes would fill.
+    pub(super) memtables: usize,
+    /// WAL files, which are what a start after a crash has to read.
+    wal: u64,
+    /// A table file, and the first level of them.
+    file: u64,
+    level: u64,
+}
+
+const MB: u64 = 1 << 20;
+
+impl Sizes {
+    /// Sizes for a file system of `total` octets. Below a gigabyte a compaction must not take a tenth of it.
+    pub(super) fn of(total: u64) -> Sizes {
+        let memtables = (total / 8).clamp(4 * MB, 32 * MB);
+        let (file, level) = if total < 1024 * MB { (2 * MB, 8 * MB) } else { (64 * MB, 256 * MB) };
+        let memtables = usize::try_from(memtables).expect("at most 32 MB");
+        Sizes { memtables, wal: (total / 8).clamp(8 * MB, 256 * MB), file, level }
+    }
+}
 
 /// Options of the database as a whole.
-pub(super) fn database() -> Options {
+pub(super) fn database(sizes: &Sizes) -> Options {
     let mut options = Options::default();
     options.set_keep_log_file_num(2);
-    options.set_max_total_wal_size(WAL);
-    options.set_db_write_buffer_size(MEMTABLES);
+    options.set_max_total_wal_size(sizes.wal);
+    options.set_db_write_buffer_size(sizes.memtables);
+    // Not 4 MB ahead for a file of some kilobytes.
+    options.set_manifest_preallocation_size(64 << 10);
     options
 }
 
 /// Every family with its options. Reservations older than `sent_kept` vanish when RocksDB next touches them.
-pub(super) fn families(sent_kept: Duration) -> Vec<ColumnFamilyDescriptor> {
+pub(super) fn families(sizes: &Sizes, sent_kept: Duration) -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(CACHE);
     let descriptor = |family: Family| {
         let mut options = Options::default();
         // Values are sealed and don't compress; the WAL must be plain, so that tests can look for PHI in it.
         options.set_compression_type(rocksdb::DBCompressionType::None);
         options.set_block_based_table_factory(&blocks(&cache));
+        // A memtable takes memory an eighth of this at a time, in each family.
+        options.set_write_buffer_size(sizes.memtables / 2);
+        options.set_target_file_size_base(sizes.file);
+        options.set_max_bytes_for_level_base(sizes.level);
         if family == Family::Sent {
+            // Most keys that are asked for are new: a filter of 2 % of the memtable spares looking for them in it.
+            options.set_memtable_whole_key_filtering(true);
+            options.set_memtable_prefix_bloom_ratio(0.02);
             let clock = Steady::new();
             options.set_compaction_filter("retention", move |_, _, value| {
                 if expired(value, clock.now(), sent_kept) { Decision::Remove } else { Decision::Keep }
@@ -47,6 +78,9 @@ fn blocks(cache: &Cache) -> BlockBasedOptions {
     blocks.set_cache_index_and_filter_blocks(true);
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     blocks.set_bloom_filter(10.0, false);
+    // In parts: the filter of a whole file is larger than a shard of the cache, and would be read again for every key.
+    blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    blocks.set_partition_filters(true);
     blocks.set_format_version(5);
     blocks
 }

@@ -68,7 +68,8 @@ impl Store {
     pub fn outcome_kind(&self, run: RunId, ordinal: u64) -> Result<Option<Kind>, Error> {
         let Some(value) = self.read(Family::Outcome, &codec::key(run, &[ordinal]))? else { return Ok(None) };
         let outcome = decode_outcome(&value, run, ordinal, None);
-        outcome.map(|outcome| Some(outcome.kind)).ok_or(Error::Damaged { family: "outcome", run, ordinal })
+        let damaged = || self.seen(Error::Damaged { family: "outcome", run, ordinal });
+        outcome.map(|outcome| Some(outcome.kind)).ok_or_else(damaged)
     }
 
     /// Takes a row's outcome back, because a person says that it is to be sent again.

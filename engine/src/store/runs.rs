@@ -2,9 +2,9 @@
 
 use super::batch::Batch;
 use super::codec::{VERSION, number};
+use super::db::past;
 use super::{Error, Family, Manifest, Store};
 use crate::mail::RunId;
-use rocksdb::IteratorMode;
 
 impl Store {
     /// The manifest of `run`.
@@ -13,7 +13,7 @@ impl Store {
     /// The store can't be read.
     pub fn manifest(&self, run: RunId) -> Result<Option<Manifest>, Error> {
         let value = self.read(Family::Run, &run.octets())?;
-        value.map(|value| manifest(run, &value)).transpose()
+        value.map(|value| manifest(run, &value)).transpose().map_err(|error| self.seen(error))
     }
 
     /// Writes a manifest; `synced` waits for the disk.
@@ -32,11 +32,11 @@ impl Store {
     /// The store can't be read.
     pub fn runs(&self) -> Result<Vec<(RunId, Manifest)>, Error> {
         let mut runs = Vec::new();
-        for item in self.db().iterator_cf(self.family(Family::Run), IteratorMode::Start) {
-            let (key, value) = item?;
-            let run = RunId(number(&key, 0).unwrap_or(0));
-            runs.push((run, manifest(run, &value)?));
-        }
+        self.scan_range(Family::Run, &[], past(&[]), |key, value| {
+            let run = RunId(number(key, 0).unwrap_or(0));
+            runs.push((run, manifest(run, value)?));
+            Ok(true)
+        })?;
         runs.sort_by_key(|(_, manifest)| manifest.opened);
         Ok(runs)
     }

@@ -2,10 +2,12 @@
 
 use super::batch::Batch;
 use super::codec::{VERSION, number};
+use super::db::family;
 use super::{Error, Family, Store};
 use crate::clock::Timestamp;
 use crate::mail::RunId;
 use crate::secret::SentKey;
+use rocksdb::DBPinnableSlice;
 use std::time::Duration;
 
 /// Who has taken a key. Whether that still counts is read off the outcome of (run, ordinal): nothing is deleted here when a
@@ -36,10 +38,14 @@ impl Store {
     /// The store can't be read, or an entry is damaged.
     pub fn reservations(&self, keys: &[SentKey]) -> Result<Vec<Option<Reservation>>, Error> {
         let octets: Vec<&[u8]> = keys.iter().map(|key| key.0.as_slice()).collect();
-        let found = self.db().batched_multi_get_cf(self.family(Family::Sent), octets, false);
+        let db = self.db()?;
+        let found = db.batched_multi_get_cf(family(&db, Family::Sent), octets, false);
         let damaged = || Error::Damaged { family: "sent", run: RunId(0), ordinal: 0 };
-        let read = |value: &[u8]| decode(value).ok_or_else(damaged);
-        found.into_iter().map(|value| value?.map(|value| read(&value)).transpose()).collect()
+        let read = |value: Result<Option<DBPinnableSlice<'_>>, rocksdb::Error>| {
+            let value = value.map_err(|cause| Error::reading(Family::Sent, &[], cause))?;
+            value.map(|value| decode(&value).ok_or_else(damaged)).transpose()
+        };
+        found.into_iter().map(read).collect::<Result<_, _>>().map_err(|error| self.seen(error))
     }
 
     /// Takes keys, in one write. Not synced: the leases that are given on the strength of it are, and the WAL is ordered.
@@ -128,7 +134,8 @@ mod tests {
         assert!(
             taken(200_000).is_expired(now, settings.sent_kept) && !taken(10_000).is_expired(now, settings.sent_kept)
         );
-        store.db().compact_range_cf(store.family(Family::Sent), None::<&[u8]>, None::<&[u8]>);
+        let db = store.db().expect("open");
+        db.compact_range_cf(family(&db, Family::Sent), None::<&[u8]>, None::<&[u8]>);
         let found = store.reservations(&[key("old"), key("young")]).expect("readable");
         assert_eq!(found, [None, Some(taken(10_000))]);
     }

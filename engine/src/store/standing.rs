@@ -77,7 +77,7 @@ impl Store {
     pub fn standing(&self) -> Result<Option<Standing>, Error> {
         let value = self.read(Family::Engine, KEY)?;
         let damaged = Error::Damaged { family: "engine", run: crate::mail::RunId(0), ordinal: 0 };
-        value.map(|value| decode(&value).ok_or(damaged)).transpose()
+        value.map(|value| decode(&value).ok_or_else(|| self.seen(damaged))).transpose()
     }
 
     /// Whether the store is a copy that must not send; for those who only look.
