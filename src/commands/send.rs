@@ -11,7 +11,7 @@ use engine::secret::TokenKey;
 
 /// Sends a campaign, resumes it, or says that it was finished.
 pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
-    let machine = super::machine(args)?;
+    let mut machine = super::machine(args)?;
     let campaign = Campaign::read(&options.campaign)?;
     if options.dry_run {
         let blueprint = Blueprint::new(campaign)?;
@@ -20,7 +20,7 @@ pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
         super::check::print_sample(args, &name, &sample);
         return Ok(SETTLED);
     }
-    descriptors::make_room_for(machine.limits.connections);
+    machine.limits.connections = descriptors::make_room_for(machine.limits.connections, 1);
     let setup = Setup::of(&machine, campaign, Options { limit: options.limit })?;
     match start(setup)? {
         Started::Running(running) => {

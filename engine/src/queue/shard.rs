@@ -1,9 +1,11 @@
 //! One shard: its thread, its lanes, and when rows move on.
 
+use super::drought::Drought;
 use super::gauges::Gauges;
 use super::lane::{Lane, LaneKey};
 use super::{Limits, Press, conversation};
 use crate::clock::Clock;
+use crate::condition::Conditions;
 use crate::mail::{Message, Row, hint};
 use crate::metrics::{Metrics, Stage};
 use crate::render::Unrenderable;
@@ -66,6 +68,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What holds the whole engine up.
+    pub conditions: Arc<Conditions>,
     /// Renders and signs.
     pub pool: Arc<rayon::ThreadPool>,
     /// When to stop.
@@ -107,6 +111,7 @@ impl Shard {
                 connections: Cell::new(0),
                 wanting: RefCell::default(),
                 wanted: Notify::new(),
+                drought: Drought::default(),
                 rendered,
             });
             tokio::task::LocalSet::new().block_on(&runtime, owner.work(inbox, results));
@@ -141,6 +146,7 @@ pub(super) struct Owner {
     wanting: RefCell<VecDeque<Rc<Lane>>>,
     /// Rung for an idle session when a lane wants its place.
     wanted: Notify,
+    pub(super) drought: Drought,
     rendered: mpsc::UnboundedSender<(LaneKey, Job, Result<Message, Unrenderable>)>,
 }
 
@@ -252,7 +258,7 @@ impl Owner {
         if state.ready.len() <= idle || state.sessions >= most {
             return;
         }
-        if self.connections.get() == self.deps.limits.connections {
+        if self.connections.get() == self.deps.limits.connections || self.drought.holds() {
             let mut wanting = self.wanting.borrow_mut();
             if !wanting.iter().any(|other| Rc::ptr_eq(other, lane)) {
                 wanting.push_back(lane.clone());
@@ -327,7 +333,7 @@ impl Owner {
     pub(super) fn hung_up(self: &Rc<Self>, lane: &Rc<Lane>) {
         self.connections.set(self.connections.get() - 1);
         // One that waited may have got a place since, or have nothing left to send: ask until the place is taken.
-        while self.connections.get() < self.deps.limits.connections {
+        while self.connections.get() < self.deps.limits.connections && !self.drought.holds() {
             let Some(next) = self.wanting.borrow_mut().pop_front() else { break };
             self.advance(&next);
         }

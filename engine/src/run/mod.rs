@@ -16,6 +16,7 @@ mod feed;
 mod keys;
 mod lock;
 mod opening;
+mod outage;
 mod recovery;
 mod rehearsal;
 mod running;

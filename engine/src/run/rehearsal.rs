@@ -3,7 +3,7 @@
 
 use super::setup::chosen_sources;
 use super::{Error, Options, Setup};
-use crate::clock::SystemClock;
+use crate::clock::SteadyClock;
 use crate::plan::{self, Campaign, Machine};
 use crate::resolve::{Answer, Mx, MxHost, NoAddress, NoRoute, Place, Resolver};
 use crate::retry::Retry;
@@ -52,7 +52,7 @@ pub fn rehearsal(
         limits: machine.limits,
         // A scraper of real runs must not take these deliveries for some.
         metrics: plan::Metrics { listen: None, ..machine.metrics },
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(SteadyClock::start()),
         options,
         campaign,
     };

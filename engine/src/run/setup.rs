@@ -1,7 +1,7 @@
 //! Everything a run needs.
 
 use super::Error;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SteadyClock};
 use crate::plan::{self, Campaign, Dkim, Machine, Smarthost};
 use crate::queue::Limits;
 use crate::resolve::{Dns, Fixed, Place, Resolver};
@@ -70,7 +70,7 @@ impl Setup {
             retry: machine.retry,
             limits: machine.limits,
             metrics: machine.metrics,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(SteadyClock::start()),
             options,
             campaign,
         })

@@ -3,6 +3,7 @@
 use super::opening::{self, Opened};
 use super::threads::{Gear, Scope, Threads, Work};
 use super::{Blueprint, Error, Exporter, Lock, Running, Setup, Started, data_key, recovery, token_key};
+use crate::condition::Conditions;
 use crate::mail::RunId;
 use crate::metrics::Metrics;
 use crate::queue::{Press, Run};
@@ -31,7 +32,8 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
     let run = blueprint.run();
     lock.name(run).map_err(|cause| Error::State { path: setup.state_dir.clone(), cause })?;
     let metrics = Arc::new(Metrics::new(setup.metrics.config()));
-    let exporter = exporter(&setup, &metrics)?;
+    let conditions = Arc::new(Conditions::default());
+    let exporter = exporter(&setup, &metrics, &conditions)?;
     let key = data_key(&store, &setup.master, run)?;
     let resend = setup.campaign.transport.on_doubt.resends();
     let left_over = recovery::take_up(&store, run, &key, resend, setup.clock.now())?;
@@ -59,6 +61,7 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
         retry: setup.retry,
         clock: setup.clock,
         metrics: metrics.clone(),
+        conditions,
     };
     let threads = Threads::start(work, gear)?;
     Ok(Started::Running(Box::new(Running {
@@ -78,8 +81,8 @@ pub fn start(setup: Setup) -> Result<Started, Error> {
 }
 
 /// Serves metrics where that was asked for.
-fn exporter(setup: &Setup, metrics: &Arc<Metrics>) -> Result<Option<Exporter>, Error> {
-    let start = |listen| Exporter::start(listen, metrics.clone(), setup.metrics.linger);
+fn exporter(setup: &Setup, metrics: &Arc<Metrics>, conditions: &Arc<Conditions>) -> Result<Option<Exporter>, Error> {
+    let start = |listen| Exporter::start(listen, metrics.clone(), conditions.clone(), setup.metrics.linger);
     setup.metrics.listen.map(start).transpose()
 }
 

@@ -6,6 +6,7 @@ use super::feed::{self, Feed, ReadTo};
 use super::recovery::{Known, LeftOver};
 use super::{Blueprint, Error};
 use crate::clock::Clock;
+use crate::condition::Conditions;
 use crate::mail::Row;
 use crate::metrics::Metrics;
 use crate::queue::{Deps, Limits, Run, Shard, Stop};
@@ -46,6 +47,7 @@ pub(super) struct Gear {
     pub(super) retry: Retry,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) conditions: Arc<Conditions>,
 }
 
 /// The threads at work.
@@ -86,8 +88,9 @@ impl Threads {
             connector: gear.connector,
             limits: gear.limits,
             retry: gear.retry,
-            clock: gear.clock,
+            clock: gear.clock.clone(),
             metrics: metrics.clone(),
+            conditions: gear.conditions.clone(),
             pool: pool(count)?,
             stop: stopped.clone(),
         };
@@ -98,6 +101,8 @@ impl Threads {
             shards: shards.iter().map(|shard| shard.jobs.clone()).collect(),
             sources: gear.sources.into_iter().map(Arc::new).collect(),
             metrics: metrics.clone(),
+            conditions: gear.conditions,
+            clock: gear.clock,
             stop: stopped,
         };
         let (rows_in, rows_out) = mpsc::channel(ROUTING);

@@ -34,6 +34,7 @@ mod codec;
 mod db;
 mod family;
 mod manifest;
+mod reschedule;
 mod rows;
 mod runs;
 mod tally;
