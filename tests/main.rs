@@ -12,6 +12,7 @@ mod metrics;
 mod peers;
 mod postfix;
 mod reference;
+mod resources;
 mod resume;
 mod smarthost;
 mod support;

@@ -18,10 +18,12 @@ impl Store {
     /// The store can't be read or written; a row then stands under its old time or its new one.
     pub fn reschedule(&self, run: RunId, beyond: Timestamp, new_due: impl Fn(u64) -> Timestamp) -> Result<u64, Error> {
         let mut moved = 0;
-        while beyond.0 < u64::MAX {
-            let far = self.far(run, Timestamp(beyond.0 + 1))?;
+        // Nothing is due after the end of time.
+        let Some(from) = beyond.0.checked_add(1).map(Timestamp) else { return Ok(0) };
+        loop {
+            let far = self.far(run, from)?;
             if far.is_empty() {
-                break;
+                return Ok(moved);
             }
             let mut batch = WriteBatch::default();
             for (key, value) in &far {
@@ -34,7 +36,6 @@ impl Store {
             self.db.write(batch)?;
             moved += far.len() as u64;
         }
-        Ok(moved)
     }
 
     /// Some of the rows that are due at `from` or later.
