@@ -248,3 +248,68 @@ fn a_domain_without_mx_has_no_name_outside() {
     }
     assert!(ran.stderr.contains("open -> suspended"), "{ran:?}");
 }
+
+/// The exposition once it holds `text`.
+fn exposition_with(port: u16, text: &str) -> String {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        assert!(Instant::now() < end, "no exposition with {text}");
+        std::thread::sleep(Duration::from_millis(50));
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            let body = crate::support::receivers::get(port, "/metrics");
+            if body.contains(text) {
+                return body;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_name_server_that_dies_in_mid_run_costs_no_attempt() {
+    let hosts = Hosts::start(&["--latency", "4ms"]);
+    let domains: Vec<_> = (0..400).map(|number| format!("d{number}.example")).collect();
+    let records: String = (0..400).map(|number| format!("d{number} MX 10 mx1\n")).collect();
+    let knot = Knot::start("example", &format!("mx1 A 127.0.0.2\n{records}"), &[]);
+    let port = crate::support::free_port();
+    let slow = "[limits]\nconnections_per_provider = 1\nrows_in_memory = 8\n";
+    let metrics = format!("{slow}[metrics]\nlisten = \"127.0.0.1:{port}\"\n");
+    hosts.machine(&knot, "deny_nets = []\ntimeout = \"1s\"", &metrics);
+    let rows: Vec<_> = domains.iter().map(|domain| (domain.as_str(), 2)).collect();
+    let campaign = hosts.campaign(&rows, "");
+    let run = hosts.desk.spawn(&["send", &campaign, "--json"]);
+    underway(&hosts);
+    knot.stop();
+    exposition_with(port, "sealpost_condition{what=\"dns\"} 1");
+    // Rows whose route was known go out; then nothing moves.
+    std::thread::sleep(Duration::from_secs(3));
+    let standing = hosts.taken();
+    std::thread::sleep(Duration::from_secs(1));
+    let still = exposition_with(port, "sealpost_condition{what=\"dns\"} 1");
+    assert_eq!(hosts.taken(), standing, "nothing more is sent");
+    assert!(
+        standing.len() < 400 && still.contains("sealpost_deferrals_total 0"),
+        "{} domains: {still}",
+        standing.len()
+    );
+    knot.start_again();
+    let ran = crate::support::Ran::from(run.wait_with_output().expect("it ends"));
+    assert_eq!((ran.code, ran.json()["delivered"].as_u64()), (0, Some(800)), "{ran:?}");
+    for word in ["the engine waits", "the engine goes on"] {
+        assert_eq!(ran.stderr.matches(word).count(), 1, "{word}: {ran:?}");
+    }
+    let report = hosts.desk.sealpost(&["report", &campaign, "--json"]).json();
+    assert_eq!(report["delivered_by_attempts"], serde_json::json!({"1": 800}), "{report}");
+}
+
+/// Three in a row, and nothing that gets through: the control tells them from a DNS that is gone.
+#[test]
+fn several_domains_with_broken_servers_are_deferred_while_the_dns_is_there() {
+    let hosts = Hosts::start(&[]);
+    let broken = ["s1.example", "s2.example", "s3.example"];
+    let knot = Knot::start("example", ZONE, &broken);
+    hosts.machine(&knot, "deny_nets = []\ntimeout = \"1s\"", "");
+    let campaign = hosts.campaign(&broken.map(|domain| (domain, 2)), "[transport]\nlifetime = \"1s\"\n");
+    let ran = hosts.desk.sealpost(&["send", &campaign, "--json"]);
+    assert_eq!(ran.json()["expired"], 6, "{ran:?}");
+    assert!(!ran.stderr.contains("the engine waits"), "{ran:?}");
+}

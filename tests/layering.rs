@@ -13,10 +13,11 @@ const LAYERS: [&[&str]; 4] = [
 ];
 
 /// Words build on words; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 8] = [
+const WITHIN: [(&str, &str); 9] = [
     ("mail", "clock"),
     ("condition", "clock"),
     ("run", "control"),
+    ("metrics", "condition"),
     ("metrics", "mail"),
     ("secret", "mail"),
     ("queue", "route"),

@@ -14,6 +14,7 @@ mod metrics;
 mod peers;
 mod postfix;
 mod reference;
+mod resources;
 mod resume;
 mod smarthost;
 mod support;

@@ -98,6 +98,11 @@ impl Router {
         found
     }
 
+    /// Whether the DNS says anything at all; where it does, what was not found is the domain's own affair.
+    pub async fn dns_says_anything(&self) -> bool {
+        self.resolver.says_anything().await
+    }
+
     fn route(&self, hosts: Vec<MxHost>) -> Route {
         let site = site(&hosts);
         let relayed = hosts.iter().any(|host| matches!(host.place, Place::Relay(_) | Place::RelayAt(_)));

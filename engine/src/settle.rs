@@ -207,7 +207,9 @@ impl Settle {
 
     fn defer(&self, mut row: Row, verdict: &Verdict, until: Option<Timestamp>) {
         let now = self.clock.now();
-        let first = *row.first_attempt.get_or_insert(now);
+        // A first attempt ahead of us was dated by a clock that was wrong; it must not prolong the row's life.
+        let first = row.first_attempt.map_or(now, |first| first.min(now));
+        row.first_attempt = Some(first);
         let luck = self.run.0 ^ row.ordinal.rotate_left(32) ^ u64::from(row.attempts);
         let Some(mut due) = self.rules.retry.next(now, first, self.rules.lifetime, row.attempts, luck) else {
             let kind = if verdict.fate == Fate::InDoubt { Kind::InDoubt } else { Kind::Expired };

@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 
 /// Sends the whole campaign into an embedded MX, and writes a report of what happened.
 pub fn run(args: &Args, options: &Rehearse) -> Result<u8, Failure> {
-    let machine = super::machine(args)?;
+    let mut machine = super::machine(args)?;
     let campaign = Campaign::read(&options.campaign)?;
     let folder = options.out.clone().unwrap_or_else(|| Path::new("rehearsal").join(&campaign.name));
     // The embedded MX has the other end of each connection.
-    descriptors::make_room_for(2 * machine.limits.connections);
+    machine.limits.connections = descriptors::make_room_for(machine.limits.connections, 2);
     let recipe = Recipe {
         greylist: options.defer / 100.0,
         bounce: options.bounce / 100.0,

@@ -24,7 +24,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// Sends a campaign, resumes it, attaches to it, or says that it was finished.
 pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
-    let machine = super::machine(args)?;
+    let mut machine = super::machine(args)?;
     let campaign = Campaign::read(&options.campaign)?;
     if options.dry_run {
         let blueprint = Blueprint::new(campaign)?;
@@ -36,6 +36,7 @@ pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
     if let Some(deadline) = options.deadline {
         eprintln!("it stops at {} with what is left then", local_time(deadline));
     }
+    machine.limits.connections = descriptors::make_room_for(machine.limits.connections, 1);
     let desk = Desk { args, options, machine: &machine, submit: submit(options)? };
     let signals = Signals::watch(OURS)?;
     for _ in 0..ROUNDS {
@@ -81,7 +82,6 @@ impl Desk<'_> {
     /// Sends it here. Campaigns that others hand over meanwhile are sent to their end as well, whatever becomes of ours.
     fn send(&self, engine: &Engine, signals: &Signals) -> Result<u8, Failure> {
         signals.say(OURS);
-        descriptors::make_room_for(self.machine.limits.connections);
         let seat = Inside(engine);
         let code = match engine.submit(&self.submit) {
             Err(refusal) => Failure::refused(refusal).say(),

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// Takes campaigns over until SIGTERM, or until it is drained.
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let machine = super::machine(args)?;
-    descriptors::make_room_for(machine.limits.connections);
+    let mut machine = super::machine(args)?;
+    machine.limits.connections = descriptors::make_room_for(machine.limits.connections, 1);
     let signals = Signals::watch(OURS)?;
     let engine = Engine::start(Machinery::of(&machine)?)?;
     eprintln!("at work in {}; `sealpost send` hands campaigns over to it", machine.state_dir.display());

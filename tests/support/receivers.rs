@@ -94,6 +94,16 @@ impl Knot {
         self.script("reload", &[]);
     }
 
+    /// Nobody answers any more, until [`start_again`](Knot::start_again).
+    pub fn stop(&self) {
+        self.script("stop", &[]);
+    }
+
+    /// Answers again, at the same port.
+    pub fn start_again(&self) {
+        self.script("start", &[&self.port.to_string()]);
+    }
+
     /// How many queries it answered for this zone.
     pub fn queries(&self, zone: &str) -> u64 {
         self.script("queries", &[zone]).trim().parse().expect("a number")

@@ -7,7 +7,7 @@ pub fn hint(why: &str) -> Option<&'static str> {
     HINTS.iter().find(|(reason, _)| *reason == label).map(|(_, hint)| *hint)
 }
 
-const HINTS: [(&str, &str); 16] = [
+const HINTS: [(&str, &str); 17] = [
     ("auth_refused", "the smarthost does not take our login: correct [smarthost] user and password; its rows wait"),
     ("auth_not_offered", "the smarthost offers none of SCRAM-SHA-256, PLAIN and LOGIN: is it the right port?"),
     ("auth_broken", "the smarthost did not prove that it knows our password, or broke off: is it the right host?"),
@@ -39,6 +39,7 @@ const HINTS: [(&str, &str); 16] = [
         "no_source_address",
         "no [[source]] has an address of the host's family: give one ipv4 or ipv6, or see [dns] family",
     ),
+    ("source_address_gone", "the [[source]]'s address is no longer one of this machine: see `ip address`"),
     ("dns_failed", "the name server refused or failed: ask it by hand, and see [dns] servers"),
     ("dns_timed_out", "no name server answers: see [dns] servers"),
     (

@@ -2,6 +2,7 @@
 
 mod address;
 mod closest;
+mod exhausted;
 mod hidden;
 mod hint;
 mod message;
@@ -14,6 +15,7 @@ mod tls;
 pub use address::{Address, AddressFault, Mailbox};
 pub(crate) use address::{ascii_domain, is_host_name};
 pub use closest::closest;
+pub use exhausted::is_exhausted;
 pub(crate) use hidden::misleads;
 pub use hint::hint;
 pub use message::{Message, Sealed};

@@ -8,6 +8,7 @@ mod providers;
 
 pub use providers::Providers;
 
+use crate::condition::{Condition, Conditions};
 use crate::mail::Kind;
 use prometheus::core::Collector;
 use prometheus::{
@@ -44,6 +45,8 @@ pub struct Metrics {
     pub received: IntCounter,
     /// `sealpost_lookups_total{result}`: domains looked up: `found`, or a `NoRoute`'s label.
     lookups: IntCounterVec,
+    /// `sealpost_condition{what}`: 1 while a trouble of the machine holds; `what` is a [`Condition`]'s word.
+    conditions: IntGaugeVec,
     /// `sealpost_run_seconds`: how long this engine has worked on its run.
     seconds: prometheus::Gauge,
     /// `sealpost_attempts_total{provider, result}`.
@@ -207,6 +210,11 @@ impl Metrics {
             sent: book.counter("sealpost_sent_bytes_total", "Octets of SMTP written, inside TLS"),
             received: book.counter("sealpost_received_bytes_total", "Octets of SMTP read, inside TLS"),
             lookups: book.counters("sealpost_lookups_total", "Domains looked up, by result", &["result"]),
+            conditions: book.gauges(
+                "sealpost_condition",
+                "1 while a trouble of the machine holds the engine up, by what it is",
+                &["what"],
+            ),
             seconds: book.add(seconds.expect("a good name")),
             providers: Providers::new(
                 book.counters("sealpost_attempts_total", "Attempts, by provider and result", &["provider", "result"]),
@@ -300,6 +308,14 @@ impl Metrics {
         self.worked.set(worked).ok();
     }
 
+    /// Shows which troubles hold.
+    pub fn conditions(&self, conditions: &Conditions) {
+        for condition in Condition::ALL {
+            let holds = conditions.holds(condition);
+            self.conditions.with_label_values(&[condition.word()]).set(holds.into());
+        }
+    }
+
     /// All series in Prometheus' text format.
     pub fn exposition(&self) -> String {
         self.seconds.set(self.worked.get().copied().unwrap_or_else(|| self.since.elapsed()).as_secs_f64());
@@ -318,6 +334,7 @@ impl Metrics {
         Kind::ALL.iter().for_each(|kind| drop(self.outcomes.with_label_values(&[kind.word()])));
         Queue::ALL.iter().for_each(|queue| drop(self.rows(*queue)));
         Connection::ALL.iter().for_each(|state| drop(self.connections(*state)));
+        self.conditions(&Conditions::default());
     }
 }
 
@@ -366,6 +383,18 @@ mod tests {
         assert!(one.exposition().contains("sealpost_outcomes_total{outcome=\"delivered\"} 1\n"));
         assert!(other.exposition().contains("sealpost_outcomes_total{outcome=\"delivered\"} 0\n"));
         assert!(one.exposition().contains("process_resident_memory_bytes"));
+    }
+
+    #[test]
+    fn every_condition_has_a_series() {
+        let (metrics, conditions) = (Metrics::new(Config { providers: 1 }), Conditions::default());
+        for condition in Condition::ALL {
+            let series = |value| format!("sealpost_condition{{what=\"{}\"}} {value}\n", condition.word());
+            assert!(metrics.exposition().contains(&series(0)));
+            conditions.set(condition, "a test", crate::clock::Timestamp(1));
+            metrics.conditions(&conditions);
+            assert!(metrics.exposition().contains(&series(1)));
+        }
     }
 
     #[test]

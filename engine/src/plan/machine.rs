@@ -121,6 +121,7 @@ impl Machine {
             let keys = Dkim { rsa: keys.rsa.map(resolve), ed25519: keys.ed25519.map(resolve) };
             (ascii(&domain), keys)
         });
+        let dkim: BTreeMap<_, _> = dkim.collect();
         let master = key_place(folder, file.keys.master.get_ref())
             .map_err(|what| fail(file.keys.master.span().start, format!("the master key {what}")))?;
         if file.retry.first.get_ref().0.is_zero() {
@@ -130,11 +131,11 @@ impl Machine {
             path: path.to_owned(),
             state_dir: folder.join(file.state_dir),
             sources,
-            dkim: dkim.collect(),
             master,
             routes,
             smarthost: file.smarthost.as_ref().map(|table| smarthost(folder, table, &fail)).transpose()?,
-            dns: dns(&file.dns, file.smtp.port, &fail)?,
+            dns: DnsConfig { ours: dkim.keys().next().cloned(), ..dns(&file.dns, file.smtp.port, &fail)? },
+            dkim,
             roots: file.tls.roots.iter().map(|root| root_of(folder, root.get_ref())).collect(),
             retry: Retry { first: file.retry.first.get_ref().0, longest: file.retry.longest.0 },
             limits: limits(&file.limits, &file.smtp).map_err(|(offset, what)| fail(offset, what))?,
@@ -211,6 +212,7 @@ fn dns(table: &DnsTable, port: u16, fail: Fail<'_>) -> Result<DnsConfig, Error> 
         family: table.family,
         deny: nets.transpose()?.unwrap_or_default(),
         port,
+        ours: None,
     })
 }
 

@@ -5,10 +5,11 @@ use super::gauges;
 use super::lane::Lane;
 use super::owner::Owner;
 use super::shard::Stop;
+use crate::condition::Condition;
 use crate::mail::{Level, Message};
 use crate::metrics::{Connection, Stage};
-use crate::resolve::MxHost;
-use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict, of_address};
+use crate::resolve::{MxHost, NoAddress};
+use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict, of_address, of_machine};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -33,12 +34,14 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
     match opened {
         Some(Ok(session)) => {
             lane.state.borrow_mut().failures = 0;
+            owner.deps.conditions.clear(Condition::Descriptors);
             owner.deps.metrics.took(Stage::Open, since.elapsed());
             let version = session.proof().map_or("none", Proof::version);
             owner.deps.metrics.session(version);
             tracing::debug!(host = lane.route.borrow().name(), version, "session open");
             serve(&owner, &lane, session, &place).await;
         }
+        Some(Err(verdict)) if verdict.scope == Scope::Machine => owner.parched(&verdict).await,
         Some(Err(verdict)) => refused(&owner, &lane, verdict, avoid_tls),
         None => {}
     }
@@ -48,7 +51,8 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
 }
 
 /// Tries the site's hosts and their addresses in order, until one takes a session; what took none a short while ago goes
-/// last. If none does, the mildest refusal counts: rows end only where every host of the site says so.
+/// last. If none does, the mildest refusal counts: rows end only where every host of the site says so. Where our own machine
+/// is at its end, nothing else is tried.
 async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Verdict> {
     let mut attempt = Attempt { owner, lane, avoid_tls, left: MOST_ADDRESSES, refusal: None };
     let mut troubled = Vec::new();
@@ -94,6 +98,10 @@ impl Attempt<'_> {
             Ok(addresses) => addresses,
             Err(trouble) => {
                 tracing::debug!(host = host.shown(), why = trouble.label(), "no address");
+                if self.is_ours(trouble) {
+                    self.refused(of_machine(trouble.label()));
+                    return Vec::new();
+                }
                 // A smarthost that can't be found is our mistake, and no row pays for it.
                 let waits = trouble.is_transient() || self.lane.policy.access.relays;
                 self.refused(of_address(trouble.label(), waits));
@@ -123,6 +131,10 @@ impl Attempt<'_> {
             Err(verdict) => {
                 tracing::debug!(host = place.host.shown(), why = verdict.why(), "no session");
                 self.owner.deps.metrics.no_session(verdict.reason);
+                if verdict.scope == Scope::Machine {
+                    self.refused(verdict);
+                    return None;
+                }
                 self.lane.state.borrow_mut().trouble(place.address, self.owner.deps.clock.now());
                 self.refused(verdict);
                 None
@@ -130,17 +142,26 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whether nobody else's servers are why a host has no address.
+    fn is_ours(&self, trouble: NoAddress) -> bool {
+        let dns_is_gone = || self.owner.deps.conditions.holds(Condition::Dns);
+        trouble == NoAddress::Exhausted || (trouble == NoAddress::Failed && dns_is_gone())
+    }
+
     fn is_troubled(&self, place: &Place) -> bool {
         self.lane.state.borrow().is_troubled(place.address, self.owner.deps.clock.now())
     }
 
     fn refused(&mut self, verdict: Verdict) {
+        if verdict.scope == Scope::Machine {
+            self.left = 0;
+        }
         self.refusal = Some(milder(self.refusal.take(), verdict));
     }
 }
 
 /// Of two refusals the one that leaves a row more of a chance, and then the one of a host that was reached; of equal ones
-/// the first, which the better host gave.
+/// the first, which the better host gave. What our own machine is to blame for is no refusal at all.
 fn milder(first: Option<Verdict>, second: Verdict) -> Verdict {
     let chance = |verdict: &Verdict| match verdict.fate {
         Fate::Deferred => 2,
@@ -148,6 +169,8 @@ fn milder(first: Option<Verdict>, second: Verdict) -> Verdict {
         _ => 0,
     };
     match first {
+        _ if second.scope == Scope::Machine => second,
+        Some(first) if first.scope == Scope::Machine => first,
         Some(first) if chance(&first) >= chance(&second) => first,
         _ => second,
     }

@@ -14,10 +14,14 @@
 //!
 //! A lane is *open*, or *suspended* until a time because a session met trouble that every other would meet: then its rows
 //! are settled by that verdict, without being rendered.
+//!
+//! Where it is our own machine that can't open a session, nobody is suspended and no row is settled: the shard opens no
+//! more of them for a moment ([`drought`]) and tries again.
 
 mod clerk;
 mod controls;
 mod conversation;
+mod drought;
 mod gauges;
 mod lane;
 mod limits;

@@ -1,6 +1,7 @@
 //! What a shard owns: lanes, connections, and when rows move on.
 
 use super::conversation;
+use super::drought::Drought;
 use super::gauges::Gauges;
 use super::lane::{Lane, LaneKey};
 use super::shard::{Deps, Job, Rendered, Stop};
@@ -33,6 +34,7 @@ pub(super) struct Owner {
     wanting: RefCell<VecDeque<Rc<Lane>>>,
     /// Rung for an idle session when a lane wants its place.
     wanted: Notify,
+    pub(super) drought: Drought,
     rendered: mpsc::UnboundedSender<Rendered>,
     /// When lanes without a session were last looked at.
     pub(super) looked_round: Cell<Timestamp>,
@@ -49,6 +51,7 @@ impl Owner {
             connections: Cell::new(0),
             wanting: RefCell::default(),
             wanted: Notify::new(),
+            drought: Drought::default(),
             rendered,
             looked_round: Cell::new(Timestamp(0)),
         }
@@ -124,7 +127,7 @@ impl Owner {
         if state.ready.len() <= idle || state.sessions >= most {
             return;
         }
-        if self.connections.get() == self.deps.limits.connections {
+        if self.connections.get() == self.deps.limits.connections || self.drought.holds() {
             let mut wanting = self.wanting.borrow_mut();
             if !wanting.iter().any(|other| Rc::ptr_eq(other, lane)) {
                 wanting.push_back(lane.clone());
@@ -227,7 +230,7 @@ impl Owner {
     pub(super) fn hung_up(self: &Rc<Self>, lane: &Rc<Lane>) {
         self.connections.set(self.connections.get() - 1);
         // One that waited may have got a place since, or have nothing left to send: ask until the place is taken.
-        while self.connections.get() < self.deps.limits.connections {
+        while self.connections.get() < self.deps.limits.connections && !self.drought.holds() {
             let Some(next) = self.wanting.borrow_mut().pop_front() else { break };
             self.advance(&next);
         }

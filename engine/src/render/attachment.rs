@@ -14,6 +14,7 @@ use mail_builder::headers::message_id::MessageId;
 use mail_builder::headers::raw::Raw;
 use mail_builder::mime::{BodyPart, MimePart};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
@@ -23,6 +24,7 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A file that goes with messages.
 #[derive(Clone, Debug)]
@@ -185,10 +187,21 @@ fn read(folder: &Path, path: &str, most: usize) -> Result<Vec<u8>, Fault> {
     if octets.len() > most { Err(Fault::TooLarge(most)) } else { Ok(octets) }
 }
 
+/// How long a file waits for a descriptor, and how often it looks.
+const DESCRIPTORS_COME: Duration = Duration::from_secs(60);
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// The file at `path`, which has no links left. A pipe does not hold the thread.
 fn open(path: &Path) -> std::io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+    let patience = Instant::now() + DESCRIPTORS_COME;
+    loop {
+        match rustix::fs::open(path, flags, Mode::empty()) {
+            // Not the row's fault, and connections give theirs back: a row that waits is not a row that is invalid.
+            Err(Errno::MFILE | Errno::NFILE) if Instant::now() < patience => std::thread::sleep(GLANCE),
+            opened => return Ok(opened?.into()),
+        }
+    }
 }
 
 /// Where `file` lies, opened at `path`: a folder on the way may have become a link since the path was resolved.

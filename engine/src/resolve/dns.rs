@@ -9,6 +9,7 @@ use hickory_resolver::net::{DnsError as Said, NetError};
 use hickory_resolver::proto::rr::{RData, RecordType};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
@@ -39,6 +40,8 @@ pub struct DnsConfig {
     pub deny: Nets,
     /// The port of MX hosts.
     pub port: u16,
+    /// A domain of ours: below it stands what is asked to find out whether anybody answers.
+    pub ours: Option<String>,
 }
 
 /// A resolver that can't be made.
@@ -66,6 +69,8 @@ struct Inner {
     resolver: TokioResolver,
     config: DnsConfig,
     runtime: Option<Runtime>,
+    /// Questions asked to find out whether anybody answers.
+    asked: AtomicU64,
 }
 
 impl Drop for Inner {
@@ -99,7 +104,7 @@ impl Dns {
         };
         configure(builder.options_mut(), &config);
         let resolver = builder.build().map_err(|cause| fail(&cause))?;
-        Ok(Dns(Arc::new(Inner { resolver, config, runtime: Some(runtime) })))
+        Ok(Dns(Arc::new(Inner { resolver, config, runtime: Some(runtime), asked: AtomicU64::new(0) })))
     }
 
     /// The MX hosts of `domain`, or the domain itself where it has addresses and no MX (RFC 5321 section 5.1).
@@ -140,17 +145,27 @@ impl Dns {
             Family::Ipv6First => tokio::join!(self.of(host, RecordType::AAAA), self.of(host, RecordType::A)),
         };
         let failed = first.is_err() || second.is_err();
+        let exhausted = [&first, &second].into_iter().any(|found| *found == Err(NoRoute::Exhausted));
         let all = [first.unwrap_or_default(), second.unwrap_or_default()].concat();
         let denied = |address: &IpAddr| public && self.0.config.deny.contains(*address);
         let usable: Vec<_> =
             all.iter().filter(|address| !denied(address)).map(|address| SocketAddr::new(*address, port)).collect();
         match (usable.is_empty(), failed, all.is_empty()) {
             (false, _, _) => Ok(usable),
+            (true, _, _) if exhausted => Err(NoAddress::Exhausted),
             // One family may answer where the other failed: nothing is certain before both did.
             (true, true, _) => Err(NoAddress::Failed),
             (true, false, true) => Err(NoAddress::None),
             (true, false, false) => Err(NoAddress::Denied),
         }
+    }
+
+    /// Whether a name server has an answer, of whatever kind, to a question that nobody has asked before.
+    pub(super) async fn says_anything(&self) -> bool {
+        let Some(ours) = &self.0.config.ours else { return false };
+        let asked = self.0.asked.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sealpost-{:x}-{asked:x}.{ours}", std::process::id());
+        !self.ask(&name, RecordType::A).await.is_err_and(|trouble| trouble.is_transient())
     }
 
     async fn implicit_mx(&self, domain: &str) -> Result<Mx, NoRoute> {
@@ -199,6 +214,7 @@ impl Dns {
 fn trouble(error: &NetError) -> NoRoute {
     match error {
         NetError::Timeout => NoRoute::TimedOut,
+        NetError::Io(error) if crate::mail::is_exhausted(error) => NoRoute::Exhausted,
         _ if error.is_nx_domain() => NoRoute::NoSuchDomain,
         // RFC 2308 section 2.2: name servers and no SOA is a referral, by a server that does not look up for us.
         NetError::Dns(Said::NoRecordsFound(none)) if none.soa.is_none() && none.ns.is_some() => NoRoute::Failed,

@@ -50,6 +50,13 @@ impl Resolver for Fixed {
         }
     }
 
+    fn says_anything(&self) -> Answer<'_, bool> {
+        match &self.dns {
+            Some(dns) => Box::pin(dns.says_anything()),
+            None => Box::pin(async { true }),
+        }
+    }
+
     fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
         match (&host.place, &self.dns) {
             (Place::Fixed(address) | Place::RelayAt(address), _) => Box::pin(async { Ok(vec![*address]) }),

@@ -81,6 +81,9 @@ pub enum NoRoute {
     /// No name server answered in time.
     #[error("dns_timed_out")]
     TimedOut,
+    /// Our own machine has no descriptors left to ask with.
+    #[error("out_of_resources")]
+    Exhausted,
 }
 
 impl NoRoute {
@@ -92,12 +95,13 @@ impl NoRoute {
             NoRoute::NullMx => "null_mx",
             NoRoute::Failed => "dns_failed",
             NoRoute::TimedOut => "dns_timed_out",
+            NoRoute::Exhausted => "out_of_resources",
         }
     }
 
     /// Whether it may be otherwise later.
     pub fn is_transient(self) -> bool {
-        matches!(self, NoRoute::Failed | NoRoute::TimedOut)
+        matches!(self, NoRoute::Failed | NoRoute::TimedOut | NoRoute::Exhausted)
     }
 }
 
@@ -113,6 +117,9 @@ pub enum NoAddress {
     /// A name server refused, failed, or did not answer in time.
     #[error("dns_failed")]
     Failed,
+    /// Our own machine has no descriptors left to ask with.
+    #[error("out_of_resources")]
+    Exhausted,
 }
 
 impl NoAddress {
@@ -122,6 +129,7 @@ impl NoAddress {
             NoAddress::None => "no_mx_address",
             NoAddress::Denied => "denied_address",
             NoAddress::Failed => "dns_failed",
+            NoAddress::Exhausted => "out_of_resources",
         }
     }
 
@@ -139,6 +147,12 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Resolver: Send + Sync {
     /// The MX hosts of `domain` (lower case, A-labels), best first.
     fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>>;
+
+    /// Whether the DNS says anything at all: what is asked is in nobody's cache, and of a domain that is there for certain.
+    /// What needs no DNS always can.
+    fn says_anything(&self) -> Answer<'_, bool> {
+        Box::pin(async { true })
+    }
 
     /// Where to connect to `host`, in order.
     fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>>;

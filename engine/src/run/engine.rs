@@ -55,7 +55,7 @@ impl Engine {
         let conditions = Arc::new(Conditions::default());
         let store = Arc::new(open(&gear, &conditions)?);
         let metrics = Arc::new(Metrics::new(gear.metrics.config()));
-        let serve = |listen| Exporter::start(listen, metrics.clone(), gear.metrics.linger);
+        let serve = |listen| Exporter::start(listen, metrics.clone(), conditions.clone(), gear.metrics.linger);
         let exporter = gear.metrics.listen.map(serve).transpose()?;
         let (stop, stopped) = watch::channel(Stop::No);
         let (controls, ordered) = watch::channel(Arc::new(Controls::default()));

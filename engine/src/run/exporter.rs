@@ -1,6 +1,7 @@
 //! Serves `/metrics` on loopback while a run is at work.
 
 use super::Error;
+use crate::condition::Conditions;
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -26,14 +27,22 @@ impl Exporter {
     ///
     /// # Errors
     /// The port is taken, or a thread can't be started.
-    pub fn start(listen: SocketAddr, metrics: Arc<Metrics>, linger: Duration) -> Result<Exporter, Error> {
+    pub fn start(
+        listen: SocketAddr,
+        metrics: Arc<Metrics>,
+        conditions: Arc<Conditions>,
+        linger: Duration,
+    ) -> Result<Exporter, Error> {
         let fail = |cause| Error::Metrics { listen, cause };
         let listener = std::net::TcpListener::bind(listen).map_err(fail)?;
         listener.set_nonblocking(true).map_err(fail)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("metrics".into()).spawn(move || {
-            let page = get(move || async move { ([(CONTENT_TYPE, TEXT)], metrics.exposition()) });
+            let page = get(move || async move {
+                metrics.conditions(&conditions);
+                ([(CONTENT_TYPE, TEXT)], metrics.exposition())
+            });
             let app = Router::new().route("/metrics", page);
             runtime.block_on(async {
                 let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };

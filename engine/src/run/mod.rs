@@ -25,6 +25,7 @@ mod keys;
 mod lock;
 pub mod offline;
 mod opening;
+mod outage;
 mod record;
 mod recovery;
 mod rehearsal;

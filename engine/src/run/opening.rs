@@ -113,6 +113,9 @@ impl Engine {
         if manifest.copied {
             recovery::doubt_all(&self.store, run, &key, now)?;
         }
+        let beyond = now.after(self.gear.retry.furthest());
+        // Put there by a clock that was wrong: they would wait for years.
+        self.store.reschedule(run, beyond, |ordinal| self.gear.retry.soon(now, ordinal))?;
         let left_over = recovery::take_up(&self.store, run, &key, transport.on_doubt.resends(), now)?;
         let before = Tally::of(&self.store, run, &manifest, false)?;
         let shared = Arc::new(Run {
@@ -202,6 +205,8 @@ impl Engine {
             shards,
             sources: setup.sources.iter().cloned().map(Arc::new).collect(),
             metrics: self.metrics.clone(),
+            conditions: self.conditions.clone(),
+            clock: self.gear.clock.clone(),
             stop,
         };
         Feeders::start(Parts { feed, dispatch, scope, left_over })

@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn known_rows_are_bits() {
         let mut known = Known::default();
-        [1, 64, 1000].map(|ordinal| known.insert(ordinal));
+        [1, 64, 1000].into_iter().for_each(|ordinal| known.insert(ordinal));
         assert_eq!((0..2000).filter(|ordinal| known.contains(*ordinal)).collect::<Vec<_>>(), [1, 64, 1000]);
     }
 }

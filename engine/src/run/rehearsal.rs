@@ -3,7 +3,7 @@
 
 use super::setup::chosen_sources;
 use super::{Durability, Error, Machinery, Options, Setup};
-use crate::clock::SystemClock;
+use crate::clock::SteadyClock;
 use crate::plan::{self, Campaign, Machine};
 use crate::resolve::{Answer, Mx, MxHost, NoAddress, NoRoute, Place, Resolver};
 use crate::retry::Retry;
@@ -64,7 +64,7 @@ pub fn rehearsal(
         sent_kept: machine.sent_kept,
         // A scraper of real runs must not take these deliveries for some.
         metrics: plan::Metrics { listen: None, ..machine.metrics },
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(SteadyClock::start()),
     };
     let setup = Setup {
         signer: Arc::new(Signer::new(campaign.message.from.address.domain(), keys.into(), campaign.transport.lifetime)),

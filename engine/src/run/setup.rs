@@ -1,7 +1,7 @@
 //! Everything an engine needs, and everything a run needs besides.
 
 use super::Error;
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, SteadyClock, Timestamp};
 use crate::mail::RunId;
 use crate::plan::{self, Campaign, Dkim, Machine, Smarthost};
 use crate::queue::{Limits, Sync};
@@ -100,7 +100,7 @@ impl Machinery {
             durability: Durability { sync: machine.sync, marks: true },
             sent_kept: machine.sent_kept,
             metrics: machine.metrics,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(SteadyClock::start()),
         })
     }
 }

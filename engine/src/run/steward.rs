@@ -23,7 +23,8 @@ pub(super) fn work(engine: &Engine) {
 }
 
 fn look_after_machine(engine: &Engine) {
-    let _ = engine;
+    engine.store.watch_room();
+    engine.conditions.heed_clock(&*engine.gear.clock);
 }
 
 fn look_after_runs(engine: &Engine) {

@@ -29,5 +29,5 @@ pub use session::{Session, Target, Timeouts};
 pub use source::{Source, WrongFamily};
 pub use step::Step;
 pub use tls::{Connector, Identity, Proof, Root, RootsError};
-pub use verdict::of_address;
-pub use verdict::{Fate, IoFault, Scope, Verdict};
+pub use verdict::{EXHAUSTED, Fate, IoFault, Scope, Verdict};
+pub use verdict::{of_address, of_machine};

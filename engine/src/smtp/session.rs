@@ -97,7 +97,7 @@ impl Session {
                 stream.set_nodelay(true).ok();
                 session.stream = Stream::Clear(stream);
             }
-            Ok(Err(error)) => session.machine.broke(connect_fault(&error)),
+            Ok(Err(fault)) => session.machine.broke(fault),
             Err(_) => session.machine.broke(IoFault::TimedOut),
         }
         match session.drive(Some(tls)).await {
@@ -286,19 +286,25 @@ async fn bounded(wait: Duration, work: impl Future<Output = io::Result<()>>) -> 
     }
 }
 
-async fn connect(target: Target<'_>) -> io::Result<TcpStream> {
-    let Some(from) = target.from else { return TcpStream::connect(target.address).await };
-    let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.bind(SocketAddr::new(from, 0))?;
-    socket.connect(target.address).await
+async fn connect(target: Target<'_>) -> Result<TcpStream, IoFault> {
+    let socket = if target.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(|error| connect_fault(&error))?;
+    if let Some(from) = target.from {
+        socket.bind(SocketAddr::new(from, 0)).map_err(|error| bind_fault(&error))?;
+    }
+    socket.connect(target.address).await.map_err(|error| connect_fault(&error))
+}
+
+/// No port was asked for: what is not available is the address (bind(2)).
+fn bind_fault(error: &io::Error) -> IoFault {
+    if error.kind() == io::ErrorKind::AddrNotAvailable { IoFault::SourceGone } else { connect_fault(error) }
 }
 
 fn connect_fault(error: &io::Error) -> IoFault {
-    // ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS: ours, not the peer's.
-    match (error.kind(), error.raw_os_error()) {
-        (io::ErrorKind::ConnectionRefused, _) => IoFault::Refused,
-        (io::ErrorKind::TimedOut, _) => IoFault::TimedOut,
-        (_, Some(23 | 24 | 98 | 99 | 105)) => IoFault::Exhausted,
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => IoFault::Refused,
+        io::ErrorKind::TimedOut => IoFault::TimedOut,
+        _ if crate::mail::is_exhausted(error) => IoFault::Exhausted,
         _ => IoFault::Lost,
     }
 }
@@ -329,6 +335,27 @@ mod tests {
         assert_eq!(dot_stuffed(b"a\r\n.\r\n..b\r\nc.\r\n"), b"a\r\n..\r\n...b\r\nc.\r\n.\r\n");
         assert_eq!(dot_stuffed(b"a"), b"a\r\n.\r\n");
         assert_eq!(dot_stuffed(b""), b"\r\n.\r\n");
+    }
+
+    #[test]
+    fn what_connecting_can_fail_by() {
+        let cases = [
+            (rustix::io::Errno::MFILE, IoFault::Exhausted),
+            (rustix::io::Errno::NFILE, IoFault::Exhausted),
+            (rustix::io::Errno::NOBUFS, IoFault::Exhausted),
+            (rustix::io::Errno::NOMEM, IoFault::Exhausted),
+            // connect(2): every port of the ephemeral range is taken.
+            (rustix::io::Errno::ADDRNOTAVAIL, IoFault::Exhausted),
+            (rustix::io::Errno::ADDRINUSE, IoFault::Exhausted),
+            (rustix::io::Errno::CONNREFUSED, IoFault::Refused),
+            (rustix::io::Errno::TIMEDOUT, IoFault::TimedOut),
+            (rustix::io::Errno::HOSTUNREACH, IoFault::Lost),
+        ];
+        for (errno, fault) in cases {
+            assert_eq!(connect_fault(&errno.into()), fault, "{errno}");
+        }
+        assert_eq!(bind_fault(&rustix::io::Errno::ADDRNOTAVAIL.into()), IoFault::SourceGone);
+        assert_eq!(bind_fault(&rustix::io::Errno::ADDRINUSE.into()), IoFault::Exhausted);
     }
 
     proptest::proptest! {

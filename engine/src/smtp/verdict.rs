@@ -40,6 +40,8 @@ pub enum Scope {
     Session,
     /// Every session to this site would meet the same.
     Site,
+    /// Our own machine is at its end: no site said anything, and no row pays for it.
+    Machine,
 }
 
 /// A verdict, with what reports say of it.
@@ -91,9 +93,14 @@ pub enum IoFault {
     Malformed,
     /// The server broke off because of our certificate, or the lack of one.
     ClientCertificate,
-    /// Our own side has no descriptors, memory or ports left.
+    /// Our own side has no descriptors, memory or ports left for a connection. Only before one is there.
     Exhausted,
+    /// The source's address is not, or no longer, one of this machine.
+    SourceGone,
 }
+
+/// The reason of [`IoFault::Exhausted`].
+pub const EXHAUSTED: &str = "out_of_resources";
 
 impl IoFault {
     fn label(self) -> &'static str {
@@ -103,7 +110,8 @@ impl IoFault {
             IoFault::Lost => "connection_lost",
             IoFault::Malformed => "malformed_reply",
             IoFault::ClientCertificate => "client_certificate_refused",
-            IoFault::Exhausted => "out_of_resources",
+            IoFault::Exhausted => EXHAUSTED,
+            IoFault::SourceGone => "source_address_gone",
         }
     }
 }
@@ -140,6 +148,7 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
 /// whether the server took it: it is in doubt.
 pub(super) fn of_fault(step: Option<Step>, fault: IoFault) -> Verdict {
     let (fate, scope) = match step {
+        _ if fault == IoFault::Exhausted => (Fate::Deferred, Scope::Machine),
         Some(Step::Content) => (Fate::InDoubt, Scope::Session),
         Some(Step::Mail | Step::Rcpt | Step::Data | Step::Rset | Step::Quit) => (Fate::Deferred, Scope::Session),
         None | Some(Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls | Step::Auth) => {
@@ -153,6 +162,11 @@ pub(super) fn of_fault(step: Option<Step>, fault: IoFault) -> Verdict {
 pub(super) fn of_tls(fault: TlsFault, exclusive: bool) -> Verdict {
     let fate = if exclusive && fault == TlsFault::NoStartTls { Fate::Dropped } else { Fate::Deferred };
     Verdict { tls: true, ..bare(fate, Scope::Site, fault.label()) }
+}
+
+/// Nothing can be done at all for now, for this reason of our own machine.
+pub fn of_machine(reason: &'static str) -> Verdict {
+    bare(Fate::Deferred, Scope::Machine, reason)
 }
 
 /// Whether a refusal of MAIL is about who sends, and not about this message: its size (552, x.2.3, x.3.4), a full system
@@ -253,6 +267,15 @@ mod tests {
         for fault in [IoFault::Lost, IoFault::TimedOut, IoFault::Malformed] {
             assert_eq!(of_fault(Some(Step::Content), fault).fate, Fate::InDoubt);
         }
+    }
+
+    #[test]
+    fn what_our_machine_lacks_is_no_sites_fault() {
+        for step in [None, Some(Step::Greeting), Some(Step::StartTls)] {
+            let verdict = of_fault(step, IoFault::Exhausted);
+            assert_eq!((verdict.fate, verdict.scope, verdict.reason), (Fate::Deferred, Scope::Machine, EXHAUSTED));
+        }
+        assert_eq!(of_fault(None, IoFault::SourceGone).scope, Scope::Site);
     }
 
     #[test]

@@ -74,6 +74,7 @@ mod health;
 mod lease;
 mod manifest;
 mod options;
+mod reschedule;
 mod rows;
 mod runs;
 mod sent;

@@ -1,4 +1,11 @@
 //! The time, injected: tests bring their own.
+//!
+//! The engine goes by [`SteadyClock`], which no setting of the wall clock moves at once; what is over in a moment reads
+//! [`SystemClock`].
+
+mod steady;
+
+pub use steady::{Sources, SteadyClock, SystemSources};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +35,20 @@ impl Timestamp {
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// How far the wall clock is from this one, if that is more than it may be without a word.
+    fn apart(&self) -> Option<Apart> {
+        None
+    }
+}
+
+/// How the wall clock stands to the engine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// It shows a later time, by so much.
+    Ahead(Duration),
+    /// It shows an earlier time, by so much.
+    Behind(Duration),
 }
 
 /// The machine's clock.
