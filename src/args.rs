@@ -1,6 +1,12 @@
 //! What can be typed.
 
+mod steering;
+
+pub use steering::{Cancel, Doubt, Pausing};
+
+use crate::moment;
 use clap::{Parser, Subcommand, ValueEnum};
+use engine::clock::Timestamp;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,10 +49,23 @@ pub enum Command {
     Preview(Preview),
     /// Send the whole campaign into an embedded MX: nobody is mailed, nothing is marked sent
     Rehearse(Rehearse),
-    /// Send a campaign, or go on where it stopped; safe to run twice
+    /// Send a campaign, or go on where it stopped; safe to run twice. An engine that is at work takes it over
     Send(Send),
+    /// An engine without a campaign: takes those that `send` hands over, until SIGTERM or `drain`
+    Serve,
     /// How the runs of this state directory stand, during a run and after
     Status,
+    /// Begin no further message: of a run, to a provider, from a source, or at all
+    Pause(Pausing),
+    /// Take a pause back
+    Resume(Pausing),
+    /// End what waits as cancelled: of a run, to a provider, from a source. Messages on the wire are finished
+    Cancel(Cancel),
+    /// Let the engine take nothing more, send what it has in memory, and end
+    Drain,
+    /// Rows that may or may not have been accepted: list them, and decide
+    #[command(subcommand)]
+    Doubt(Doubt),
     /// A campaign's outcomes: who did not get it, and why
     Report(Report),
     /// The embedded MX as a process of its own
@@ -128,6 +147,10 @@ pub struct Rehearse {
     #[arg(long, value_name = "ROWS")]
     pub limit: Option<u64>,
 
+    /// Without leases and marks, to measure what they cost
+    #[arg(long, hide = true)]
+    pub without_marks: bool,
+
     /// Serve metrics here, on loopback; `[metrics]` is about real runs only
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub metrics: Option<SocketAddr>,
@@ -153,6 +176,22 @@ pub struct Send {
     /// Exit with 1 if more than this share of rows ends undelivered, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 100.0, value_parser = percent)]
     pub tolerate: f64,
+
+    /// Send also to keys that were sent to before; each is recorded
+    #[arg(long)]
+    pub again: bool,
+
+    /// Give up the unread rows of this run, whose input was overwritten
+    #[arg(long, value_name = "RUN")]
+    pub abandon: Option<String>,
+
+    /// Stop with rows left then: 06:00 (the next), 2h, or RFC 3339
+    #[arg(long, value_name = "WHEN", value_parser = moment::next)]
+    pub deadline: Option<Timestamp>,
+
+    /// End when only deferred rows are left; the next `send` goes on with them
+    #[arg(long)]
+    pub until_empty: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -179,9 +218,17 @@ pub struct Sandbox {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Append accepted Message-IDs here
+    /// Keep the CA here (mode 0600), so that clients still trust a sandbox that is started again
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+
+    /// Append accepted Message-IDs here, each before its reply
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
+
+    /// Write recipients behind the Message-IDs
+    #[arg(long, requires = "ledger")]
+    pub recipients: bool,
 
     /// Append what clients say here (not their messages)
     #[arg(long, value_name = "FILE")]

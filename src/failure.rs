@@ -1,7 +1,7 @@
 //! How the command line fails: `error: …`, its causes, then `hint: …`, and an exit code.
 
+use engine::control::{self, Refusal};
 use engine::run::{Blame, Error};
-use std::process::ExitCode;
 
 /// All rows settled.
 pub const SETTLED: u8 = 0;
@@ -35,18 +35,33 @@ impl Failure {
         Failure { what: what.into(), hint: None, code: INTERNAL }
     }
 
+    /// Somebody else is at work.
+    pub fn busy(what: impl Into<String>) -> Failure {
+        Failure { what: what.into(), hint: Some("try again in a moment".into()), code: BUSY }
+    }
+
+    /// The engine said no.
+    pub fn refused(refusal: Refusal) -> Failure {
+        Failure { what: refusal.what, hint: refusal.hint, code: refusal.code }
+    }
+
+    /// The engine could not be asked, or said no.
+    pub fn asking(error: control::Error) -> Failure {
+        Failure::refused(error.into())
+    }
+
     /// A file that can't be written.
     pub fn writing(path: &std::path::Path, cause: &std::io::Error) -> Failure {
         Failure::usage(format!("{}: {cause}", path.display()), None)
     }
 
-    /// Says it on stderr.
-    pub fn print(&self) -> ExitCode {
+    /// Says it on stderr, and gives the exit code.
+    pub fn say(&self) -> u8 {
         eprintln!("error: {}", self.what);
         if let Some(hint) = &self.hint {
             eprintln!("hint: {hint}");
         }
-        ExitCode::from(self.code)
+        self.code
     }
 }
 

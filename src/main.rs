@@ -4,9 +4,13 @@ mod args;
 mod commands;
 mod descriptors;
 mod failure;
+mod moment;
+mod news;
 mod output;
 mod progress;
+mod seat;
 mod signals;
+mod stored;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -22,7 +26,7 @@ fn main() -> ExitCode {
         eprintln!("internal error in thread {thread} at {place}");
     }));
     if let Err(failure) = start_logging(&args) {
-        return failure.print();
+        return ExitCode::from(failure.say());
     }
     let result = match &args.command {
         Command::Init(options) => commands::init::run(options),
@@ -30,13 +34,19 @@ fn main() -> ExitCode {
         Command::Preview(options) => commands::preview::run(&args, options),
         Command::Rehearse(options) => commands::rehearse::run(&args, options),
         Command::Send(options) => commands::send::run(&args, options),
+        Command::Serve => commands::serve::run(&args),
         Command::Status => commands::status::run(&args),
+        Command::Pause(options) => commands::steer::pause(&args, &options.target()),
+        Command::Resume(options) => commands::steer::resume(&args, &options.target()),
+        Command::Cancel(options) => commands::steer::cancel(&args, &options.named.target()),
+        Command::Drain => commands::steer::drain(&args),
+        Command::Doubt(options) => commands::doubt::run(&args, options),
         Command::Report(options) => commands::report::run(&args, options),
         Command::Sandbox(options) => commands::sandbox::run(options),
     };
     match result {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => failure.print(),
+        Err(failure) => ExitCode::from(failure.say()),
     }
 }
 

@@ -1,36 +1,73 @@
 //! SIGINT and SIGTERM: the first asks to stop, the second stops at once.
 
 use crate::failure::{Failure, ROWS_LEFT};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Watches for signals; the flag is set by the first.
-///
-/// # Errors
-/// The handlers can't be installed.
-pub fn watch() -> Result<Arc<AtomicBool>, Failure> {
-    let asked = Arc::new(AtomicBool::new(false));
-    let flag = asked.clone();
-    let fail = |error: std::io::Error| Failure::internal(format!("signals: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
-    let (mut interrupt, mut terminate) = {
-        let _guard = runtime.enter();
-        (signal(SignalKind::interrupt()).map_err(fail)?, signal(SignalKind::terminate()).map_err(fail)?)
-    };
-    let work = async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+/// What is said at a signal.
+#[derive(Clone, Copy)]
+pub struct Words {
+    /// At the first, which only sets the flag.
+    pub first: &'static str,
+    /// At the second, which ends the process.
+    pub second: &'static str,
+}
+
+/// Where the messages on the wire are ours.
+pub const OURS: Words = Words {
+    first: "stopping: messages on the wire are finished first; once more to stop at once",
+    second: "stopped at once; rows on the wire are in doubt and will be listed",
+};
+
+/// Where another process sends them.
+pub const THEIRS: Words = Words { first: "detaching", second: "detached; the run goes on (sealpost status)" };
+
+/// Watches for signals.
+pub struct Signals {
+    asked: Arc<AtomicBool>,
+    words: Arc<Mutex<Words>>,
+}
+
+impl Signals {
+    /// From now on signals don't end the process; the first asks it to end.
+    ///
+    /// # Errors
+    /// The handlers can't be installed.
+    pub fn watch(words: Words) -> Result<Signals, Failure> {
+        let signals = Signals { asked: Arc::default(), words: Arc::new(Mutex::new(words)) };
+        let (flag, words) = (signals.asked.clone(), signals.words.clone());
+        let fail = |error: std::io::Error| Failure::internal(format!("signals: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
+        let (mut interrupt, mut terminate) = {
+            let _guard = runtime.enter();
+            (signal(SignalKind::interrupt()).map_err(fail)?, signal(SignalKind::terminate()).map_err(fail)?)
+        };
+        let work = async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                let words = *words.lock().expect("no holder panics");
+                if flag.swap(true, Ordering::SeqCst) {
+                    eprintln!("{}", words.second);
+                    std::process::exit(i32::from(ROWS_LEFT));
+                }
+                eprintln!("{}", words.first);
             }
-            if flag.swap(true, Ordering::SeqCst) {
-                eprintln!("stopped at once; rows on the wire are in doubt and will be listed");
-                std::process::exit(i32::from(ROWS_LEFT));
-            }
-            eprintln!("stopping: messages on the wire are finished first; once more to stop at once");
-        }
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(work)).map_err(fail)?;
-    Ok(asked)
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(work)).map_err(fail)?;
+        Ok(signals)
+    }
+
+    /// What is said from now on.
+    pub fn say(&self, words: Words) {
+        *self.words.lock().expect("no holder panics") = words;
+    }
+
+    /// Whether one has come.
+    pub fn asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
+    }
 }

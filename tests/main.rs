@@ -1,9 +1,11 @@
 //! End to end: the real binary against real and scripted servers. One module a family of scenarios, one test a scenario.
 
+mod attach;
 mod bad_input;
 mod canary;
 mod commands;
 mod dns;
+mod durability;
 mod greylist;
 mod inputs;
 mod layering;

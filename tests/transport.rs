@@ -80,7 +80,7 @@ fn required_takes_any_certificate_and_verified_a_named_route() {
         &format!("{{ host = \"mx.mail.example\", address = \"127.0.0.1:{}\" }}", mx.port),
     );
     desk.write("sealpost.toml", named.as_bytes());
-    let campaign = desk.small(4, "");
+    let campaign = desk.small_of(4..=7, "");
     assert_eq!(desk.send(&campaign).1["delivered"], 4);
     let said = transcript(&desk);
     let (in_clear, _) = said.split_once("TLS\n").expect("TLS came up");
@@ -130,7 +130,7 @@ fn opportunistic_uses_tls_where_it_works_and_clear_text_where_it_does_not() {
 
     let mx = Mx::start(&desk, &[]);
     desk.machine(mx.port, SHORT);
-    let campaign = desk.small(4, transport);
+    let campaign = desk.small_of(4..=7, transport);
     assert_eq!(desk.send(&campaign).1["delivered"], 4);
     assert!(mx.totals()["encrypted"].as_u64() >= Some(1));
     assert_eq!(receivers::ledger(&desk).len(), 4);

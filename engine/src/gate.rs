@@ -1,13 +1,20 @@
 //! Decides whether a row may get its message: is the address valid, is the key new?
 //!
 //! Comes in: a batch from the loader. Goes next: admitted rows to `route`, the others to the store as outcomes with reasons.
-//! Promise: of the rows with one key, the first in file order is admitted and no other.
+//! Promise: of the rows with one key, the first in file order is admitted and no other; over runs of a campaign, a key that
+//! was delivered, is in doubt or still waits is not admitted again ([`Sent`]).
+
+mod keys;
+mod sent;
+
+pub use keys::{Claim, Keys, Seen};
+pub use sent::Sent;
 
 use crate::clock::Timestamp;
 use crate::mail::{Address, Fields, Kind, Origin, Outcome, Row};
+use crate::store::Error;
 use loader::Batch;
 use serde_json::{Map, Value};
-use std::collections::HashSet;
 
 /// What the gate asks of a row.
 #[derive(Clone, Debug)]
@@ -21,8 +28,7 @@ pub struct Rules {
 /// Stands between the loader and everything else; one a run.
 pub struct Gate {
     rules: Rules,
-    /// SHA-256 of each key seen, cut to 16 octets: two keys of ten million meet with a chance below 10⁻²⁴.
-    seen: HashSet<u128>,
+    keys: Box<dyn Keys + Send>,
 }
 
 /// One row's verdict.
@@ -32,30 +38,45 @@ pub enum Verdict {
     Admitted(Row),
     /// It ends here.
     Refused(u64, Outcome),
+    /// It came by before: the store knows what became of it.
+    Known(u64),
 }
 
 impl Gate {
-    /// A gate that has seen no row.
-    pub fn new(rules: Rules) -> Gate {
-        Gate { rules, seen: HashSet::new() }
+    /// A gate of these rules, that asks `keys` which were taken.
+    pub fn new(rules: Rules, keys: Box<dyn Keys + Send>) -> Gate {
+        Gate { rules, keys }
     }
 
-    /// Judges every row of `batch`, in order.
-    pub fn judge(&mut self, batch: &Batch, now: Timestamp) -> Vec<Verdict> {
+    /// Judges every row of `batch`, in order; rows that are `known` are not looked at.
+    ///
+    /// # Errors
+    /// The store of keys fails.
+    pub fn judge(&mut self, batch: &Batch, now: Timestamp, known: impl Fn(u64) -> bool) -> Result<Vec<Verdict>, Error> {
         let mut rejects = batch.rejects.iter().peekable();
-        (0..batch.len())
-            .map(|index| {
-                let ordinal = batch.first + index as u64;
-                match rejects.next_if(|reject| reject.index == index) {
-                    Some(reject) => refused(ordinal, now, Kind::Invalid, "malformed_row", &reject.to_string()),
-                    None => self.row(ordinal, batch.row(index), now),
+        let mut candidates = Vec::with_capacity(batch.len());
+        for index in 0..batch.len() {
+            let ordinal = batch.first + index as u64;
+            let reject = rejects.next_if(|reject| reject.index == index);
+            candidates.push(match reject {
+                _ if known(ordinal) => Candidate::Judged(Verdict::Known(ordinal)),
+                Some(reject) => {
+                    Candidate::Judged(refused(ordinal, now, Kind::Invalid, "malformed_row", &reject.to_string()))
                 }
-            })
-            .collect()
+                None => self.row(ordinal, batch.row(index), now),
+            });
+        }
+        let asked: Vec<_> = candidates.iter().filter_map(Candidate::key).collect();
+        let mut claims = self.keys.claim(&asked, now)?.into_iter();
+        let verdict = |candidate| match candidate {
+            Candidate::Judged(verdict) => verdict,
+            Candidate::Keyed(row, _) => self.claimed(row, claims.next().unwrap_or(Claim::New), now),
+        };
+        Ok(candidates.into_iter().map(verdict).collect())
     }
 
-    fn row(&mut self, ordinal: u64, fields: Map<String, Value>, now: Timestamp) -> Verdict {
-        let invalid = |reason, text: &str| refused(ordinal, now, Kind::Invalid, reason, text);
+    fn row(&self, ordinal: u64, fields: Map<String, Value>, now: Timestamp) -> Candidate {
+        let invalid = |reason, text: &str| Candidate::Judged(refused(ordinal, now, Kind::Invalid, reason, text));
         let column = &self.rules.recipient;
         let to = match fields.get(column).and_then(Value::as_str) {
             None => return invalid("no_address", &format!("column \"{column}\" has no value")),
@@ -64,16 +85,40 @@ impl Gate {
                 Err(fault) => return invalid("bad_address", &format!("column \"{column}\": the address {fault}")),
             },
         };
-        let key = fields.get(&self.rules.key).filter(|key| key.as_str().is_none_or(|text| !text.trim().is_empty()));
-        let Some(key) = key.map(digest) else {
-            return invalid("no_key", &format!("column \"{}\" has no value", self.rules.key));
+        let key = match fields.get(&self.rules.key) {
+            Some(Value::String(text)) if !text.trim().is_empty() => text.clone(),
+            None | Some(Value::Null | Value::String(_)) => {
+                return invalid("no_key", &format!("column \"{}\" has no value", self.rules.key));
+            }
+            Some(other) => other.to_string(),
         };
-        if !self.seen.insert(key) {
-            let text = format!("column \"{}\": an earlier row has the same key", self.rules.key);
-            return refused(ordinal, now, Kind::Duplicate, "same_key", &text);
-        }
         let fields = Fields(fields);
-        Verdict::Admitted(Row { ordinal, to, fields, attempts: 0, first_attempt: None, origin: Origin::Input })
+        Candidate::Keyed(Row { ordinal, to, fields, attempts: 0, first_attempt: None, origin: Origin::Input }, key)
+    }
+
+    fn claimed(&self, row: Row, claim: Claim, now: Timestamp) -> Verdict {
+        let (reason, what) = match claim {
+            Claim::New => return Verdict::Admitted(row),
+            Claim::Taken => ("same_key", "an earlier row has the same key"),
+            Claim::Sent => ("sent_before", "another run of this campaign sent to the same key, or is about to"),
+        };
+        refused(row.ordinal, now, Kind::Duplicate, reason, &format!("column \"{}\": {what}", self.rules.key))
+    }
+}
+
+/// A row on its way through the gate.
+enum Candidate {
+    Judged(Verdict),
+    /// All is well but for its key, which must be asked about.
+    Keyed(Row, String),
+}
+
+impl Candidate {
+    fn key(&self) -> Option<(u64, &str)> {
+        match self {
+            Candidate::Judged(_) => None,
+            Candidate::Keyed(row, key) => Some((row.ordinal, key)),
+        }
     }
 }
 
@@ -81,15 +126,6 @@ fn refused(ordinal: u64, now: Timestamp, kind: Kind, reason: &str, text: &str) -
     let mut outcome = Outcome::new(kind, now, 0, reason);
     text.clone_into(&mut outcome.text);
     Verdict::Refused(ordinal, outcome)
-}
-
-fn digest(key: &Value) -> u128 {
-    let text = match key {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    u128::from_be_bytes(digest.as_ref()[..16].try_into().expect("SHA-256 has 32 octets"))
 }
 
 #[cfg(test)]
@@ -104,18 +140,21 @@ mod tests {
         file.write_all(content.as_bytes()).expect("write");
         let batch =
             loader::open(&loader::Spec::new(file.path())).expect("opens").next().expect("a batch").expect("reads");
-        let mut gate = Gate::new(Rules { recipient: "email".into(), key: "id".into() });
+        let rules = Rules { recipient: "email".into(), key: "id".into() };
+        let mut gate = Gate::new(rules, Box::new(Seen::default()));
         let found: Vec<_> = gate
-            .judge(&batch, Timestamp(0))
+            .judge(&batch, Timestamp(0), |ordinal| ordinal == 2)
+            .expect("judged")
             .into_iter()
             .map(|verdict| match verdict {
                 Verdict::Admitted(row) => (row.ordinal, "admitted".to_owned()),
+                Verdict::Known(ordinal) => (ordinal, "known".to_owned()),
                 Verdict::Refused(ordinal, outcome) => (ordinal, format!("{} {}", outcome.kind, outcome.reason)),
             })
             .collect();
         let expected = [
             (1, "admitted"),
-            (2, "invalid no_address"),
+            (2, "known"),
             (3, "invalid bad_address"),
             (4, "invalid bad_address"),
             (5, "duplicate same_key"),

@@ -142,7 +142,7 @@ pub fn undelivered(store: &Store, run: RunId, key: &DataKey) -> Result<Vec<Undel
 }
 
 /// The counts that every JSON of ours has, in the words of `docs/OPERATIONS.md`.
-pub fn counts(campaign: &str, run: RunId, tally: &Tally) -> Map<String, Value> {
+pub fn counts(campaign: &str, run: impl std::fmt::Display, tally: &Tally) -> Map<String, Value> {
     let mut object = Map::new();
     object.insert("campaign".into(), campaign.into());
     object.insert("run".into(), run.to_string().into());
@@ -180,7 +180,8 @@ pub fn rounded(seconds: f64) -> Value {
     json!((seconds * 1000.0).round() / 1000.0)
 }
 
-fn rfc3339(at: Timestamp) -> String {
+/// A time as RFC 3339 writes it, in UTC.
+pub fn rfc3339(at: Timestamp) -> String {
     let at = i64::try_from(at.0).ok().and_then(chrono::DateTime::from_timestamp_millis);
     at.map_or_else(String::new, |at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
 }

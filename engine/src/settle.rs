@@ -25,13 +25,15 @@ pub struct Rules {
     pub lifetime: Duration,
     /// Whether rows in doubt are sent again.
     pub resend_doubt: bool,
+    /// Whether rows are marked before their last octets leave. Only rehearsals that measure what that costs go without.
+    pub marks: bool,
 }
 
 /// The accounts of one run. Shared by the reader, the retry thread and all shards.
 pub struct Settle {
     store: Arc<Store>,
     run: RunId,
-    key: DataKey,
+    key: Arc<DataKey>,
     clock: Arc<dyn Clock>,
     rules: Rules,
     metrics: Arc<Metrics>,
@@ -41,7 +43,7 @@ pub struct Settle {
     fault: Mutex<Option<String>>,
 }
 
-/// Live counts; `in_hand` are rows in memory.
+/// Live counts; `in_hand` are rows in the engine: in memory, or in the backlog of a lane.
 #[derive(Default)]
 struct Counters {
     read: AtomicU64,
@@ -55,7 +57,7 @@ impl Settle {
     pub fn new(
         store: Arc<Store>,
         run: RunId,
-        key: DataKey,
+        key: Arc<DataKey>,
         clock: Arc<dyn Clock>,
         rules: Rules,
         metrics: Arc<Metrics>,
@@ -81,20 +83,36 @@ impl Settle {
     pub fn started(&self, row: &Row) -> bool {
         let now = self.clock.now();
         let put = || self.store.start(self.run, row.ordinal, row.first_attempt.unwrap_or(now), now);
-        self.recorded(self.metrics.time(Stage::Mark, put))
+        !self.rules.marks || self.recorded(self.metrics.time(Stage::Mark, put))
     }
 
-    /// A row came into memory.
+    /// A row came into the engine.
     pub fn take_in_hand(&self) {
         self.counters.in_hand.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A row left memory unsettled: it stands in the input or the store as before.
+    /// A row left the engine unsettled: it stands in the input or the store as before.
     pub fn let_go(&self) {
         self.counters.in_hand.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Rows that are due again, taken into memory.
+    /// Moves rows to the backlog at `place`; whoever holds them may then forget them. `false`: the store failed.
+    pub fn spill(&self, place: u64, rows: &mut [Row]) -> bool {
+        self.recorded(self.store.spill(self.run, place, rows, &self.key))
+    }
+
+    /// The first rows of the backlog at `place` behind turn `after`. They stay there until they are settled.
+    pub fn unspill(&self, place: u64, after: u64, most: usize) -> Vec<Row> {
+        let read = self.store.unspill(self.run, place, after, most, &self.key);
+        read.map_err(|error| self.complain(&error)).unwrap_or_default()
+    }
+
+    /// Ends a row that an operator cancelled.
+    pub fn cancelled(&self, row: &Row) {
+        self.end(row, Outcome::new(Kind::Cancelled, self.clock.now(), row.attempts, "cancelled"));
+    }
+
+    /// Rows that are due again, taken into the engine.
     pub fn take_due(&self, most: usize) -> Vec<Row> {
         let now = self.clock.now();
         // A row deferred while we look lowers the bound on its own account; we only ever lower it too.
@@ -169,12 +187,12 @@ impl Settle {
         Tally { read, ended, deferred, waiting }
     }
 
-    /// Whether no row is in memory.
+    /// Whether no row is in the engine.
     pub fn is_idle(&self) -> bool {
         self.counters.in_hand.load(Ordering::SeqCst) == 0
     }
 
-    /// Whether no row is in memory and none waits for a time.
+    /// Whether no row is in the engine and none waits for a time.
     pub fn is_at_rest(&self) -> bool {
         // A row that becomes due is in hand before it stops being deferred, and one that is deferred is so before it leaves
         // our hands: looked for on both sides of the hand, it is seen.
@@ -234,7 +252,8 @@ impl Settle {
         }
     }
 
-    fn complain(&self, error: &crate::store::Error) {
+    /// Remembers why the run must stop.
+    pub fn complain(&self, error: &crate::store::Error) {
         tracing::error!(%error, "the store failed; the run stops");
         self.fault.lock().expect("no holder panics").get_or_insert_with(|| error.to_string());
     }

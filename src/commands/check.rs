@@ -5,7 +5,7 @@ use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use engine::clock::{Clock, SystemClock};
 use engine::plan::Campaign;
-use engine::run::{Blueprint, Options, Sample, Setup};
+use engine::run::{Blueprint, Machinery, Options, Sample, Setup};
 use engine::secret::TokenKey;
 use engine::smtp::Connector;
 use serde_json::json;
@@ -17,7 +17,8 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
     let campaign = Campaign::read(&options.campaign)?;
     let setup = Setup::of(&machine, campaign.clone(), Options::default())?;
-    Connector::new(&setup.roots, setup.identity.as_ref())?;
+    let gear = Machinery::of(&machine)?;
+    Connector::new(&gear.roots, gear.identity.as_ref())?;
     let blueprint = Blueprint::new(campaign)?;
     let name = blueprint.campaign().name.clone();
     if !args.json {

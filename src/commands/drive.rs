@@ -1,90 +1,160 @@
-//! Watches a run to its end: progress, signals, the last line, the exit code.
+//! Watches a run to its end: progress, news, the last line, the exit code. Where the engine is makes no difference.
 
 use crate::args::Args;
 use crate::failure::{Failure, ROWS_LEFT, SETTLED, UNDELIVERED};
+use crate::news::News;
 use crate::output::outln;
 use crate::progress::{Progress, words};
-use crate::signals;
+use crate::seat::Seat;
+use crate::signals::Signals;
+use engine::control::{EngineView, RunState, RunView};
 use engine::mail::Kind;
 use engine::report::{counts, latency_into, rounded};
-use engine::run::{Exporter, Running, Summary};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use engine::run::Exporter;
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(50);
 
-/// Waits until the run is done or asked to stop, showing its progress.
-pub fn to_the_end(mut running: Box<Running>) -> Result<Ended, Failure> {
-    let asked = signals::watch()?;
-    if running.found_in_doubt() > 0 {
-        eprintln!(
-            "{} rows were on the wire when the last engine died; `on_doubt` decides what becomes of them",
-            running.found_in_doubt()
-        );
-    }
-    let mut progress = Progress::new(&running.tally());
-    let mut told = false;
-    while !running.is_done() && !asked.load(Ordering::SeqCst) {
-        if let Some(error) = running.input_broke().filter(|_| !std::mem::replace(&mut told, true)) {
-            eprintln!("{error}; what was read before is still sent");
+/// Shows `run` until it is over or we are asked to leave, and says how it stands then.
+pub fn watch(seat: &dyn Seat, run: &RunView, signals: &Signals) -> Result<RunView, Failure> {
+    let mut progress = Progress::new(run);
+    let mut news = News::default();
+    loop {
+        let view = seat.look()?;
+        let now = find(&view, &run.run)?;
+        let lines = news.of_engine(&view).into_iter().chain(news.of_run(now));
+        lines.for_each(|line| progress.say(&line));
+        if now.state.is_over() || signals.asked() {
+            progress.end();
+            return Ok(now.clone());
         }
-        progress.show(&running.tally(), running.rows());
+        progress.show(now);
+        std::thread::sleep(seat.pace());
+    }
+}
+
+/// The run of that name among an engine's.
+pub fn find<'a>(view: &'a EngineView, run: &str) -> Result<&'a RunView, Failure> {
+    let forgotten = || Failure::internal(format!("the engine forgot run {run}"));
+    view.runs.iter().find(|view| view.run == run).ok_or_else(forgotten)
+}
+
+/// Lets the engine go on until no run is open.
+pub fn wait_for_others(seat: &dyn Seat, signals: &Signals) -> Result<(), Failure> {
+    let (mut said, mut news) = (0, News::default());
+    loop {
+        let view = seat.look()?;
+        let open = view.runs.iter().filter(|run| !run.state.is_over()).count();
+        if open == 0 || signals.asked() {
+            return Ok(());
+        }
+        news.of_engine(&view).iter().for_each(|line| eprintln!("{line}"));
+        if std::mem::replace(&mut said, open) != open {
+            let runs = if open == 1 { "1 other run is".to_owned() } else { format!("{open} other runs are") };
+            eprintln!("{runs} open here: the engine goes on for them (Ctrl-C stops it, sealpost status shows them)");
+        }
+        std::thread::sleep(seat.pace());
+    }
+}
+
+/// Lets Prometheus see the end, unless somebody wants us gone.
+pub fn linger(exporter: Option<Exporter>, signals: &Signals) {
+    let Some(exporter) = exporter else { return };
+    let until = Instant::now() + exporter.linger();
+    while Instant::now() < until && !signals.asked() {
         std::thread::sleep(TICK);
     }
-    progress.end();
-    let exporter = running.take_exporter();
-    Ok(Ended { summary: running.finish()?, exporter, asked })
 }
 
-/// A run that ended or stopped, whose metrics may still be scraped.
-pub struct Ended {
-    pub summary: Summary,
-    exporter: Option<Exporter>,
-    asked: Arc<AtomicBool>,
-}
-
-impl Ended {
-    /// Lets Prometheus see the end, unless somebody wants us gone.
-    pub fn linger(self) {
-        let Some(exporter) = self.exporter else { return };
-        let until = Instant::now() + exporter.linger();
-        while Instant::now() < until && !self.asked.load(Ordering::SeqCst) {
-            std::thread::sleep(TICK);
-        }
+/// Prints how a run ended or was left, and gives the exit code.
+pub fn conclude(args: &Args, run: &RunView, tolerate: f64) -> u8 {
+    if let Some(refusal) = &run.failed {
+        return Failure::refused(refusal.clone()).say();
     }
+    print(args, run);
+    exit_code(run, tolerate)
 }
 
-/// Prints how the run stands: one JSON object, or a line or two.
-pub fn print(args: &Args, summary: &Summary) {
-    #[expect(clippy::cast_precision_loss, reason = "shown, not counted")]
-    let rate = if summary.seconds > 0.0 { summary.delivered_now as f64 / summary.seconds } else { 0.0 };
+/// Prints how a run stands: one JSON object, or a line or two.
+pub fn print(args: &Args, run: &RunView) {
+    let (tally, rate) = (run.tally(), run.messages_per_second());
     if args.json {
-        let mut object = counts(&summary.campaign, summary.run, &summary.tally);
-        object.insert("seconds".into(), rounded(summary.seconds));
+        let mut object = counts(&run.campaign, &run.run, &tally);
+        object.insert("seconds".into(), rounded(run.seconds));
         object.insert("messages_per_second".into(), rounded(rate));
-        latency_into(&mut object, summary.latency);
+        latency_into(&mut object, run.latency);
         outln!("{}", serde_json::Value::Object(object));
         return;
     }
-    outln!("{} (run {}): {} rows read", summary.campaign, summary.run, summary.tally.read);
-    outln!("  {}", words(&summary.tally).join(" · "));
-    if summary.delivered_now > 0 {
-        outln!("  {} delivered in {:.1} s, {rate:.0} a second", summary.delivered_now, summary.seconds);
+    outln!("{} (run {}): {} rows read", run.campaign, run.run, tally.read);
+    outln!("  {}", words(&tally).join(" · "));
+    if run.delivered_now > 0 {
+        outln!("  {} delivered in {:.1} s, {rate:.0} a second", run.delivered_now, run.seconds);
     }
-    if !summary.read_all {
-        outln!("  the input was not read to its end: `sealpost send` goes on where this stopped");
+    match run.state {
+        RunState::Cancelled => outln!("  it was cancelled"),
+        _ if !run.read_all => {
+            outln!("  the input was not read to its end: `sealpost send` goes on where this stopped");
+        }
+        _ => {}
     }
 }
 
 /// The exit code of DESIGN's table.
-pub fn exit_code(summary: &Summary, tolerate: f64) -> u8 {
-    let tally = &summary.tally;
-    if !summary.read_all || tally.left() > 0 {
+pub fn exit_code(run: &RunView, tolerate: f64) -> u8 {
+    let tally = run.tally();
+    if tally.left() > 0 || !(run.read_all || run.state == RunState::Cancelled) {
         return ROWS_LEFT;
     }
     let undelivered = tally.ended() - tally.count(Kind::Delivered) - tally.count(Kind::Duplicate);
     #[expect(clippy::cast_precision_loss, reason = "a share in percent")]
     let share = undelivered as f64 * 100.0 / tally.read.max(1) as f64;
     if tally.count(Kind::InDoubt) > 0 || share > tolerate { UNDELIVERED } else { SETTLED }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn run(ended: &[(Kind, u64)], deferred: u64, read_all: bool, state: RunState) -> RunView {
+        let ended: BTreeMap<_, _> = ended.iter().map(|(kind, rows)| (kind.number(), *rows)).collect();
+        RunView {
+            campaign: "eob".into(),
+            run: "00000000000000aa".into(),
+            state,
+            read: ended.values().sum::<u64>() + deferred,
+            ended,
+            deferred,
+            waiting: 0,
+            rows: None,
+            read_all,
+            found_in_doubt: 0,
+            input_broke: None,
+            seconds: 0.0,
+            delivered_now: 0,
+            latency: None,
+            failed: None,
+        }
+    }
+
+    #[test]
+    fn exit_codes() {
+        use Kind::{Bounced, Cancelled, Delivered, Duplicate, InDoubt};
+        use RunState::{Finished, Stopped};
+        for (name, ended, deferred, read_all, state, tolerate, code) in [
+            ("all delivered", &[(Delivered, 9)][..], 0, true, Finished, 0.0, SETTLED),
+            ("nothing to send", &[], 0, true, Finished, 0.0, SETTLED),
+            ("bounces are tolerated", &[(Delivered, 9), (Bounced, 1)], 0, true, Finished, 10.0, SETTLED),
+            ("too many bounces", &[(Delivered, 9), (Bounced, 1)], 0, true, Finished, 9.9, UNDELIVERED),
+            ("duplicates are no failure", &[(Delivered, 1), (Duplicate, 9)], 0, true, Finished, 0.0, SETTLED),
+            ("doubt is never passed over", &[(Delivered, 9), (InDoubt, 1)], 0, true, Finished, 100.0, UNDELIVERED),
+            ("deferred rows are left", &[(Delivered, 9)], 1, true, Stopped, 100.0, ROWS_LEFT),
+            ("unread rows are left", &[(Delivered, 9)], 0, false, Stopped, 100.0, ROWS_LEFT),
+            ("cancelled before it was read", &[(Cancelled, 9)], 0, false, RunState::Cancelled, 100.0, SETTLED),
+            ("cancelled rows are undelivered", &[(Cancelled, 9)], 0, false, RunState::Cancelled, 50.0, UNDELIVERED),
+        ] {
+            assert_eq!(exit_code(&run(ended, deferred, read_all, state), tolerate), code, "{name}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub mod check;
+pub mod doubt;
 pub mod drive;
 pub mod init;
 pub mod preview;
@@ -8,15 +9,14 @@ pub mod rehearse;
 pub mod report;
 pub mod sandbox;
 pub mod send;
+pub mod serve;
 pub mod status;
+pub mod steer;
 
 use crate::args::Args;
 use crate::failure::Failure;
 use engine::plan::Machine;
-use engine::run::{Engine, Lock};
-use engine::store::Store;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
 /// The machine's configuration: `--config`, `SEALPOST_CONFIG`, the working directory, then the system's.
 fn machine(args: &Args) -> Result<Machine, Failure> {
@@ -30,23 +30,3 @@ fn machine(args: &Args) -> Result<Machine, Failure> {
     };
     Ok(Machine::read(&path)?)
 }
-
-/// The store for reading, which engine is at work on it, and the folder that RocksDB needs meanwhile; `None` where nothing was
-/// ever sent.
-fn observe(state_dir: &Path) -> Result<Option<(Store, Engine, tempfile::TempDir)>, Failure> {
-    let deadline = Instant::now() + STORE_IS_MADE;
-    loop {
-        let Some(engine) = Lock::look(state_dir)? else { return Ok(None) };
-        let scratch = tempfile::tempdir().map_err(|error| Failure::internal(format!("scratch folder: {error}")))?;
-        match Store::observe(state_dir, scratch.path()) {
-            Ok(store) => return Ok(Some((store, engine, scratch))),
-            Err(_) if engine == Engine::Stopped && !Store::exists(state_dir) => return Ok(None),
-            // An engine that was just started is still making it.
-            Err(_) if engine != Engine::Stopped && Instant::now() < deadline => std::thread::sleep(TICK),
-            Err(error) => return Err(engine::run::Error::from(error).into()),
-        }
-    }
-}
-
-const STORE_IS_MADE: Duration = Duration::from_secs(5);
-const TICK: Duration = Duration::from_millis(50);

@@ -2,25 +2,28 @@
 
 use crate::args::{Args, Part, Preview};
 use crate::failure::{Failure, SETTLED};
+use crate::stored;
 use engine::clock::{Clock, SystemClock};
 use engine::plan::{Campaign, Machine};
 use engine::queue::Press;
 use engine::run::{Blueprint, Error, Lock, Options, Setup, token_key};
-use engine::secret::{TokenKey, write_owner_only};
+use engine::secret::{MasterKey, TokenKey, write_owner_only};
 use engine::sign::Signer;
 use engine::store::{Settings, Store};
 use std::io::Write;
+use std::sync::Arc;
 
 /// Prints what one row would get.
 pub fn run(args: &Args, options: &Preview) -> Result<u8, Failure> {
     let campaign = Campaign::read(&options.campaign)?;
     let (token, signer) = if options.unsigned {
         let domain = campaign.message.from.address.domain();
-        (TokenKey::new(&[0; 32]), Signer::new(domain, Vec::new(), campaign.transport.lifetime))
+        let signer = Signer::new(domain, Vec::new(), campaign.transport.lifetime);
+        (TokenKey::new(&[0; 32]), Arc::new(signer))
     } else {
         let machine = super::machine(args)?;
         let setup = Setup::of(&machine, campaign.clone(), Options::default())?;
-        (token(&machine, &setup)?, setup.signer)
+        (token(&machine)?, setup.signer)
     };
     let blueprint = Blueprint::new(campaign)?;
     let renderer = blueprint.renderer(token)?;
@@ -46,15 +49,14 @@ pub fn run(args: &Args, options: &Preview) -> Result<u8, Failure> {
 }
 
 /// The state directory's token key, so that the Message-ID is the one that would be sent. Made now if nothing was sent yet.
-fn token(machine: &Machine, setup: &Setup) -> Result<TokenKey, Failure> {
+fn token(machine: &Machine) -> Result<TokenKey, Failure> {
+    let master = MasterKey::fetch(&machine.master)?;
     let key = match Lock::take(&machine.state_dir) {
-        Ok(_lock) => {
-            token_key(&Store::open(&machine.state_dir, &Settings::default()).map_err(Error::from)?, &setup.master)?
-        }
+        Ok(_lock) => token_key(&Store::open(&machine.state_dir, &Settings::default()).map_err(Error::from)?, &master)?,
         Err(Error::Busy(_)) => {
-            let observed = super::observe(&machine.state_dir)?;
+            let observed = stored::observe(&machine.state_dir)?;
             let (store, _, _scratch) = observed.ok_or_else(|| Failure::internal("the state directory went away"))?;
-            token_key(&store, &setup.master)?
+            token_key(&store, &master)?
         }
         Err(error) => return Err(error.into()),
     };

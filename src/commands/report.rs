@@ -3,9 +3,10 @@
 use crate::args::{Args, Report as Options};
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
+use crate::stored;
 use engine::plan::Campaign;
 use engine::report::{Report, Undelivered, undelivered};
-use engine::run::{Error, data_key};
+use engine::run::{Error, Holder, data_key};
 use engine::secret::MasterKey;
 use serde_json::json;
 
@@ -17,7 +18,7 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
         let hint = "`sealpost status` lists the runs of this state directory";
         Failure::usage(format!("{} has no such run", campaign.name), Some(hint.into()))
     };
-    let (store, engine, _scratch) = super::observe(&machine.state_dir)?.ok_or_else(none)?;
+    let (store, engine, _scratch) = stored::observe(&machine.state_dir)?.ok_or_else(none)?;
     let runs = store.runs().map_err(Error::from)?;
     let wanted = |name: &String| options.run.as_ref().is_none_or(|wanted| wanted == name);
     let mut of_campaign =
@@ -29,7 +30,7 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
         print_list(args, &rows);
         return Ok(SETTLED);
     }
-    let report = Report::read(&store, run, manifest, engine.is_at(run)).map_err(Error::from)?;
+    let report = Report::read(&store, run, manifest, engine == Holder::Somebody).map_err(Error::from)?;
     if args.json {
         outln!("{}", report.json());
     } else {

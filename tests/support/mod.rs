@@ -2,11 +2,18 @@
 
 pub mod certificates;
 pub mod desk;
+pub mod dice;
+pub mod lasting;
+pub mod mount;
 pub mod peer;
+pub mod power;
+pub mod process;
 pub mod receivers;
 
 pub use certificates::Authority;
 pub use desk::{Desk, Ran};
+pub use dice::Dice;
+pub use lasting::Lasting;
 pub use peer::Peer;
 pub use receivers::{Debian, Knot, Mx, Prometheus};
 

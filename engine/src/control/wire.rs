@@ -1,7 +1,7 @@
 //! What travels over the socket, as JSON. No PHI, and no key.
 
-use crate::mail::Kind;
-use crate::store::Latency;
+use crate::mail::{Kind, RunId};
+use crate::store::{Latency, Manifest, Tally};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -84,6 +84,17 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// Its word in `status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            RunState::Running => "running",
+            RunState::Paused => "paused",
+            RunState::Stopped => "stopped",
+            RunState::Finished => "finished",
+            RunState::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether this engine has nothing more to do for it.
     pub fn is_over(self) -> bool {
         matches!(self, RunState::Stopped | RunState::Finished | RunState::Cancelled)
@@ -91,9 +102,44 @@ impl RunState {
 }
 
 impl RunView {
+    /// A run that nobody is at work on, as the store has it.
+    pub fn at_rest(run: RunId, manifest: &Manifest, tally: &Tally, state: RunState) -> RunView {
+        RunView {
+            campaign: manifest.campaign.clone(),
+            run: run.to_string(),
+            state,
+            read: tally.read,
+            ended: tally.ended.iter().map(|(kind, rows)| (kind.number(), *rows)).collect(),
+            deferred: tally.deferred,
+            waiting: tally.waiting,
+            rows: manifest.read_all.then_some(tally.read),
+            read_all: manifest.read_all,
+            found_in_doubt: 0,
+            input_broke: None,
+            seconds: 0.0,
+            delivered_now: 0,
+            latency: manifest.latency,
+            failed: None,
+        }
+    }
+
     /// Rows that ended as `kind`.
     pub fn count(&self, kind: Kind) -> u64 {
         self.ended.get(&kind.number()).copied().unwrap_or(0)
+    }
+
+    /// Its rows, counted.
+    pub fn tally(&self) -> Tally {
+        let kind = |(number, rows): (&u8, &u64)| Some((Kind::from_number(*number)?, *rows));
+        let ended = self.ended.iter().filter_map(kind).collect();
+        Tally { read: self.read, ended, deferred: self.deferred, waiting: self.waiting }
+    }
+
+    /// Messages a second that this engine has delivered, over all its time at the run.
+    pub fn messages_per_second(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "shown, not counted")]
+        let delivered = self.delivered_now as f64;
+        if self.seconds > 0.0 { delivered / self.seconds } else { 0.0 }
     }
 }
 
@@ -139,10 +185,31 @@ pub struct Refusal {
     pub code: u8,
 }
 
+impl Refusal {
+    /// The operator can mend it.
+    pub fn usage(what: impl Into<String>) -> Refusal {
+        Refusal { what: what.into(), hint: None, code: 2 }
+    }
+
+    /// There is no run of that name.
+    pub fn no_run(run: &str) -> Refusal {
+        let hint = Some("`sealpost status` lists the runs".into());
+        Refusal { hint, ..Refusal::usage(format!("the engine knows no run {run}")) }
+    }
+}
+
 /// What an engine can be asked to do; served over the socket, and called directly by the process that is the engine.
 pub trait Commands: Send + Sync {
     /// How it stands.
     fn view(&self) -> EngineView;
+    /// How a run stands, by the name that `status` shows.
+    ///
+    /// # Errors
+    /// There is no such run among those of the view.
+    fn run(&self, run: &str) -> Result<RunView, Refusal> {
+        let found = self.view().runs.into_iter().find(|view| view.run == run);
+        found.ok_or_else(|| Refusal::no_run(run))
+    }
     /// Opens, resumes or finds finished the run of a campaign; the answer is its view now.
     ///
     /// # Errors

@@ -30,6 +30,16 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// Provider and turn, where the row stands in the backlog.
+    pub fn place(self) -> Option<(u64, u64)> {
+        match self {
+            Origin::Input => None,
+            Origin::Backlog { provider, turn } => Some((provider, turn)),
+        }
+    }
+}
+
 /// One recipient, past the gate.
 #[derive(Clone, Debug)]
 pub struct Row {

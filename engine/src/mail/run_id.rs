@@ -11,10 +11,31 @@ impl RunId {
     pub fn octets(self) -> [u8; 8] {
         self.0.to_be_bytes()
     }
+
+    /// The run of a name as it is displayed.
+    pub fn named(name: &str) -> Option<RunId> {
+        let written = name.len() == 16 && name.bytes().all(|octet| octet.is_ascii_hexdigit());
+        written.then(|| u64::from_str_radix(name, 16).ok().map(RunId)).flatten()
+    }
 }
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_found_by_its_name() {
+        for run in [RunId(0), RunId(0xab), RunId(u64::MAX)] {
+            assert_eq!(RunId::named(&run.to_string()), Some(run));
+        }
+        for name in ["", "ab", "+00000000000000a", "00000000000000000a", "small"] {
+            assert_eq!(RunId::named(name), None, "{name}");
+        }
     }
 }

@@ -17,6 +17,8 @@ pub struct Campaign {
     pub path: PathBuf,
     /// Its name, which all its runs share.
     pub name: String,
+    /// Its turns at a site that other campaigns send to as well, for each turn of one of priority 1.
+    pub priority: u32,
     /// Where its rows come from.
     pub source: Source,
     /// What recipients get.
@@ -85,9 +87,14 @@ impl Campaign {
             }
             _ => return Err(reader.fail(&file.campaign.class, "class is \"transactional\" or \"marketing\"")),
         }
+        let priority = *file.campaign.priority.get_ref();
+        if !(1..=100).contains(&priority) {
+            return Err(reader.fail(&file.campaign.priority, "priority must be 1 to 100"));
+        }
         Ok(Campaign {
             path: path.to_owned(),
             name,
+            priority,
             source: reader.source(&file.input)?,
             message: reader.message(&file.message)?,
             transport: reader.transport(&file.transport)?,

@@ -2,6 +2,7 @@
 
 use super::message_file::MessageTable;
 use crate::mail::Level;
+use crate::queue::Sync;
 use crate::resolve::Family;
 use loader::{ColumnType, Encoding, Format};
 use serde::{Deserialize, Deserializer, de};
@@ -58,6 +59,9 @@ pub struct MachineFile {
     /// What Prometheus sees.
     #[serde(default)]
     pub metrics: MetricsTable,
+    /// What survives a crash.
+    #[serde(default)]
+    pub store: StoreTable,
 }
 
 /// `[[source]]`.
@@ -197,6 +201,22 @@ impl Default for MetricsTable {
     }
 }
 
+/// `[store]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreTable {
+    /// When leases are on the disk.
+    pub sync: Sync,
+    /// How long a key counts as sent.
+    pub sent_kept: Span,
+}
+
+impl Default for StoreTable {
+    fn default() -> Self {
+        StoreTable { sync: Sync::Group, sent_kept: Span(Duration::from_secs(400 * 24 * 3600)) }
+    }
+}
+
 /// A fixed route: `"host:port"`, or the name that the certificate must prove with the address to connect to.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -323,6 +343,13 @@ pub struct CampaignTable {
     pub name: Spanned<String>,
     /// `transactional`; `marketing` waits for its gate.
     pub class: Spanned<String>,
+    /// Its turns at a site that other campaigns send to as well.
+    #[serde(default = "usual_priority")]
+    pub priority: Spanned<u32>,
+}
+
+fn usual_priority() -> Spanned<u32> {
+    Spanned::new(0..0, 10)
 }
 
 /// One path or a list.

@@ -8,7 +8,7 @@ use super::file::{
 use super::smarthost::{Smarthost, smarthost};
 use crate::mail::{Address, is_host_name};
 use crate::metrics;
-use crate::queue::Limits;
+use crate::queue::{Limits, Sync};
 use crate::resolve::{DnsConfig, Nets, StaticRoute, parse_net};
 use crate::retry::Retry;
 use crate::secret::KeyPlace;
@@ -44,6 +44,10 @@ pub struct Machine {
     pub retry: Retry,
     /// Bounds.
     pub limits: Limits,
+    /// When leases are on the disk.
+    pub sync: Sync,
+    /// How long a key counts as sent.
+    pub sent_kept: Duration,
     /// What Prometheus sees.
     pub metrics: Metrics,
 }
@@ -134,6 +138,8 @@ impl Machine {
             roots: file.tls.roots.iter().map(|root| root_of(folder, root.get_ref())).collect(),
             retry: Retry { first: file.retry.first.get_ref().0, longest: file.retry.longest.0 },
             limits: limits(&file.limits, &file.smtp).map_err(|(offset, what)| fail(offset, what))?,
+            sync: file.store.sync,
+            sent_kept: file.store.sent_kept.0,
             metrics: metrics(&file.metrics, &fail)?,
         })
     }

@@ -3,7 +3,8 @@
 use super::Job;
 use super::gauges;
 use super::lane::Lane;
-use super::shard::{Owner, Stop};
+use super::owner::Owner;
+use super::shard::Stop;
 use crate::mail::{Level, Message};
 use crate::metrics::{Connection, Stage};
 use crate::resolve::MxHost;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How long a site that refused one session more is believed to take no more than it had.
 const CAP_HOLDS: Duration = Duration::from_secs(60);
+/// How often a session asks whether the engine may send again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Addresses that one session tries: a domain with a hundred dead hosts must not hold one for an hour.
 const MOST_ADDRESSES: usize = 10;
 
@@ -159,7 +162,7 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
             // A session that the server has left must not cost a message an attempt: look before taking one.
             biased;
             () = session.disturbed() => return,
-            next = next_ready(lane) => Some(next),
+            next = next_ready(owner, lane) => Some(next),
             () = owner.gives_way(lane) => None,
             () = tokio::time::sleep(owner.deps.limits.idle_timeout) => None,
             _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => None,
@@ -167,12 +170,11 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
         let Some((job, message)) = next else { break };
         if !session.proof().is_some_and(|proof| proof.satisfies(job.route.demand)) {
             // Lanes are keyed by demand, so this does not happen; if it does, the message waits for a better session.
-            lane.state.borrow_mut().ready.push_front((job, message));
+            lane.put_back(job);
+            owner.gauges.backlog.inc();
             break;
         }
         lane.state.borrow_mut().busy += 1;
-        owner.gauges.ready.dec();
-        owner.left_ready(message.octets().len());
         place.becomes(Connection::Busy);
         owner.advance(lane);
         let envelope = job.run.press.envelope(&job.row, message.octets().len());
@@ -199,12 +201,35 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
     lane.state.borrow_mut().busy -= 1;
 }
 
-async fn next_ready(lane: &Lane) -> (Job, Message) {
+/// The next message, once there is one and messages may be begun.
+async fn next_ready(owner: &Owner, lane: &Lane) -> (Job, Message) {
     loop {
-        if let Some(ready) = lane.state.borrow_mut().ready.pop_front() {
+        if !owner.may_send(lane) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            continue;
+        }
+        if let Some(ready) = take_ready(owner, lane) {
             return ready;
         }
+        lane.state.borrow_mut().starved();
         lane.bell.notified().await;
+    }
+}
+
+/// The first ready message of a run that goes on. One of a paused run goes back to its line, one of a leaving run is let go.
+fn take_ready(owner: &Owner, lane: &Lane) -> Option<(Job, Message)> {
+    loop {
+        let (job, message) = lane.state.borrow_mut().ready.pop_front()?;
+        owner.gauges.ready.dec();
+        owner.left_ready(message.octets().len());
+        if job.run.goes_on() {
+            return Some((job, message));
+        } else if job.run.leaves() {
+            owner.let_go(&job);
+        } else {
+            lane.put_back(job);
+            owner.gauges.backlog.inc();
+        }
     }
 }
 
@@ -212,7 +237,7 @@ fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict) {
     let suspends = verdict.scope == Scope::Site;
     owner.deps.metrics.providers.attempt(job.route.name(), verdict.fate.word());
     job.run.settle.settle(job.row, &verdict);
-    owner.settled();
+    owner.settled(lane);
     if suspends {
         owner.suspend(lane, verdict);
     }

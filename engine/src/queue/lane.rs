@@ -1,8 +1,10 @@
 //! The rows of one provider that make one demand, and the sessions that serve them.
 
 use super::Job;
+use super::line::{Line, next_turn};
+use super::pace::Pace;
 use crate::clock::Timestamp;
-use crate::mail::{Level, Message};
+use crate::mail::{Level, Message, RunId};
 use crate::resolve::MxHost;
 use crate::route::{ProviderId, Route};
 use crate::smtp::{Policy, Source, Verdict};
@@ -30,12 +32,16 @@ pub(super) struct Lane {
 }
 
 /// What changes.
-#[derive(Default)]
 pub(super) struct State {
-    pub(super) backlog: VecDeque<Job>,
+    /// Rows that wait for room on the wire, by run.
+    pub(super) lines: Vec<Line>,
+    /// How fast they go.
+    pub(super) pace: Pace,
     pub(super) ready: VecDeque<(Job, Message)>,
-    /// Jobs on rayon.
+    /// Jobs on rayon or with the clerk.
     pub(super) rendering: usize,
+    /// Messages made ahead for each session: more where sessions wait for them.
+    pub(super) depth: usize,
     /// Sessions from connect to close.
     pub(super) sessions: usize,
     /// Sessions with a message on the wire.
@@ -54,14 +60,52 @@ pub(super) struct State {
     troubled: HashMap<SocketAddr, Timestamp>,
 }
 
+/// One to go out with the next round trip, one being made; and at most so many where signing and leasing take longer than a
+/// message on the wire.
+const DEPTH: usize = 2;
+const MOST_DEPTH: usize = 16;
+
 /// How long an address that took no connection goes last.
 const TROUBLE_HOLDS: Duration = Duration::from_secs(60);
 
 impl Lane {
     /// A lane whose first session begins at the `turn`-th of equal hosts.
-    pub(super) fn new(key: LaneKey, route: Arc<Route>, source: Arc<Source>, policy: Policy, turn: usize) -> Lane {
-        let state = RefCell::new(State { begun: turn, ..State::default() });
+    pub(super) fn new(
+        key: LaneKey,
+        route: Arc<Route>,
+        source: Arc<Source>,
+        policy: Policy,
+        turn: usize,
+        now: Timestamp,
+    ) -> Lane {
+        let state = RefCell::new(State::new(turn, now));
         Lane { key, route: RefCell::new(route), source, policy, state, bell: Notify::new() }
+    }
+
+    /// Takes a row in as the last of its run.
+    pub(super) fn push(&self, job: Job) {
+        self.line_of(job, Line::push);
+    }
+
+    /// Takes back a row that had its turn a moment ago.
+    pub(super) fn put_back(&self, job: Job) {
+        self.line_of(job, Line::push_front);
+    }
+
+    fn line_of(&self, job: Job, put: impl Fn(&mut Line, Job)) {
+        let lines = &mut self.state.borrow_mut().lines;
+        let known = lines.iter().position(|line| line.run.id == job.run.id);
+        let index = known.unwrap_or_else(|| {
+            lines.push(Line::new(job.run.clone(), place(&self.key)));
+            lines.len() - 1
+        });
+        put(&mut lines[index], job);
+    }
+
+    /// The row whose turn it is.
+    pub(super) fn next_row(&self) -> Option<Job> {
+        let mut state = self.state.borrow_mut();
+        next_turn(&mut state.lines)?.pop(&self.route.borrow(), &self.source)
     }
 
     /// The site's hosts in the order in which the next session tries them: by preference, hosts of one preference taking
@@ -72,6 +116,14 @@ impl Lane {
         state.begun = turn.wrapping_add(1);
         in_turn(&self.route.borrow().hosts, turn)
     }
+}
+
+/// Where a lane's rows lie in the store's backlog: a name that every engine gives to the same lane.
+fn place((provider, source, level, exclusive): &LaneKey) -> u64 {
+    let name = format!("{:016x} {source} {level:?} {exclusive}", provider.0);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+    // Zero is the place of rows that are due and not yet routed.
+    u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 octets")).max(1)
 }
 
 /// `hosts`, best first, those of each preference rotated by `turn`.
@@ -85,6 +137,24 @@ fn in_turn(hosts: &[MxHost], turn: usize) -> Vec<MxHost> {
 }
 
 impl State {
+    fn new(turn: usize, now: Timestamp) -> State {
+        State {
+            lines: Vec::new(),
+            pace: Pace::new(now),
+            ready: VecDeque::new(),
+            rendering: 0,
+            depth: DEPTH,
+            sessions: 0,
+            busy: 0,
+            session_cap: None,
+            failures: 0,
+            suspended: None,
+            avoid_tls: false,
+            begun: turn,
+            troubled: HashMap::new(),
+        }
+    }
+
     /// Why nothing may be sent at `now`; a suspension whose time has come is lifted.
     pub(super) fn suspension(&mut self, now: Timestamp) -> Option<(Verdict, Timestamp)> {
         if self.suspended.as_ref().is_some_and(|(_, until)| *until <= now) {
@@ -112,9 +182,16 @@ impl State {
         self.troubled.insert(address, now.after(TROUBLE_HOLDS));
     }
 
+    /// A session found nothing ready: if rows wait, more of them are made ahead.
+    pub(super) fn starved(&mut self) {
+        if self.lines.iter().any(|line| !line.is_empty()) {
+            self.depth = (self.depth + 1).min(MOST_DEPTH);
+        }
+    }
+
     /// Whether no row waits here or is being rendered.
     pub(super) fn is_empty(&self) -> bool {
-        self.backlog.is_empty() && self.ready.is_empty() && self.rendering == 0
+        self.lines.iter().all(Line::is_empty) && self.ready.is_empty() && self.rendering == 0
     }
 
     /// Whether nothing is here and nothing was learned that a new lane would have to learn again.
@@ -126,10 +203,19 @@ impl State {
             && self.troubled.values().all(|until| *until <= now)
     }
 
-    /// Every job that is not on a wire or on rayon.
+    /// Every job in memory that is not on a wire or on rayon.
     pub(super) fn drain(&mut self) -> Vec<Job> {
         let ready = self.ready.drain(..).map(|(job, _)| job);
-        ready.chain(self.backlog.drain(..)).collect()
+        ready.chain(self.lines.iter_mut().flat_map(Line::take_memory)).collect()
+    }
+
+    /// Every job of `run` in memory that is not on a wire or on rayon; its line is gone.
+    pub(super) fn part_with(&mut self, run: RunId) -> Vec<Job> {
+        let (theirs, others): (Vec<_>, Vec<_>) = self.ready.drain(..).partition(|(job, _)| job.run.id == run);
+        self.ready = others.into();
+        let lines = self.lines.extract_if(.., |line| line.run.id == run);
+        let waiting: Vec<_> = lines.flat_map(|mut line| line.abandon()).collect();
+        theirs.into_iter().map(|(job, _)| job).chain(waiting).collect()
     }
 }
 

@@ -3,23 +3,37 @@
 //! A shard is one thread with its own single-threaded runtime. It owns its providers outright, so that every limit has
 //! exactly one owner and nothing here is locked.
 //!
-//! 1. A [`Job`] (row, route, run) comes in over a bounded channel; the shard stops taking while it holds its share of
-//!    `rows_in_memory`, and so the pressure travels back to the reader.
-//! 2. It waits in the backlog of its [`lane`]: the rows of one provider that make one demand.
-//! 3. When the lane has room on the wire, rayon renders and signs it ([`Press`]): just in time, a few ahead of the sessions.
+//! 1. A [`Job`] (row, route, run) comes in, with a place in its run's [`Room`]: where none is left the router waits, and so
+//!    the pressure travels back to the reader.
+//! 2. It waits in its run's [`line`] of its [`lane`]: the rows of one provider that make one demand. Where a room is full,
+//!    rows that their site would not take for a while go to the store, sealed, and others get their places.
+//! 3. When the lane has room on the wire, the runs take turns by their weight, and rayon renders and signs the row
+//!    ([`Press`]): just in time, a few ahead of the sessions. The [`clerk`] puts it under a lease.
 //! 4. A session ([`conversation`]) takes the ready message and sends it.
 //! 5. The run's `Settle` records how it ended, before the session takes another.
 //!
 //! A lane is *open*, or *suspended* until a time because a session met trouble that every other would meet: then its rows
 //! are settled by that verdict, without being rendered.
 
+mod clerk;
+mod controls;
 mod conversation;
 mod gauges;
 mod lane;
 mod limits;
+mod line;
+mod owner;
+mod pace;
 mod press;
+mod room;
+mod run;
 mod shard;
+mod upkeep;
 
+pub use clerk::{Clerk, Sync};
+pub use controls::Controls;
 pub use limits::Limits;
 pub use press::Press;
-pub use shard::{Deps, Job, Run, Shard, Stop};
+pub use room::{Place, Room};
+pub use run::{Hold, Run};
+pub use shard::{Deps, Job, Shard, Stop};

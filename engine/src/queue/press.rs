@@ -5,16 +5,17 @@ use crate::mail::{Message, Row};
 use crate::render::{Renderer, Unrenderable};
 use crate::sign::Signer;
 use crate::smtp::Envelope;
+use std::sync::Arc;
 
 /// Makes messages of one run's rows. Shared by all rendering threads.
 pub struct Press {
     renderer: Renderer,
-    signer: Signer,
+    signer: Arc<Signer>,
 }
 
 impl Press {
     /// A press of these two.
-    pub fn new(renderer: Renderer, signer: Signer) -> Press {
+    pub fn new(renderer: Renderer, signer: Arc<Signer>) -> Press {
         Press { renderer, signer }
     }
 

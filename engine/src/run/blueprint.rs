@@ -3,7 +3,7 @@
 
 use super::Error;
 use crate::clock::Timestamp;
-use crate::gate::{Gate, Rules, Verdict};
+use crate::gate::{Gate, Keys, Rules, Seen, Verdict};
 use crate::mail::{Kind, Outcome, Row, RunId};
 use crate::plan::Campaign;
 use crate::render::{Column, ColumnsUsed, Renderer};
@@ -82,7 +82,13 @@ impl Blueprint {
 
     /// Gives the input a run of its own, because another one has the same ends and differs in between.
     pub(super) fn rename(&mut self, whole: &Mark) {
-        self.fingerprint = format!("{}-{}", self.fingerprint, HEXLOWER.encode(&whole.digest));
+        let first = self.fingerprint.clone();
+        self.rename_from(&first, &HEXLOWER.encode(&whole.digest));
+    }
+
+    /// Gives the input a run of its own: that of the fingerprint `first`, with a suffix.
+    pub(super) fn rename_from(&mut self, first: &str, suffix: &str) {
+        self.fingerprint = format!("{first}-{suffix}");
         self.run = run_id(&self.campaign.name, &self.fingerprint);
     }
 
@@ -158,14 +164,19 @@ impl Blueprint {
     /// # Errors
     /// The first mistake in a template.
     pub fn renderer(&self, token: TokenKey) -> Result<Renderer, Error> {
-        let plan = self.campaign.message.clone();
-        Ok(Renderer::new(plan, &self.columns, &self.campaign.source.public, token, self.run)?)
+        self.renderer_of(self.run, token)
     }
 
-    /// The gate of this campaign.
-    pub fn gate(&self) -> Gate {
+    /// The same letter for rows of an earlier run, which the store has kept.
+    pub(super) fn renderer_of(&self, run: RunId, token: TokenKey) -> Result<Renderer, Error> {
+        let plan = self.campaign.message.clone();
+        Ok(Renderer::new(plan, &self.columns, &self.campaign.source.public, token, run)?)
+    }
+
+    /// The gate of this campaign, which asks `keys` which were taken.
+    pub fn gate(&self, keys: Box<dyn Keys + Send>) -> Gate {
         let source = &self.campaign.source;
-        Gate::new(Rules { recipient: source.recipient.clone(), key: source.key.clone() })
+        Gate::new(Rules { recipient: source.recipient.clone(), key: source.key.clone() }, keys)
     }
 
     /// The next rows of the input.
@@ -178,9 +189,9 @@ impl Blueprint {
     /// # Errors
     /// The input can't be read, or has fewer rows.
     pub fn find(mut self, ordinal: u64, now: Timestamp) -> Result<Result<Row, Outcome>, Error> {
-        let mut gate = self.gate();
+        let mut gate = self.gate(Box::new(Seen::default()));
         while let Some(batch) = self.next_batch() {
-            for verdict in gate.judge(&batch?, now) {
+            for verdict in gate.judge(&batch?, now, |_| false)? {
                 match verdict {
                     Verdict::Admitted(row) if row.ordinal == ordinal => return Ok(Ok(row)),
                     Verdict::Refused(at, outcome) if at == ordinal => return Ok(Err(outcome)),
@@ -197,10 +208,10 @@ impl Blueprint {
     /// A template or the input.
     pub fn sample(mut self, token: TokenKey, most: Option<u64>, now: Timestamp) -> Result<Sample, Error> {
         let renderer = self.renderer(token)?;
-        let mut gate = self.gate();
+        let mut gate = self.gate(Box::new(Seen::default()));
         let mut sample = Sample::default();
         while let Some(batch) = self.next_batch() {
-            for verdict in gate.judge(&batch?, now) {
+            for verdict in gate.judge(&batch?, now, |_| false)? {
                 if most == Some(sample.rows) {
                     return Ok(sample);
                 }
@@ -229,6 +240,7 @@ impl Sample {
                 Err(fault) => (row.ordinal, Kind::Invalid, fault.reason.to_owned(), fault.detail),
             },
             Verdict::Refused(row, outcome) => (row, outcome.kind, outcome.reason, outcome.text),
+            Verdict::Known(_) => return,
         };
         *self.refused.entry((kind, reason)).or_default() += 1;
         if self.first_refused.len() < SHOWN {

@@ -100,13 +100,14 @@ impl Dispatch {
         }
     }
 
-    /// Hands a row to its shard, and waits while that is full; or settles it where there is no route.
+    /// Hands a row to its shard, and waits while memory is full; or settles it where there is no route.
     async fn pass_on(&self, row: Row, found: &Found) {
         match found {
             Ok(route) => {
                 let shard = &self.shards[route.shard(self.shards.len())];
                 let source = self.source(&row);
-                let job = Job { row, route: route.clone(), source, run: self.run.clone() };
+                let place = self.run.room.enter().await;
+                let job = Job { row, route: route.clone(), source, run: self.run.clone(), place };
                 if shard.send(job).await.is_err() {
                     self.run.settle.let_go();
                 }

@@ -83,6 +83,58 @@ pub enum Error {
     /// Trusted roots.
     #[error(transparent)]
     Roots(#[from] smtp::RootsError),
+    /// The state directory is a copy.
+    #[error("{}: {why}", path.display())]
+    Copied {
+        /// The state directory.
+        path: PathBuf,
+        /// How it shows.
+        why: String,
+    },
+    /// The state directory is none.
+    #[error("{}: this state directory is no copy", .0.display())]
+    NotCopied(PathBuf),
+    /// The input took the place of one that was not sent to its end.
+    #[error(
+        "{input}: run {run} read {read} rows of what this file held before, and has not sent them all; it is another now"
+    )]
+    Overwritten {
+        /// The input.
+        input: String,
+        /// The run that needs the old one.
+        run: RunId,
+        /// How far it came.
+        read: u64,
+    },
+    /// The engine takes no more campaigns.
+    #[error("{}: the engine is being drained and takes no more campaigns", .0.display())]
+    Draining(PathBuf),
+    /// No run of that name.
+    #[error("there is no run {run}")]
+    NoRun {
+        /// What was asked for.
+        run: String,
+    },
+    /// The run has no rows left.
+    #[error("run {run} is over")]
+    RunOver {
+        /// The run.
+        run: RunId,
+    },
+    /// Nothing was paused.
+    #[error("{what} is not paused")]
+    NotPaused {
+        /// What was to be resumed.
+        what: String,
+    },
+    /// No row in doubt of that number.
+    #[error("run {run}: row {row} is not in doubt")]
+    NoDoubt {
+        /// The run.
+        run: RunId,
+        /// The row.
+        row: u64,
+    },
     /// Another engine holds the state directory.
     #[error("{}: another sealpost is at work here", .0.display())]
     Busy(PathBuf),
@@ -151,7 +203,7 @@ impl Error {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Error::Busy(_) => Blame::Busy,
+            Error::Busy(_) | Error::Draining(_) => Blame::Busy,
             Error::Store(_) | Error::Internal(_) => Blame::Engine,
             _ => Blame::Configuration,
         }
@@ -195,6 +247,20 @@ impl Error {
             Error::AnotherStream { finished: true, .. } => {
                 Some("write it to a file and name that in [input] path; nothing of it was sent".into())
             }
+            Error::Copied { .. } => Some(
+                "what the original sent since is not known here: `sealpost doubt settle --copy` holds every open row in \
+doubt, `sealpost doubt resend --copy` goes on as if the original had sent nothing"
+                    .into(),
+            ),
+            Error::Overwritten { run, .. } => Some(format!(
+                "put the old file back and send it first, name the new one otherwise, or give the rest of the old one \
+up: --abandon {run}"
+            )),
+            Error::NoRun { .. } | Error::RunOver { .. } | Error::NotPaused { .. } => {
+                Some("`sealpost status` lists the runs".into())
+            }
+            Error::NoDoubt { .. } => Some("`sealpost doubt list` lists the rows in doubt".into()),
+            Error::Draining(_) => Some("try again when it has ended".into()),
             Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
             Error::Store(store::Error::Format1 | store::Error::Later(_)) => {
                 Some("finish its runs with the version that made it, or name another state_dir in sealpost.toml".into())
@@ -206,7 +272,7 @@ impl Error {
             Error::Store(_) => Some(
                 "is the disk full or the state directory damaged? nothing more is sent until it can be written".into(),
             ),
-            Error::State { .. } | Error::NoRow { .. } | Error::Internal(_) => None,
+            Error::NotCopied(_) | Error::State { .. } | Error::NoRow { .. } | Error::Internal(_) => None,
         }
     }
 }

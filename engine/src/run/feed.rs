@@ -1,13 +1,15 @@
 //! What puts rows before the shards: the reader (new rows) and the retry thread (rows due again).
 
+use super::record::Record;
 use super::recovery::Known;
 use super::{Blueprint, Error};
 use crate::clock::Timestamp;
-use crate::gate::Verdict;
-use crate::mail::{Outcome, Row, RunId};
+use crate::gate::{Gate, Verdict};
+use crate::mail::{Kind, Outcome, Row};
 use crate::metrics::{Metrics, Stage};
 use crate::queue::Run;
-use crate::store::{Manifest, Store};
+use crate::secret::DataKey;
+use crate::store::Store;
 use loader::{Mark, Watched};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,19 +17,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// The way to the router.
+/// What feeds a run, and the way to its router.
 #[derive(Clone)]
 pub(super) struct Feed {
     pub(super) run: Arc<Run>,
+    pub(super) store: Arc<Store>,
+    pub(super) key: Arc<DataKey>,
     pub(super) router: mpsc::Sender<Row>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) record: Arc<Record>,
     pub(super) stop: Arc<AtomicBool>,
+}
+
+/// What is read, and how far.
+pub(super) struct Scope {
+    pub(super) blueprint: Blueprint,
+    pub(super) gate: Gate,
+    pub(super) known: Known,
+    pub(super) limit: Option<u64>,
 }
 
 /// How often rows that are due are looked for.
 const TICK: Duration = Duration::from_millis(100);
-/// Rows taken up at once: what the shards can hold is bounded by their channels, not by this.
-const DUE_AT_ONCE: usize = 256;
+/// Rows taken up at once: what the shards can hold is bounded by the run's room, not by this.
+const AT_ONCE: usize = 256;
 
 /// How the reading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,32 +56,43 @@ impl Feed {
         self.stop.load(Ordering::SeqCst) || self.run.settle.fault().is_some()
     }
 
-    /// Reads the whole input, or until it is told to stop or has taken up `limit` rows. Rows that are `known` to the store
-    /// are passed over; rows in `again` keep the time of their first attempt. `save` is told how far it came.
-    pub(super) fn read(
-        &self,
-        mut blueprint: Blueprint,
-        known: &Known,
-        again: &BTreeMap<u64, Timestamp>,
-        limit: Option<u64>,
-        save: impl Fn(u64, Mark),
-    ) -> Result<ReadTo, Error> {
-        let mut gate = blueprint.gate();
+    /// Passes on what the last engine left in the backlog, before anything new: a site gets its rows in the order in which
+    /// they came.
+    pub(super) fn left_over(&self, horizon: u64) -> Result<(), Error> {
+        let mut after = None;
+        while !self.stopping() {
+            let rows = self.store.backlog_from(self.run.id, after, AT_ONCE, &self.key)?;
+            let Some(last) = rows.last() else { break };
+            after = last.origin.place();
+            // What this engine has put there since is in its lanes.
+            for row in rows.into_iter().filter(|row| row.origin.place().is_some_and(|(_, turn)| turn < horizon)) {
+                if self.stopping() {
+                    return Ok(());
+                }
+                self.run.settle.take_in_hand();
+                self.pass_on(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the whole input, or until it is told to stop or has taken up as many rows as it may. Rows in `again` keep the
+    /// time of their first attempt.
+    pub(super) fn read(&self, scope: Scope, again: &BTreeMap<u64, Timestamp>) -> Result<ReadTo, Error> {
+        let Scope { mut blueprint, mut gate, known, limit } = scope;
         let mut room = limit.unwrap_or(u64::MAX);
         // What is new among rows of a stream that may be another than it seems: bounded by what the last engine held.
         let mut unproven = Vec::new();
         let mut last = 0;
         while let Some(batch) = self.metrics.time(Stage::Load, || blueprint.next_batch()) {
             let batch = batch?;
-            let verdicts = self.metrics.time(Stage::Gate, || gate.judge(&batch, self.run.settle.now()));
-            let sorted = sort(verdicts, known, &mut room);
+            let judge = || gate.judge(&batch, self.run.settle.now(), |ordinal| known.contains(ordinal));
+            let sorted = sort(self.metrics.time(Stage::Gate, judge)?, &mut room);
             last = batch.first + batch.len() as u64 - 1;
             let whole = sorted.read == Some(last);
             unproven.push(sorted);
             match blueprint.watched() {
-                Watched::Same => {
-                    unproven.drain(..).for_each(|sorted| self.admit(sorted, again, &save, blueprint.mark()))
-                }
+                Watched::Same => unproven.drain(..).for_each(|sorted| self.admit(sorted, again, blueprint.mark())),
                 Watched::NotYet => {}
                 Watched::Differs => return Err(another(&blueprint)),
             }
@@ -82,15 +106,18 @@ impl Feed {
             return Err(another(&blueprint));
         }
         // The last octets of a file are past its last row.
-        save(last, blueprint.mark());
+        self.record.read_to(last, blueprint.mark());
         Ok(ReadTo::End)
     }
 
     /// Records what the gate refused of a batch and passes the others on, as long as it is not told to stop.
-    fn admit(&self, sorted: Sorted, again: &BTreeMap<u64, Timestamp>, save: &impl Fn(u64, Mark), mark: Mark) {
+    fn admit(&self, mut sorted: Sorted, again: &BTreeMap<u64, Timestamp>, mark: Mark) {
+        if self.record.manifest().copied {
+            self.doubt(&mut sorted);
+        }
         if let Some(read) = sorted.read {
             // First: an outcome whose octets no mark vouches for could be taken for another input's.
-            save(read, mark);
+            self.record.read_to(read, mark);
             self.run.settle.refuse(&sorted.refused, read);
         }
         for mut row in sorted.admitted {
@@ -103,14 +130,17 @@ impl Feed {
         }
     }
 
-    /// Takes up rows when they are due, until it is told to stop. `left_over` are rows that were due when the last engine
-    /// died; they are in hand.
-    pub(super) fn retry(&self, left_over: Vec<Row>) {
-        for row in left_over {
-            self.pass_on(row);
-        }
+    /// Rows of a run that was open when the state directory was copied: the original may have sent them.
+    fn doubt(&self, sorted: &mut Sorted) {
+        let now = self.run.settle.now();
+        let doubt = |row: Row| (row.ordinal, Outcome::new(Kind::InDoubt, now, 0, "state_copied"));
+        sorted.refused.extend(sorted.admitted.drain(..).map(doubt));
+    }
+
+    /// Takes up rows when they are due, until it is told to stop.
+    pub(super) fn retry(&self) {
         while !self.stopping() {
-            let due = self.run.settle.take_due(DUE_AT_ONCE);
+            let due = if self.run.hold.is_paused() { Vec::new() } else { self.run.settle.take_due(AT_ONCE) };
             let idle = due.is_empty();
             for row in due {
                 self.pass_on(row);
@@ -141,38 +171,25 @@ struct Sorted {
     read: Option<u64>,
 }
 
-/// Takes verdicts until `room` rows were admitted; rows that the store knows are passed over.
-fn sort(verdicts: Vec<Verdict>, known: &Known, room: &mut u64) -> Sorted {
+/// Takes verdicts until `room` rows were admitted.
+fn sort(verdicts: Vec<Verdict>, room: &mut u64) -> Sorted {
     let mut sorted = Sorted { admitted: Vec::new(), refused: Vec::new(), read: None };
     for verdict in verdicts {
         if *room == 0 {
             break;
         }
         match verdict {
+            Verdict::Known(ordinal) => sorted.read = Some(ordinal),
             Verdict::Refused(ordinal, outcome) => {
                 sorted.read = Some(ordinal);
-                if !known.contains(ordinal) {
-                    sorted.refused.push((ordinal, outcome));
-                }
+                sorted.refused.push((ordinal, outcome));
             }
             Verdict::Admitted(row) => {
                 sorted.read = Some(row.ordinal);
-                if !known.contains(row.ordinal) {
-                    *room -= 1;
-                    sorted.admitted.push(row);
-                }
+                *room -= 1;
+                sorted.admitted.push(row);
             }
         }
     }
     sorted
-}
-
-/// Writes how far the input was read. Not synced: after a crash the reader reads again, and the store knows better.
-pub(super) fn save(store: &Store, run: RunId, manifest: &Manifest, read: u64, mark: Mark) {
-    // A run that is taken up again reads from the start: what was once read stays so.
-    let mark = manifest.mark.filter(|before| before.octets > mark.octets).unwrap_or(mark);
-    let manifest = Manifest { read: manifest.read.max(read), mark: Some(mark), ..manifest.clone() };
-    if let Err(error) = store.put_manifest(run, &manifest, false) {
-        tracing::error!(%error, "can't write how far the input was read");
-    }
 }

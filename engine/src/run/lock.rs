@@ -1,30 +1,22 @@
 //! One engine a state directory.
 
 use super::Error;
-use crate::mail::RunId;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The state directory's lock; whoever holds it is the engine. The kernel lets go of it when the process dies.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 
 /// What another process learns of a state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
+pub enum Holder {
     /// Nobody is at work.
-    Stopped,
-    /// One is, on this run once it has got so far.
-    Running(Option<RunId>),
-}
-
-impl Engine {
-    /// Whether an engine is at work on `run`. Rows of any other run that were started and have no outcome are in doubt.
-    pub fn is_at(self, run: RunId) -> bool {
-        self == Engine::Running(Some(run))
-    }
+    Nobody,
+    /// An engine is, or a command that changes the store.
+    Somebody,
 }
 
 impl Lock {
@@ -38,37 +30,21 @@ impl Lock {
         let path = state_dir.join("lock");
         let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path).map_err(fail)?;
         match file.try_lock() {
-            Ok(()) => {
-                file.set_len(0).map_err(fail)?;
-                Ok(Lock(file))
-            }
+            Ok(()) => Ok(Lock(file)),
             Err(TryLockError::WouldBlock) => Err(Error::Busy(state_dir.to_owned())),
             Err(TryLockError::Error(cause)) => Err(fail(cause)),
         }
-    }
-
-    /// Writes down which run the holder is at, for [`Lock::look`].
-    ///
-    /// # Errors
-    /// The file can't be written.
-    pub fn name(&mut self, run: RunId) -> std::io::Result<()> {
-        self.0.set_len(0)?;
-        self.0.write_all(run.to_string().as_bytes())
     }
 
     /// Whether somebody holds it now. `None` if the directory was never used.
     ///
     /// # Errors
     /// The directory can't be looked at.
-    pub fn look(state_dir: &Path) -> Result<Option<Engine>, Error> {
+    pub fn look(state_dir: &Path) -> Result<Option<Holder>, Error> {
         match File::open(state_dir.join("lock")) {
-            Ok(mut file) => match file.try_lock_shared() {
-                Ok(()) => Ok(Some(Engine::Stopped)),
-                Err(TryLockError::WouldBlock) => {
-                    let mut name = String::new();
-                    file.read_to_string(&mut name).ok();
-                    Ok(Some(Engine::Running(u64::from_str_radix(&name, 16).ok().map(RunId))))
-                }
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(Some(Holder::Nobody)),
+                Err(TryLockError::WouldBlock) => Ok(Some(Holder::Somebody)),
                 Err(TryLockError::Error(cause)) => Err(Error::State { path: state_dir.to_owned(), cause }),
             },
             Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),

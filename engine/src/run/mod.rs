@@ -1,34 +1,42 @@
-//! Starts a run, feeds it, and ends it.
+//! The engine: starts, opens runs, feeds them, ends them.
 //!
-//! 1. [`Setup`] is everything a run needs, from configuration ([`Setup::of`]) or made on the spot for a rehearsal.
-//! 2. [`start()`] locks the state directory, opens the store, finds or opens the run, recovers it, and starts the threads:
-//!    one reader, one for rows due again, one that finds routes, N shards, a rayon pool.
-//! 3. [`Running`] is the handle: counts now, stop, wait, [`Summary`].
+//! 1. [`Machinery`] is everything an engine needs and [`Setup`] everything a run needs besides, from configuration or made
+//!    on the spot for a [`rehearsal`].
+//! 2. [`Engine::start`] locks the state directory, opens the store, and starts what runs share: the clerk, N shards, a rayon
+//!    pool, a steward that ends what is done.
+//! 3. [`Engine::open`] finds or makes the run of an input, recovers it, and starts its feeders: one reader, one thread for
+//!    rows due again, one that finds routes. Several runs are open side by side.
+//! 4. [`Commands`](crate::control::Commands) shows, pauses, cancels; [`Engine::stop`] ends it.
 //!
 //! Promise: a finished run is never sent twice; an open run goes on where it stopped.
 
 mod blueprint;
 mod choice;
+mod commands;
 mod dispatch;
+pub mod doubt;
+mod earlier;
+mod engine;
 mod error;
 mod exporter;
 mod feed;
+mod feeders;
 mod keys;
 mod lock;
+pub mod offline;
 mod opening;
+mod record;
 mod recovery;
 mod rehearsal;
-mod running;
 mod setup;
-mod start;
-mod threads;
+mod slot;
+mod steward;
 
 pub use blueprint::{Blueprint, Sample, SampleRow};
+pub use engine::Engine;
 pub use error::{Blame, Error};
 pub use exporter::Exporter;
 pub use keys::{audit_key, data_key, index_key, token_key};
-pub use lock::{Engine, Lock};
-pub use rehearsal::rehearsal;
-pub use running::{Running, Started, Summary};
-pub use setup::{Options, Setup};
-pub use start::start;
+pub use lock::{Holder, Lock};
+pub use rehearsal::{Rehearsal, rehearsal};
+pub use setup::{Durability, Machinery, Options, Setup};

@@ -1,66 +1,245 @@
-//! A run's record: found, made, or found finished.
+//! Opens a run in the engine: finds or makes its record, recovers it, starts its feeders.
 
 use super::choice::{Choice, choose};
-use super::{Blueprint, Error, Setup, Summary};
+use super::dispatch::Dispatch;
+use super::engine::Engine;
+use super::feed::{Feed, Scope};
+use super::feeders::{Feeders, Parts};
+use super::record::Record;
+use super::recovery::{self, LeftOver};
+use super::slot::{OpenRun, Slot, state_of};
+use super::{Blueprint, Error, Options, Setup, data_key, earlier, index_key, token_key};
+use crate::control::RunView;
+use crate::gate::Sent;
 use crate::mail::RunId;
+use crate::queue::{Hold, Press, Room, Run};
 use crate::render::Renderer;
-use crate::secret::TokenKey;
+use crate::route::Router;
+use crate::secret::DataKey;
+use crate::settle::{Rules, Settle};
 use crate::store::{Family, Manifest, Store, Tally};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-/// A run that is open.
-pub(super) struct Opened {
+/// What a run is opened with, once it has a record.
+pub(super) struct Found {
+    pub(super) run: RunId,
     pub(super) manifest: Manifest,
     pub(super) renderer: Renderer,
+    /// What is read; `None` where nothing of the input is needed any more.
+    pub(super) blueprint: Option<Blueprint>,
 }
 
-/// Finds or makes the run of `blueprint`'s input, with what makes its messages; `Err` in the answer is a run that was finished.
-pub(super) fn open(
-    store: &Store,
-    blueprint: &mut Blueprint,
-    setup: &Setup,
-    token: TokenKey,
-) -> Result<Result<Opened, Summary>, Error> {
-    let manifest = match choose(store, blueprint)? {
-        Choice::Finished(manifest) => return finished(store, blueprint.run(), manifest).map(Err),
-        Choice::Open(manifest) => manifest,
-        Choice::New => new(blueprint, setup),
-    };
-    let renderer = blueprint.renderer(token)?;
-    let needed = blueprint.project(renderer.uses());
-    let manifest = keep(store, blueprint, manifest, needed)?;
-    Ok(Ok(Opened { manifest, renderer }))
-}
+impl Engine {
+    /// Opens the run of a campaign's input, resumes it, or says how it ended before.
+    ///
+    /// # Errors
+    /// Whatever stops it before the first message: input, columns, templates, keys, the store.
+    pub fn open(&self, setup: Setup) -> Result<RunView, Error> {
+        let _one = self.opening.lock().expect("no holder panics");
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(Error::Draining(self.gear.state_dir.clone()));
+        }
+        let mut blueprint = Blueprint::new(setup.campaign.clone())?;
+        let choice = choose(&self.store, &mut blueprint)?;
+        if let Some(view) = self.at_work(blueprint.run()) {
+            return Ok(view);
+        }
+        let manifest = match choice {
+            Choice::Finished(_) if setup.options.again => self.once_more(&mut blueprint, &setup)?,
+            Choice::Finished(manifest) => return self.finished(blueprint.run(), &manifest),
+            Choice::Open(manifest) => manifest,
+            Choice::New => {
+                earlier::may_be_overwritten(self, &blueprint, setup.options.abandon)?;
+                self.new_manifest(&blueprint, &setup)
+            }
+        };
+        let manifest = Manifest { again: manifest.again || setup.options.again, ..manifest };
+        let token = || token_key(&self.store, &self.gear.master);
+        let renderer = blueprint.renderer(token()?)?;
+        let needed = blueprint.project(renderer.uses());
+        let run = blueprint.run();
+        earlier::take_up(self, &blueprint, &setup, needed.as_ref())?;
+        let manifest = keep(&self.store, &blueprint, run, manifest, needed)?;
+        self.begin(&setup, setup.options, Found { run, manifest, renderer, blueprint: Some(blueprint) })
+    }
 
-/// A new run's manifest.
-fn new(blueprint: &Blueprint, setup: &Setup) -> Manifest {
-    Manifest::new(setup.campaign.name.clone(), blueprint.input(), blueprint.fingerprint().to_owned(), setup.clock.now())
+    /// How a run stands that is open in this engine.
+    fn at_work(&self, run: RunId) -> Option<RunView> {
+        let mut runs = self.runs();
+        runs.get_mut(&run).filter(|slot| !slot.is_over()).map(Slot::view)
+    }
+
+    fn finished(&self, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
+        let tally = Tally::of(&self.store, run, manifest, false)?;
+        let view = RunView::at_rest(run, manifest, &tally, state_of(manifest));
+        self.runs().insert(run, Slot::Over(Box::new(view.clone())));
+        Ok(view)
+    }
+
+    /// A new run's manifest.
+    fn new_manifest(&self, blueprint: &Blueprint, setup: &Setup) -> Manifest {
+        let (campaign, fingerprint) = (setup.campaign.name.clone(), blueprint.fingerprint().to_owned());
+        let columns = blueprint.columns().iter().map(|column| (column.name.clone(), column.shape.clone()));
+        Manifest {
+            columns: columns.collect(),
+            campaign_file: Some(setup.campaign.path.clone()),
+            ..Manifest::new(campaign, blueprint.input(), fingerprint, self.gear.clock.now())
+        }
+    }
+
+    /// `--again` with an input that was sent: another run of it.
+    fn once_more(&self, blueprint: &mut Blueprint, setup: &Setup) -> Result<Manifest, Error> {
+        let first = blueprint.fingerprint().to_owned();
+        for number in 2_u32.. {
+            blueprint.rename_from(&first, &format!("again-{number}"));
+            match self.store.manifest(blueprint.run())? {
+                None => return Ok(self.new_manifest(blueprint, setup)),
+                Some(manifest) if manifest.finished.is_none() => return Ok(manifest),
+                Some(_) => {}
+            }
+        }
+        Err(Error::Internal("more runs of one input than can be counted".into()))
+    }
+
+    /// Recovers a run, starts its feeders and takes it among the open ones.
+    pub(super) fn begin(&self, setup: &Setup, options: Options, found: Found) -> Result<RunView, Error> {
+        let Found { run, manifest, renderer, blueprint } = found;
+        let now = self.gear.clock.now();
+        let transport = &setup.campaign.transport;
+        let key = Arc::new(data_key(&self.store, &self.gear.master, run)?);
+        if manifest.copied {
+            recovery::doubt_all(&self.store, run, &key, now)?;
+        }
+        let left_over = recovery::take_up(&self.store, run, &key, transport.on_doubt.resends(), now)?;
+        let before = Tally::of(&self.store, run, &manifest, false)?;
+        let shared = Arc::new(Run {
+            id: run,
+            settle: self.accounts(run, key.clone(), setup, &before),
+            press: Press::new(renderer, setup.signer.clone()),
+            exclusive: transport.exclusive,
+            weight: setup.campaign.priority,
+            room: Room::new(self.gear.limits.rows_in_memory),
+            hold: Hold::default(),
+        });
+        if manifest.paused {
+            shared.hold.pause();
+        }
+        self.restore_cancellations(run, &manifest);
+        let rows = blueprint.as_ref().and_then(Blueprint::rows);
+        let in_doubt = left_over.in_doubt;
+        let record = Record::new(self.store.clone(), run, manifest);
+        let scope = blueprint.map(|blueprint| self.scope(blueprint, run, &record, options.limit)).transpose()?;
+        let feeders = self.feeders(setup, &shared, &record, &key, scope, left_over)?;
+        let open = OpenRun {
+            shared,
+            record,
+            key,
+            feeders,
+            before,
+            rows,
+            in_doubt,
+            until_empty: options.until_empty,
+            deadline: options.deadline,
+            since: Instant::now(),
+            leaving: None,
+            cancelled: false,
+            failed: None,
+        };
+        let mut slot = Slot::Open(Box::new(open));
+        let view = slot.view();
+        self.runs().insert(run, slot);
+        self.share_room();
+        Ok(view)
+    }
+
+    fn accounts(&self, run: RunId, key: Arc<DataKey>, setup: &Setup, before: &Tally) -> Settle {
+        let transport = &setup.campaign.transport;
+        let rules = Rules {
+            retry: self.gear.retry,
+            lifetime: transport.lifetime,
+            resend_doubt: transport.on_doubt.resends(),
+            marks: self.gear.durability.marks,
+        };
+        Settle::new(self.store.clone(), run, key, self.gear.clock.clone(), rules, self.metrics.clone(), before)
+    }
+
+    fn scope(&self, blueprint: Blueprint, run: RunId, record: &Record, limit: Option<u64>) -> Result<Scope, Error> {
+        let manifest = record.manifest();
+        let index = index_key(&self.store, &self.gear.master)?;
+        let kept = self.gear.sent_kept;
+        let keys = Sent::new(self.store.clone(), index, &manifest.campaign, run, kept, manifest.again);
+        let gate = blueprint.gate(Box::new(keys));
+        let known = recovery::known(&self.store, run, &[Family::Outcome, Family::Deferred, Family::Backlog])?;
+        Ok(Scope { blueprint, gate, known, limit })
+    }
+
+    fn feeders(
+        &self,
+        setup: &Setup,
+        shared: &Arc<Run>,
+        record: &Arc<Record>,
+        key: &Arc<DataKey>,
+        scope: Option<Scope>,
+        left_over: LeftOver,
+    ) -> Result<Feeders, Error> {
+        let feed = |router, stop| Feed {
+            run: shared.clone(),
+            store: self.store.clone(),
+            key: key.clone(),
+            router,
+            metrics: self.metrics.clone(),
+            record: record.clone(),
+            stop,
+        };
+        let demand = setup.campaign.transport.demand;
+        let shards = self.shards.lock().expect("no holder panics").iter().map(|shard| shard.jobs.clone()).collect();
+        let dispatch = |stop| Dispatch {
+            run: shared.clone(),
+            router: Arc::new(Router::new(self.gear.resolver.clone(), demand, self.gear.relay.clone())),
+            shards,
+            sources: setup.sources.iter().cloned().map(Arc::new).collect(),
+            metrics: self.metrics.clone(),
+            stop,
+        };
+        Feeders::start(Parts { feed, dispatch, scope, left_over })
+    }
+
+    /// What an operator cancelled of a run stays so.
+    fn restore_cancellations(&self, run: RunId, manifest: &Manifest) {
+        if manifest.cancelled_providers.is_empty() && manifest.cancelled_sources.is_empty() {
+            return;
+        }
+        self.order(|controls| {
+            controls.cancelled_providers.extend(manifest.cancelled_providers.iter().map(|name| (run, name.clone())));
+            controls.cancelled_sources.extend(manifest.cancelled_sources.iter().map(|name| (run, name.clone())));
+        });
+    }
 }
 
 /// Records which columns rows are kept with. Rows that the store has kept before must have what the letter needs now.
-fn keep(
+pub(super) fn keep(
     store: &Store,
     blueprint: &Blueprint,
+    run: RunId,
     manifest: Manifest,
     needed: Option<BTreeSet<String>>,
 ) -> Result<Manifest, Error> {
-    let run = blueprint.run();
     let stored = store.count(Family::Deferred, run)? + store.count(Family::Backlog, run)?;
-    if let Some(kept) = manifest.kept.as_ref().filter(|_| stored > 0) {
-        let all = || blueprint.columns().iter().map(|column| column.name.clone()).collect();
-        let missing = needed.clone().unwrap_or_else(all).into_iter().find(|name| !kept.contains(name));
-        if let Some(column) = missing {
-            return Err(Error::ColumnNotKept { campaign: blueprint.campaign().path.clone(), column, rows: stored });
+    let mut manifest = manifest;
+    match manifest.kept.as_ref().filter(|_| stored > 0) {
+        Some(kept) => {
+            let all = || blueprint.columns().iter().map(|column| column.name.clone()).collect();
+            let missing = needed.unwrap_or_else(all).into_iter().find(|name| !kept.contains(name));
+            if let Some(column) = missing {
+                let campaign = blueprint.campaign().path.clone();
+                return Err(Error::ColumnNotKept { campaign, column, rows: stored });
+            }
         }
-        return Ok(manifest);
+        None => manifest.kept = needed,
     }
-    let manifest = Manifest { kept: needed, ..manifest };
     store.put_manifest(run, &manifest, true)?;
     Ok(manifest)
-}
-
-fn finished(store: &Store, run: RunId, manifest: Manifest) -> Result<Summary, Error> {
-    let tally = Tally::of(store, run, &manifest, false)?;
-    let (campaign, read_all) = (manifest.campaign, manifest.read_all);
-    Ok(Summary { campaign, run, tally, read_all, seconds: 0.0, delivered_now: 0, latency: manifest.latency })
 }

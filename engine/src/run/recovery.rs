@@ -3,8 +3,8 @@
 use crate::clock::Timestamp;
 use crate::mail::{Kind, Outcome, Row, RunId};
 use crate::secret::DataKey;
-use crate::store::{Change, Error, Family, Lease, Store};
-use std::collections::BTreeMap;
+use crate::store::{Change, Error, Family, Hold, Lease, Store};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which rows of the input are not to be taken up again: a bit a row, so that ten million cost 1.2 MB.
 #[derive(Debug, Default)]
@@ -30,17 +30,43 @@ fn place(ordinal: u64) -> (usize, u64) {
 }
 
 /// What the last engine left open.
+#[derive(Debug, Default)]
 pub(super) struct LeftOver {
-    /// Rows that were due when it died.
-    pub(super) backlog: Vec<Row>,
     /// Rows of the input that go out again, with the time of their first attempt: their `Date` and lifetime stay.
     pub(super) again: BTreeMap<u64, Timestamp>,
     /// How many rows were in doubt.
     pub(super) in_doubt: usize,
+    /// Rows of the backlog have turns below this.
+    pub(super) horizon: u64,
 }
 
-/// Settles doubt: rows that may have been sent and have no outcome are recorded so (`hold`), or their leases are forgotten and
-/// they go out again under the same Message-ID (`resend`).
+/// Backlog rows looked at together.
+const CHUNK: usize = 1000;
+
+/// What a lease that its engine left behind says of its row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// Nothing of it was sent.
+    NotSent,
+    /// It is to go out again.
+    Again,
+    /// It may have been sent.
+    Doubt(&'static str),
+}
+
+/// While the system runs on, what a dead process wrote is still there: a message without `started` mark was not sent. After
+/// power loss only what was synced is, and every leased row may have been sent.
+fn says(lease: &Lease, boot: [u8; 16]) -> Says {
+    match lease.hold {
+        Hold::Again => Says::Again,
+        _ if lease.boot != boot => Says::Doubt("power_lost"),
+        Hold::Started => Says::Doubt("engine_died"),
+        Hold::Leased => Says::NotSent,
+    }
+}
+
+/// Settles what the leases of a run say: rows in doubt are recorded so (`hold`), or go out again under the same Message-ID
+/// (`resend`).
 pub(super) fn take_up(
     store: &Store,
     run: RunId,
@@ -48,32 +74,87 @@ pub(super) fn take_up(
     resend: bool,
     now: Timestamp,
 ) -> Result<LeftOver, Error> {
-    let leases = store.leases(run)?;
-    let first = |leases: &[Lease]| leases.iter().map(|lease| (lease.ordinal, lease.first)).collect();
-    let (doubtful, others): (Vec<_>, Vec<_>) = leases.into_iter().partition(|lease| lease.is_doubtful(store.boot()));
-    let (started, mut again): (BTreeMap<_, _>, BTreeMap<_, _>) = (first(&doubtful), first(&others));
-    store.forget_leases(run, again.keys().copied())?;
-    let mut backlog = store.backlog_from(run, None, usize::MAX, key)?;
-    let in_doubt = started.len();
+    let mut left = LeftOver { horizon: store.turns(0), ..LeftOver::default() };
+    let (mut not_sent, mut doubt) = (Vec::new(), BTreeMap::new());
+    for lease in store.leases(run)? {
+        match says(&lease, store.boot()) {
+            Says::NotSent => not_sent.push(lease.ordinal),
+            Says::Again => drop(left.again.insert(lease.ordinal, lease.first)),
+            Says::Doubt(why) => drop(doubt.insert(lease.ordinal, (why, lease.first))),
+        }
+    }
+    store.forget_leases(run, not_sent.into_iter())?;
+    left.in_doubt = doubt.len();
     if resend {
-        store.forget_leases(run, started.keys().copied())?;
-        again.extend(started);
-        return Ok(LeftOver { backlog, again, in_doubt });
+        let again: Vec<_> = doubt.into_iter().map(|(ordinal, (_, first))| (ordinal, first)).collect();
+        store.lease_again(run, &again)?;
+        left.again.extend(again);
+    } else if !doubt.is_empty() {
+        hold(store, run, key, &doubt, now)?;
     }
-    let outcome = |attempts| Outcome::new(Kind::InDoubt, now, attempts + 1, "engine_died");
-    for row in backlog.extract_if(.., |row| started.contains_key(&row.ordinal)) {
-        store.settle(run, &row, &Change::Ended(&outcome(row.attempts)), key)?;
-    }
-    let fresh = store.leases(run)?.into_iter().map(|lease| (lease.ordinal, outcome(0))).collect::<Vec<_>>();
-    store.put_outcomes(run, &fresh, key)?;
-    Ok(LeftOver { backlog, again, in_doubt })
+    Ok(left)
 }
 
-/// The rows that have an outcome or stand in the store.
-pub(super) fn known(store: &Store, run: RunId) -> Result<Known, Error> {
+/// Records every row of the store that has not ended as in doubt: the original of a copied state directory may have sent it.
+pub(super) fn doubt_all(store: &Store, run: RunId, key: &DataKey, now: Timestamp) -> Result<(), Error> {
+    let mut open = BTreeSet::new();
+    for family in [Family::Deferred, Family::Backlog, Family::Lease] {
+        store.ordinals(family, run, |ordinal| {
+            open.insert(ordinal);
+        })?;
+    }
+    let outcome = |ordinal| (ordinal, Outcome::new(Kind::InDoubt, now, 1, "state_copied"));
+    let doubt: Vec<_> = open.into_iter().map(outcome).collect();
+    for rows in doubt.chunks(CHUNK) {
+        store.put_outcomes(run, rows, key)?;
+    }
+    store.clear(run)
+}
+
+/// Records rows as in doubt, wherever they stood.
+fn hold(
+    store: &Store,
+    run: RunId,
+    key: &DataKey,
+    doubt: &BTreeMap<u64, (&'static str, Timestamp)>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let outcome = |why, attempts| Outcome::new(Kind::InDoubt, now, attempts + 1, why);
+    let mut fresh: BTreeMap<u64, Outcome> =
+        doubt.iter().map(|(ordinal, (why, _))| (*ordinal, outcome(why, 0))).collect();
+    backlog(store, run, key, |row| {
+        if let Some((why, _)) = doubt.get(&row.ordinal) {
+            fresh.remove(&row.ordinal);
+            store.settle(run, &row, &Change::Ended(&outcome(why, row.attempts)), key)?;
+        }
+        Ok(())
+    })?;
+    store.put_outcomes(run, &fresh.into_iter().collect::<Vec<_>>(), key)
+}
+
+/// Every row of the backlog.
+fn backlog(
+    store: &Store,
+    run: RunId,
+    key: &DataKey,
+    mut each: impl FnMut(Row) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let rows = store.backlog_from(run, after, CHUNK, key)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.origin.place();
+        for row in rows {
+            each(row)?;
+        }
+    }
+}
+
+/// The rows that stand in `families`.
+pub(super) fn known(store: &Store, run: RunId, families: &[Family]) -> Result<Known, Error> {
     let mut known = Known::default();
-    for family in [Family::Outcome, Family::Deferred, Family::Backlog] {
-        store.ordinals(family, run, |ordinal| known.insert(ordinal))?;
+    for family in families {
+        store.ordinals(*family, run, |ordinal| known.insert(ordinal))?;
     }
     Ok(known)
 }
@@ -83,13 +164,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits() {
+    fn a_lease_says_what_its_boot_allows() {
+        let lease = |hold, boot| Lease { ordinal: 1, hold, boot: [boot; 16], first: Timestamp(0), started: None };
+        let said = |hold, boot| says(&lease(hold, boot), [1; 16]);
+        assert!(said(Hold::Leased, 1) == Says::NotSent && said(Hold::Leased, 2) == Says::Doubt("power_lost"));
+        assert!(said(Hold::Started, 1) == Says::Doubt("engine_died"));
+        assert!(said(Hold::Started, 2) == Says::Doubt("power_lost"));
+        assert!(said(Hold::Again, 1) == Says::Again && said(Hold::Again, 2) == Says::Again);
+    }
+
+    #[test]
+    fn known_rows_are_bits() {
         let mut known = Known::default();
-        for ordinal in [1, 63, 64, 65, 10_000] {
-            assert!(!known.contains(ordinal));
-            known.insert(ordinal);
-            assert!(known.contains(ordinal));
-        }
-        assert!(!known.contains(2) && !known.contains(1_000_000));
+        [1, 64, 1000].map(|ordinal| known.insert(ordinal));
+        assert_eq!((0..2000).filter(|ordinal| known.contains(*ordinal)).collect::<Vec<_>>(), [1, 64, 1000]);
     }
 }

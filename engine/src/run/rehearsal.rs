@@ -2,7 +2,7 @@
 //! store. Nobody is mailed, nothing is marked sent.
 
 use super::setup::chosen_sources;
-use super::{Error, Options, Setup};
+use super::{Durability, Error, Machinery, Options, Setup};
 use crate::clock::SystemClock;
 use crate::plan::{self, Campaign, Machine};
 use crate::resolve::{Answer, Mx, MxHost, NoAddress, NoRoute, Place, Resolver};
@@ -19,6 +19,16 @@ use std::time::Duration;
 /// Deferred rows come back soon: a rehearsal shows that they do, not how long providers make one wait.
 const RETRY: Retry = Retry { first: Duration::from_secs(1), longest: Duration::from_secs(5) };
 
+/// What a rehearsal is made of.
+pub struct Rehearsal {
+    /// The embedded MX.
+    pub sandbox: Sandbox,
+    /// An engine that sends everything there.
+    pub gear: Machinery,
+    /// The run.
+    pub setup: Setup,
+}
+
 /// Makes the embedded MX and a setup that sends into it. State goes to `scratch`.
 ///
 /// # Errors
@@ -29,7 +39,8 @@ pub fn rehearsal(
     recipe: Recipe,
     scratch: &Path,
     options: Options,
-) -> Result<(Sandbox, Setup), Error> {
+    durability: Durability,
+) -> Result<Rehearsal, Error> {
     let internal = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
     let ledger = Arc::new(Ledger::new(None, None).map_err(|error| internal(&error))?);
     let sandbox = Sandbox::start((Ipv4Addr::LOCALHOST, 0).into(), recipe, ledger).map_err(|error| internal(&error))?;
@@ -39,24 +50,29 @@ pub fn rehearsal(
             let pair = KeyPair::parse(generate(algorithm).as_bytes(), algorithm).expect("a key just made can be read");
             DkimKey { selector: selector.to_owned(), backend: Box::new(pair) }
         });
-    let setup = Setup {
+    let gear = Machinery {
+        machine: None,
         state_dir: scratch.to_owned(),
         master,
-        signer: Signer::new(campaign.message.from.address.domain(), keys.into(), campaign.transport.lifetime),
         resolver: Arc::new(Everywhere(sandbox.address())),
         relay: Access::default(),
         identity: None,
         roots: vec![Root::Der(sandbox.root())],
-        sources: unbound(chosen_sources(machine, &campaign)?),
         retry: RETRY,
         limits: machine.limits,
+        durability,
+        sent_kept: machine.sent_kept,
         // A scraper of real runs must not take these deliveries for some.
         metrics: plan::Metrics { listen: None, ..machine.metrics },
         clock: Arc::new(SystemClock),
+    };
+    let setup = Setup {
+        signer: Arc::new(Signer::new(campaign.message.from.address.domain(), keys.into(), campaign.transport.lifetime)),
+        sources: unbound(chosen_sources(machine, &campaign)?),
         options,
         campaign,
     };
-    Ok((sandbox, setup))
+    Ok(Rehearsal { sandbox, gear, setup })
 }
 
 /// Every domain has an MX host of its own name, at one address: as many sites as the file has domains.

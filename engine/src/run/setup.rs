@@ -1,9 +1,10 @@
-//! Everything a run needs.
+//! Everything an engine needs, and everything a run needs besides.
 
 use super::Error;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::mail::RunId;
 use crate::plan::{self, Campaign, Dkim, Machine, Smarthost};
-use crate::queue::Limits;
+use crate::queue::{Limits, Sync};
 use crate::resolve::{Dns, Fixed, Place, Resolver};
 use crate::retry::Retry;
 use crate::secret::{KeyError, KeyFileError, MasterKey, owner_only, password};
@@ -12,24 +13,40 @@ use crate::smtp::{Access, Identity, Login, Root, Source};
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the operator asked for on the command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// At most this many rows of the input are taken up this time.
     pub limit: Option<u64>,
+    /// Send also to keys that other runs of the campaign hold.
+    pub again: bool,
+    /// The run that may be given up because its input was overwritten.
+    pub abandon: Option<RunId>,
+    /// End when only deferred rows are left.
+    pub until_empty: bool,
+    /// Stop with rows left then.
+    pub deadline: Option<Timestamp>,
 }
 
-/// Everything a run needs, with nothing left to look up.
-pub struct Setup {
-    /// The blast.
-    pub campaign: Campaign,
+/// How much of a row's way is on the disk before it goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Durability {
+    /// When leases are synced.
+    pub sync: Sync,
+    /// Whether there are leases and `started` marks at all. Only a rehearsal that measures their cost goes without.
+    pub marks: bool,
+}
+
+/// Everything that an engine needs, with nothing left to look up.
+pub struct Machinery {
+    /// The machine that campaigns handed over are set up for; a rehearsal takes none.
+    pub machine: Option<Machine>,
     /// Where the store lives.
     pub state_dir: PathBuf,
     /// The master key.
     pub master: MasterKey,
-    /// Signs.
-    pub signer: Signer,
     /// Finds MX hosts.
     pub resolver: Arc<dyn Resolver>,
     /// What a smarthost asks of us.
@@ -38,42 +55,64 @@ pub struct Setup {
     pub identity: Option<Identity>,
     /// Whom TLS trusts.
     pub roots: Vec<Root>,
-    /// The sources that send, by turns; never empty.
-    pub sources: Vec<Source>,
     /// The back-off.
     pub retry: Retry,
     /// Bounds.
     pub limits: Limits,
+    /// What is on the disk when.
+    pub durability: Durability,
+    /// How long a key counts as sent.
+    pub sent_kept: Duration,
     /// What Prometheus sees.
     pub metrics: plan::Metrics,
     /// The time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// Everything that a run needs besides.
+pub struct Setup {
+    /// The blast.
+    pub campaign: Campaign,
+    /// Signs.
+    pub signer: Arc<Signer>,
+    /// The sources that send, by turns; never empty.
+    pub sources: Vec<Source>,
     /// What was asked for.
     pub options: Options,
+}
+
+impl Machinery {
+    /// An engine on `machine`.
+    ///
+    /// # Errors
+    /// A key that is missing, exposed or unusable, or no name server.
+    pub fn of(machine: &Machine) -> Result<Machinery, Error> {
+        Ok(Machinery {
+            machine: Some(machine.clone()),
+            state_dir: machine.state_dir.clone(),
+            master: MasterKey::fetch(&machine.master)?,
+            resolver: Arc::new(resolver(machine)?),
+            relay: machine.smarthost.as_ref().map(relay).transpose()?.unwrap_or_default(),
+            identity: machine.smarthost.as_ref().map(identity).transpose()?.flatten(),
+            roots: machine.roots.clone(),
+            retry: machine.retry,
+            limits: machine.limits,
+            durability: Durability { sync: machine.sync, marks: true },
+            sent_kept: machine.sent_kept,
+            metrics: machine.metrics,
+            clock: Arc::new(SystemClock),
+        })
+    }
 }
 
 impl Setup {
     /// A run of `campaign` on `machine`.
     ///
     /// # Errors
-    /// A key that is missing, exposed or unusable, no name server, or a source that is not there.
+    /// A signing key that is missing, exposed or unusable, or a source that is not there.
     pub fn of(machine: &Machine, campaign: Campaign, options: Options) -> Result<Setup, Error> {
-        Ok(Setup {
-            state_dir: machine.state_dir.clone(),
-            master: MasterKey::fetch(&machine.master)?,
-            signer: signer(machine, &campaign)?,
-            resolver: Arc::new(resolver(machine)?),
-            relay: machine.smarthost.as_ref().map(relay).transpose()?.unwrap_or_default(),
-            identity: machine.smarthost.as_ref().map(identity).transpose()?.flatten(),
-            roots: machine.roots.clone(),
-            sources: sources(machine, &campaign)?,
-            retry: machine.retry,
-            limits: machine.limits,
-            metrics: machine.metrics,
-            clock: Arc::new(SystemClock),
-            options,
-            campaign,
-        })
+        let signer = Arc::new(signer(machine, &campaign)?);
+        Ok(Setup { signer, sources: sources(machine, &campaign)?, options, campaign })
     }
 }
 

@@ -7,7 +7,8 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// The receiver's own count. Message-IDs are kept as hashes, and written one a line where a file was asked for.
+/// The receiver's own count. Message-IDs are kept as hashes, and written one a line where a file was asked for: before the
+/// reply is, so that what a client was told is in the file whoever dies next.
 #[derive(Default)]
 pub struct Ledger {
     book: Mutex<Book>,
@@ -20,6 +21,7 @@ struct Book {
     deferred: HashSet<u64>,
     accepted: Option<File>,
     transcript: Option<File>,
+    recipients: bool,
 }
 
 /// Counts.
@@ -51,6 +53,12 @@ impl Ledger {
         Ok(Ledger { book: Mutex::new(book) })
     }
 
+    /// Writes the recipient behind each Message-ID, with a space between.
+    pub fn with_recipients(self) -> Ledger {
+        self.with(|book| book.recipients = true);
+        self
+    }
+
     /// The counts now.
     pub fn totals(&self) -> Totals {
         self.book.lock().expect("no holder panics").totals
@@ -78,14 +86,20 @@ impl Ledger {
     }
 
     /// Records a message before its 250 is sent.
-    pub(super) fn accept(&self, message_id: &[u8]) {
+    ///
+    /// # Errors
+    /// The file can't be written; the message must not be accepted then.
+    pub(super) fn accept(&self, message_id: &[u8], recipient: &str) -> std::io::Result<()> {
         self.with(|book| {
+            if let Some(file) = &mut book.accepted {
+                let recipient = if book.recipients { format!(" {recipient}") } else { String::new() };
+                // One write: a line is whole or not there.
+                file.write_all(&[message_id, recipient.as_bytes(), b"\n"].concat())?;
+            }
             book.totals.accepted += 1;
             book.totals.twice += u64::from(!book.seen.insert(hash(message_id)));
-            if let Some(file) = &mut book.accepted {
-                file.write_all(&[message_id, b"\n"].concat()).ok();
-            }
-        });
+            Ok(())
+        })
     }
 
     pub(super) fn said(&self, line: &str) {

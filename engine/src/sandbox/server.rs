@@ -6,6 +6,7 @@ use super::{Ledger, Recipe};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -39,13 +40,30 @@ impl Sandbox {
     /// # Errors
     /// The socket, the thread or the certificates can't be made.
     pub fn start(listen: SocketAddr, recipe: Recipe, ledger: Arc<Ledger>) -> Result<Sandbox, SandboxError> {
+        Sandbox::start_as(None, listen, recipe, ledger)
+    }
+
+    /// The same with the certificate authority in the file `identity`, which is made where it is missing: so that clients
+    /// trust what is started again.
+    ///
+    /// # Errors
+    /// The socket, the thread or the certificates can't be made.
+    pub fn start_as(
+        identity: Option<&Path>,
+        listen: SocketAddr,
+        recipe: Recipe,
+        ledger: Arc<Ledger>,
+    ) -> Result<Sandbox, SandboxError> {
         if !listen.ip().is_loopback() {
             return Err(std::io::Error::other("listens on loopback addresses only").into());
         }
         let listener = std::net::TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let authority = Arc::new(Authority::new(address.ip())?);
+        let authority = Arc::new(match identity {
+            Some(path) => Authority::kept(address.ip(), path)?,
+            None => Authority::new(address.ip())?,
+        });
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .expect("aws-lc-rs does both versions")

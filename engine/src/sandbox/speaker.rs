@@ -81,14 +81,14 @@ impl Speaker {
                     talk.say("354 go ahead\r\n").await?;
                     let message_id = talk.message().await?;
                     tokio::time::sleep(self.recipe.latency).await;
+                    let taken = message_id.map(|id| self.ledger.accept(&id, recipient.as_deref().unwrap_or_default()));
                     (sender, recipient) = (false, None);
-                    match message_id {
-                        Some(message_id) => {
-                            self.ledger.accept(&message_id);
-                            talk.say("250 2.0.0 accepted\r\n").await?;
-                        }
-                        None => talk.say("554 5.6.0 no Message-ID, or too large\r\n").await?,
-                    }
+                    let reply = match taken {
+                        Some(Ok(())) => "250 2.0.0 accepted\r\n",
+                        Some(Err(_)) => "452 4.3.1 the ledger can't be written\r\n",
+                        None => "554 5.6.0 no Message-ID, or too large\r\n",
+                    };
+                    talk.say(reply).await?;
                 }
                 "RSET" => {
                     (sender, recipient) = (false, None);
@@ -118,7 +118,7 @@ impl Speaker {
         lines.join("\r\n")
     }
 
-    fn recipient(&self, line: &str) -> (Option<()>, &'static str) {
+    fn recipient(&self, line: &str) -> (Option<String>, &'static str) {
         let Some(address) = line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(address, _)| address)
         else {
             return (None, "501 5.1.3 no address\r\n");
@@ -129,7 +129,7 @@ impl Speaker {
                 (None, "550 5.1.1 no such user\r\n")
             }
             Answer::Greylist if self.ledger.put_off(address) => (None, "450 4.2.0 try again later\r\n"),
-            Answer::Greylist | Answer::Accept => (Some(()), "250 2.1.5 ok\r\n"),
+            Answer::Greylist | Answer::Accept => (Some(address.to_owned()), "250 2.1.5 ok\r\n"),
         }
     }
 }

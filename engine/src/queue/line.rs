@@ -1,0 +1,159 @@
+//! The rows of one run that wait in one lane, in the order in which they came: the first in memory, the rest, where the site
+//! is slow, sealed in the store.
+
+use super::{Job, Run};
+use crate::route::Route;
+use crate::smtp::Source;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// One run's rows in a lane: `front`, then what was spilled, then `back`.
+pub(super) struct Line {
+    pub(super) run: Arc<Run>,
+    front: VecDeque<Job>,
+    /// Rows in the store, and the turn of the last one read back from there.
+    spilled: u64,
+    last_turn: u64,
+    /// Rows on their way to the store.
+    back: Vec<Job>,
+    /// Where the spilled ones lie.
+    place: u64,
+    /// What smooth weighted round robin owes it.
+    credit: i64,
+}
+
+/// Rows written to the store, or read back, at once.
+const CHUNK: usize = 64;
+
+impl Line {
+    pub(super) fn new(run: Arc<Run>, place: u64) -> Line {
+        Line { run, front: VecDeque::new(), spilled: 0, last_turn: 0, back: Vec::new(), place, credit: 0 }
+    }
+
+    /// Rows that wait here, wherever they are.
+    pub(super) fn len(&self) -> usize {
+        self.in_memory() + usize::try_from(self.spilled).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn in_memory(&self) -> usize {
+        self.front.len() + self.back.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes a row in as the last.
+    pub(super) fn push(&mut self, job: Job) {
+        if self.spilled == 0 {
+            self.front.push_back(job);
+            return;
+        }
+        self.back.push(job);
+        if self.back.len() >= CHUNK {
+            self.spill_back();
+        }
+    }
+
+    /// Takes a row back that was first a moment ago.
+    pub(super) fn push_front(&mut self, job: Job) {
+        self.front.push_front(job);
+    }
+
+    /// The row that came first. Those in the store find their way by `route` and `source`, which are the lane's.
+    pub(super) fn pop(&mut self, route: &Arc<Route>, source: &Arc<Source>) -> Option<Job> {
+        if self.front.is_empty() {
+            self.refill(route, source);
+        }
+        self.front.pop_front()
+    }
+
+    /// Keeps the first `most` rows in memory and moves the others to the store.
+    pub(super) fn keep(&mut self, most: usize) {
+        if self.spilled > 0 {
+            return self.spill_back();
+        }
+        if self.front.len() > most + CHUNK {
+            self.back.extend(self.front.split_off(most));
+            while !self.back.is_empty() {
+                let rest = self.back.split_off(self.back.len().min(CHUNK));
+                self.spill_back();
+                self.back = rest;
+            }
+        }
+    }
+
+    fn spill_back(&mut self) {
+        let mut rows: Vec<_> = Vec::with_capacity(self.back.len());
+        let mut places: Vec<_> = Vec::with_capacity(self.back.len());
+        for job in self.back.drain(..) {
+            rows.push(job.row);
+            places.push(job.place);
+        }
+        // A store that fails tells the run, which then stops: the rows are where recovery finds them.
+        if self.run.settle.spill(self.place, &mut rows) {
+            self.spilled += rows.len() as u64;
+        } else {
+            rows.iter().for_each(|_| self.run.settle.let_go());
+        }
+    }
+
+    fn refill(&mut self, route: &Arc<Route>, source: &Arc<Source>) {
+        if self.spilled > 0 {
+            let rows = self.run.settle.unspill(self.place, self.last_turn, CHUNK);
+            if rows.is_empty() {
+                // The store failed, and told the run.
+                (0..self.spilled).for_each(|_| self.run.settle.let_go());
+                self.spilled = 0;
+            }
+            for row in rows {
+                self.last_turn = row.origin.place().map_or(self.last_turn, |(_, turn)| turn);
+                self.spilled = self.spilled.saturating_sub(1);
+                let place = self.run.room.squeeze_in();
+                let (route, source, run) = (route.clone(), source.clone(), self.run.clone());
+                self.front.push_back(Job { row, route, source, run, place });
+            }
+        }
+        if self.spilled == 0 {
+            self.front.extend(self.back.drain(..));
+        }
+    }
+
+    /// Every row in memory; those in the store are let go, where they stay.
+    pub(super) fn abandon(&mut self) -> Vec<Job> {
+        (0..self.spilled).for_each(|_| self.run.settle.let_go());
+        self.spilled = 0;
+        self.front.drain(..).chain(self.back.drain(..)).collect()
+    }
+
+    /// Every row in memory. Those in the store stay in the line.
+    pub(super) fn take_memory(&mut self) -> Vec<Job> {
+        self.front.drain(..).chain(self.back.drain(..)).collect()
+    }
+
+    /// A run paused or leaving has no turn.
+    fn has_turn(&self) -> bool {
+        !self.is_empty() && self.run.goes_on()
+    }
+}
+
+/// Whose turn it is: smooth weighted round robin over the runs that have rows here, by their campaigns' priority, so that a
+/// blast and a password reset share a site as their weights say, however many rows each has.
+pub(super) fn next_turn(lines: &mut [Line]) -> Option<&mut Line> {
+    let mut total = 0;
+    let mut chosen: Option<usize> = None;
+    for index in 0..lines.len() {
+        if !lines[index].has_turn() {
+            continue;
+        }
+        let weight = i64::from(lines[index].run.weight);
+        lines[index].credit += weight;
+        total += weight;
+        if chosen.is_none_or(|best| lines[index].credit > lines[best].credit) {
+            chosen = Some(index);
+        }
+    }
+    let line = &mut lines[chosen?];
+    line.credit -= total;
+    Some(line)
+}

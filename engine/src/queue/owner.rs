@@ -1,0 +1,244 @@
+//! What a shard owns: lanes, connections, and when rows move on.
+
+use super::conversation;
+use super::gauges::Gauges;
+use super::lane::{Lane, LaneKey};
+use super::shard::{Deps, Job, Rendered, Stop};
+use crate::clock::Timestamp;
+use crate::mail::hint;
+use crate::metrics::Stage;
+use crate::render::Unrenderable;
+use crate::smtp::{Fate, Policy, Verdict};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+
+/// What a shard's ready messages may take together: thousands of letters, hundreds with a statement in them.
+const READY_OCTETS: usize = 64 << 20;
+/// How long rows are bounced for what the DNS said; then it is asked again.
+const DNS_SAYS_NO: Duration = Duration::from_secs(30);
+
+pub(super) struct Owner {
+    pub(super) deps: Deps,
+    pub(super) gauges: Gauges,
+    pub(super) lanes: RefCell<HashMap<LaneKey, Rc<Lane>>>,
+    /// Rows in its lanes, in memory or spilled.
+    pub(super) held: Cell<usize>,
+    /// Of messages that wait for a session.
+    ready_octets: Cell<usize>,
+    pub(super) connections: Cell<usize>,
+    /// Lanes that wanted a session while all were taken, the longest waiting first.
+    wanting: RefCell<VecDeque<Rc<Lane>>>,
+    /// Rung for an idle session when a lane wants its place.
+    wanted: Notify,
+    rendered: mpsc::UnboundedSender<Rendered>,
+    /// When lanes without a session were last looked at.
+    pub(super) looked_round: Cell<Timestamp>,
+}
+
+impl Owner {
+    pub(super) fn new(deps: Deps, rendered: mpsc::UnboundedSender<Rendered>) -> Owner {
+        Owner {
+            gauges: Gauges::of(&deps.metrics),
+            deps,
+            lanes: RefCell::default(),
+            held: Cell::new(0),
+            ready_octets: Cell::new(0),
+            connections: Cell::new(0),
+            wanting: RefCell::default(),
+            wanted: Notify::new(),
+            rendered,
+            looked_round: Cell::new(Timestamp(0)),
+        }
+    }
+
+    pub(super) fn take(self: &Rc<Self>, job: Job) {
+        if job.run.leaves() {
+            return job.run.settle.let_go();
+        }
+        // Small sites see one session a run: which of equal hosts it meets first must not be the same every time.
+        let now = self.deps.clock.now();
+        let turn = usize::try_from(now.0).unwrap_or(0);
+        let policy = || Policy {
+            ehlo: job.source.ehlo.clone(),
+            demand: job.route.demand,
+            // A smarthost without STARTTLS is not the recipient's fault: its rows wait.
+            exclusive: job.run.exclusive && !job.route.access.relays,
+            avoid_tls: false,
+            access: job.route.access.clone(),
+        };
+        let lane = self
+            .lanes
+            .borrow_mut()
+            .entry(key(&job))
+            .or_insert_with(|| {
+                Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), policy(), turn, now))
+            })
+            .clone();
+        lane.route.replace(job.route.clone());
+        self.held.set(self.held.get() + 1);
+        self.gauges.backlog.inc();
+        lane.push(job);
+        self.advance(&lane);
+    }
+
+    pub(super) fn rendered(self: &Rc<Self>, Rendered { key, job, result }: Rendered) {
+        let Some(lane) = self.lanes.borrow().get(&key).cloned() else { return self.let_go(&job) };
+        lane.state.borrow_mut().rendering -= 1;
+        self.gauges.rendering.dec();
+        match result {
+            Ok(_) if job.run.leaves() => self.let_go(&job),
+            Ok(message) => {
+                self.ready_octets.set(self.ready_octets.get() + message.octets().len());
+                lane.state.borrow_mut().ready.push_back((job, message));
+                self.gauges.ready.inc();
+                lane.bell.notify_one();
+            }
+            Err(fault) => {
+                job.run.settle.unrenderable(&job.row, &fault);
+                self.settled(&lane);
+            }
+        }
+        self.advance(&lane);
+    }
+
+    /// Moves a lane's rows on as far as there is room: settled if it is suspended, else to rayon, and to new sessions.
+    pub(super) fn advance(self: &Rc<Self>, lane: &Rc<Lane>) {
+        if *self.deps.stop.borrow() == Stop::Gracefully {
+            return;
+        }
+        let now = self.deps.clock.now();
+        let suspension = lane.state.borrow_mut().suspension(now);
+        if let Some((verdict, until)) = suspension {
+            return self.postpone(lane, &verdict, until);
+        }
+        if !self.may_send(lane) {
+            return;
+        }
+        self.render_ahead(lane);
+        let mut state = lane.state.borrow_mut();
+        let most = self.deps.limits.connections_per_provider.min(state.most_sessions(now));
+        let idle = state.sessions - state.busy;
+        if state.ready.len() <= idle || state.sessions >= most {
+            return;
+        }
+        if self.connections.get() == self.deps.limits.connections {
+            let mut wanting = self.wanting.borrow_mut();
+            if !wanting.iter().any(|other| Rc::ptr_eq(other, lane)) {
+                wanting.push_back(lane.clone());
+            }
+            drop(wanting);
+            self.wanted.notify_waiters();
+            return;
+        }
+        state.sessions += 1;
+        self.connections.set(self.connections.get() + 1);
+        tokio::task::spawn_local(conversation::hold(self.clone(), lane.clone()));
+    }
+
+    /// Whether another message may be begun here.
+    pub(super) fn may_send(&self, lane: &Lane) -> bool {
+        !self.deps.conditions.stop_sending()
+            && !self.deps.controls.borrow().pause(lane.route.borrow().name(), &lane.source.name)
+    }
+
+    /// Gives rayon as many rows as the lane's sessions will want: some for each, and some to open one for.
+    fn render_ahead(self: &Rc<Self>, lane: &Rc<Lane>) {
+        loop {
+            let state = lane.state.borrow();
+            let ahead = state.ready.len() + state.rendering;
+            // Letters with files in them are large: past the bound each lane has one at a time.
+            let many = self.ready_octets.get() > READY_OCTETS && ahead > 0;
+            if many || ahead >= state.depth * (state.sessions + 1) {
+                return;
+            }
+            drop(state);
+            let Some(job) = lane.next_row() else { return };
+            self.gauges.backlog.dec();
+            if self.deps.controls.borrow().cancel(job.run.id, lane.route.borrow().name(), &lane.source.name) {
+                job.run.settle.cancelled(&job.row);
+                self.settled(lane);
+                continue;
+            }
+            lane.state.borrow_mut().rendering += 1;
+            self.gauges.rendering.inc();
+            self.render(job);
+        }
+    }
+
+    fn render(&self, mut job: Job) {
+        let key = key(&job);
+        let (clerk, rendered, metrics) = (self.deps.clerk.clone(), self.rendered.clone(), self.deps.metrics.clone());
+        self.deps.pool.spawn(move || {
+            let (now, press) = (job.run.settle.now(), &job.run.press);
+            // A template engine that panics over one row must cost that row, not the run.
+            let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let content = metrics.time(Stage::Render, || press.render(&mut job.row, now));
+                content.map(|content| metrics.time(Stage::Sign, || press.sign(&content, now)))
+            }));
+            let result =
+                made.unwrap_or_else(|_| Err(Unrenderable { reason: "render", detail: "it broke the renderer".into() }));
+            clerk.take(Rendered { key, job, result }, &rendered);
+        });
+    }
+
+    /// Suspends a lane by a verdict that every session there would meet. Sessions that fail together are one failure: a
+    /// suspension in force is neither counted again nor prolonged.
+    pub(super) fn suspend(self: &Rc<Self>, lane: &Rc<Lane>, verdict: Verdict) {
+        let now = self.deps.clock.now();
+        let mut state = lane.state.borrow_mut();
+        if state.suspension(now).is_none() {
+            state.failures += 1;
+            let route = lane.route.borrow();
+            let wait = self.deps.retry.wait(state.failures, route.site.0);
+            let until = now.after(if verdict.fate == Fate::Bounced { wait.min(DNS_SAYS_NO) } else { wait });
+            let host = route.name();
+            let seconds = until.since(now).as_secs();
+            let (why, hint) = (verdict.why(), hint(&verdict.why()));
+            tracing::warn!(host, why, seconds, hint, "open -> suspended");
+            state.suspended = Some((verdict, until));
+        }
+        drop(state);
+        self.advance(lane);
+    }
+
+    /// Returns when `lane` has nothing to send and another lane wants the place of its idle session.
+    pub(super) async fn gives_way(&self, lane: &Lane) {
+        // Nothing else runs between the question and the wait: a shard is one thread.
+        while !lane.state.borrow().is_empty() || self.wanting.borrow().is_empty() {
+            self.wanted.notified().await;
+        }
+    }
+
+    /// Messages of so many octets are no longer ready: they went to a wire, or were let go.
+    pub(super) fn left_ready(&self, octets: usize) {
+        self.ready_octets.set(self.ready_octets.get() - octets);
+    }
+
+    /// A row of `lane` was settled.
+    pub(super) fn settled(&self, lane: &Lane) {
+        self.held.set(self.held.get() - 1);
+        lane.state.borrow_mut().pace.settled();
+    }
+
+    /// A session of `lane` ended. Its place goes to the lane that waited longest, and only then back to this one.
+    pub(super) fn hung_up(self: &Rc<Self>, lane: &Rc<Lane>) {
+        self.connections.set(self.connections.get() - 1);
+        // One that waited may have got a place since, or have nothing left to send: ask until the place is taken.
+        while self.connections.get() < self.deps.limits.connections {
+            let Some(next) = self.wanting.borrow_mut().pop_front() else { break };
+            self.advance(&next);
+        }
+        self.advance(lane);
+        // A million recipients have tens of thousands of sites; most get a message or two.
+        if lane.state.borrow().is_forgettable(self.deps.clock.now()) {
+            self.lanes.borrow_mut().remove(&lane.key);
+        }
+    }
+}
+
+fn key(job: &Job) -> LaneKey {
+    (job.route.provider, job.source.name.clone(), job.route.demand.level(), job.run.exclusive)
+}

@@ -1,0 +1,143 @@
+//! What a shard does between events: obeys orders, makes room, lets go.
+
+use super::lane::{Lane, State};
+use super::owner::Owner;
+use super::shard::Job;
+use crate::clock::Timestamp;
+use crate::mail::RunId;
+use crate::smtp::{Fate, Verdict};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often lanes without a session are looked at: their suspension may be over, or what stopped the engine.
+const ROUND: Duration = Duration::from_millis(250);
+/// Rows that a site takes within this time wait in memory. Longer than any hiccup of a healthy one.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Rows of a lane that stay in memory however slow it is.
+const KEPT: usize = 64;
+
+/// Rows of a suspended lane that are settled at once.
+const AT_ONCE: usize = 256;
+
+impl Owner {
+    fn all_lanes(&self) -> Vec<Rc<Lane>> {
+        self.lanes.borrow().values().cloned().collect()
+    }
+
+    /// An operator ordered something, or a run leaves.
+    pub(super) fn obey(self: &Rc<Self>) {
+        for lane in self.all_lanes() {
+            for run in leaving(&lane.state.borrow()) {
+                self.part_with(&lane, run);
+            }
+            self.advance(&lane);
+            lane.bell.notify_waiters();
+        }
+    }
+
+    /// Looks after what no event looks after: rooms that are full, suspensions that are over.
+    pub(super) fn look_round(self: &Rc<Self>) {
+        let now = self.deps.clock.now();
+        let round = now.since(self.looked_round.get()) >= ROUND;
+        if round {
+            self.looked_round.set(now);
+        }
+        for lane in self.all_lanes() {
+            self.make_room(&lane, now);
+            let rests = |state: &State| state.sessions == 0 && state.rendering == 0 && !state.is_empty();
+            if round && rests(&lane.state.borrow()) {
+                self.advance(&lane);
+            }
+        }
+    }
+
+    /// Where a run's room is full, rows that this lane would not send for a while go to the store.
+    fn make_room(&self, lane: &Lane, now: Timestamp) {
+        let state = &mut *lane.state.borrow_mut();
+        for line in state.lines.iter_mut().filter(|line| line.in_memory() > KEPT && line.run.room.is_full()) {
+            let Some(soon) = state.pace.rows_in(PATIENCE, now) else { return };
+            line.keep(soon.max(KEPT));
+        }
+    }
+
+    /// Settles what waits in a suspended lane by the verdict that suspended it. Rows in the store wait there for a lane that
+    /// works, unless the verdict ends them.
+    pub(super) fn postpone(&self, lane: &Lane, verdict: &Verdict, until: Timestamp) {
+        let mut jobs = self.drain(lane);
+        if matches!(verdict.fate, Fate::Dropped | Fate::Bounced) {
+            while let Some(job) = lane.next_row() {
+                self.gauges.backlog.dec();
+                jobs.push(job);
+                if jobs.len() >= AT_ONCE {
+                    break;
+                }
+            }
+        }
+        for job in jobs {
+            job.run.settle.postpone(job.row, verdict, until);
+            self.settled(lane);
+        }
+    }
+
+    /// Every job of `lane` in memory that is not on a wire or on rayon.
+    fn drain(&self, lane: &Lane) -> Vec<Job> {
+        self.counted(lane, State::drain)
+    }
+
+    /// Lets go of the rows of `run` that wait in `lane`.
+    fn part_with(&self, lane: &Lane, run: RunId) {
+        let before = waiting(&lane.state.borrow());
+        let jobs = self.counted(lane, |state| state.part_with(run));
+        let spilled = before - waiting(&lane.state.borrow()) - jobs.len();
+        self.held.set(self.held.get() - spilled);
+        jobs.into_iter().for_each(|job| self.let_go(&job));
+    }
+
+    /// Does something to a lane's rows and sets the counts right after it.
+    fn counted<T>(&self, lane: &Lane, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = lane.state.borrow_mut();
+        let before = (lines(&state), state.ready.len(), octets(&state));
+        let done = change(&mut state);
+        self.gauges.backlog.sub((before.0 - lines(&state)) as i64);
+        self.gauges.ready.sub((before.1 - state.ready.len()) as i64);
+        self.left_ready(before.2 - octets(&state));
+        done
+    }
+
+    pub(super) fn let_go(&self, job: &Job) {
+        job.run.settle.let_go();
+        self.held.set(self.held.get() - 1);
+    }
+
+    /// Lets go of everything that is not on a wire.
+    pub(super) fn wind_down(&self) {
+        for lane in self.all_lanes() {
+            let runs: BTreeSet<_> = runs(&lane.state.borrow()).map(|(id, _)| id).collect();
+            runs.into_iter().for_each(|run| self.part_with(&lane, run));
+            lane.bell.notify_waiters();
+        }
+    }
+}
+
+/// The runs that have rows here, and whether they leave.
+fn runs(state: &State) -> impl Iterator<Item = (RunId, bool)> {
+    let of_lines = state.lines.iter().map(|line| &line.run);
+    of_lines.chain(state.ready.iter().map(|(job, _)| &job.run)).map(|run| (run.id, run.leaves()))
+}
+
+fn leaving(state: &State) -> BTreeSet<RunId> {
+    runs(state).filter(|(_, leaves)| *leaves).map(|(run, _)| run).collect()
+}
+
+fn lines(state: &State) -> usize {
+    state.lines.iter().map(|line| line.len()).sum()
+}
+
+fn waiting(state: &State) -> usize {
+    lines(state) + state.ready.len()
+}
+
+fn octets(state: &State) -> usize {
+    state.ready.iter().map(|(_, message)| message.octets().len()).sum()
+}

@@ -1,0 +1,213 @@
+//! What an operator can tell the engine.
+
+use super::engine::Engine;
+use super::slot::{OpenRun, Slot};
+use super::{Blame, Error, Options, Setup};
+use crate::clock::Timestamp;
+use crate::control::{Commands, ConditionView, EngineView, Refusal, RunView, Submit, Target};
+use crate::mail::RunId;
+use crate::plan::Campaign;
+use crate::store::Manifest;
+use std::sync::atomic::Ordering;
+
+impl Commands for Engine {
+    fn view(&self) -> EngineView {
+        let condition = |(condition, since, why): (crate::condition::Condition, Timestamp, String)| ConditionView {
+            what: condition.word().to_owned(),
+            since: since.0,
+            why,
+        };
+        let mut runs: Vec<_> = self.runs().iter_mut().map(|(id, slot)| (*id, slot.view())).collect();
+        let opened = |run| self.store.manifest(run).ok().flatten().map(|manifest| manifest.opened);
+        runs.sort_by_cached_key(|(run, _)| opened(*run));
+        EngineView {
+            pid: std::process::id(),
+            draining: self.draining.load(Ordering::SeqCst),
+            conditions: self.conditions.list().into_iter().map(condition).collect(),
+            paused: self.paused(),
+            runs: runs.into_iter().map(|(_, view)| view).collect(),
+        }
+    }
+
+    fn submit(&self, submit: &Submit) -> Result<RunView, Refusal> {
+        let open = || -> Result<RunView, Error> {
+            let machine = self.gear.machine.as_ref();
+            let machine = machine.ok_or_else(|| Error::Internal("a rehearsal takes no campaigns".into()))?;
+            let campaign = Campaign::read(&submit.campaign)?;
+            let abandon = submit.abandon.as_deref().map(run_id).transpose()?;
+            let options = Options {
+                limit: submit.limit,
+                again: submit.again,
+                abandon,
+                until_empty: submit.until_empty,
+                deadline: submit.deadline.map(Timestamp),
+            };
+            self.open(Setup::of(machine, campaign, options)?)
+        };
+        open().map_err(Refusal::from)
+    }
+
+    fn pause(&self, target: &Target) -> Result<(), Refusal> {
+        match target {
+            Target::All => self.order(|controls| controls.all_paused = true),
+            Target::Provider(name) => self.order(|controls| {
+                controls.paused_providers.insert(name.clone());
+            }),
+            Target::Source(name) => {
+                self.known_source(name)?;
+                self.order(|controls| {
+                    controls.paused_sources.insert(name.clone());
+                });
+            }
+            Target::Run(run) => {
+                self.with_run(run, |open| {
+                    open.record.change(true, |manifest| manifest.paused = true)?;
+                    open.shared.hold.pause();
+                    Ok(())
+                })?;
+                self.order(|_| {});
+            }
+        }
+        Ok(())
+    }
+
+    fn resume(&self, target: &Target) -> Result<(), Refusal> {
+        let mut was_paused = true;
+        match target {
+            Target::All => self.resume_all()?,
+            Target::Provider(name) => self.order(|controls| was_paused = controls.paused_providers.remove(name)),
+            Target::Source(name) => self.order(|controls| was_paused = controls.paused_sources.remove(name)),
+            Target::Run(run) => {
+                was_paused = self.with_run(run, resume)?;
+                self.order(|_| {});
+            }
+        }
+        let what = || match target {
+            Target::All => "the engine".to_owned(),
+            Target::Run(name) => format!("run {name}"),
+            Target::Provider(name) => format!("provider {name}"),
+            Target::Source(name) => format!("source {name}"),
+        };
+        if was_paused { Ok(()) } else { Err(Error::NotPaused { what: what() }.into()) }
+    }
+
+    fn cancel(&self, target: &Target) -> Result<u64, Refusal> {
+        match target {
+            Target::All => {
+                let what = "cancel needs --run, --provider or --source".to_owned();
+                return Err(Refusal { what, hint: Some("`sealpost status` lists the runs".into()), code: 2 });
+            }
+            Target::Run(run) => {
+                let left = self.with_run(run, |open| {
+                    open.cancelled = true;
+                    open.leave();
+                    Ok(open.shared.settle.tally().left())
+                })?;
+                self.order(|_| {});
+                return Ok(left);
+            }
+            Target::Provider(_) => {}
+            Target::Source(name) => self.known_source(name)?,
+        }
+        self.cancel_at(target).map_err(Refusal::from)
+    }
+
+    fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Engine {
+    fn paused(&self) -> Vec<Target> {
+        let controls = self.controls.borrow().clone();
+        let providers = controls.paused_providers.iter().cloned().map(Target::Provider);
+        let sources = controls.paused_sources.iter().cloned().map(Target::Source);
+        controls.all_paused.then_some(Target::All).into_iter().chain(providers).chain(sources).collect()
+    }
+
+    fn resume_all(&self) -> Result<(), Error> {
+        for slot in self.runs().values_mut() {
+            if let Slot::Open(open) = slot {
+                resume(open)?;
+            }
+        }
+        self.order(|controls| {
+            controls.all_paused = false;
+            controls.paused_providers.clear();
+            controls.paused_sources.clear();
+        });
+        Ok(())
+    }
+
+    /// Rows of every open run that are, or come to be, at a provider or source end as cancelled. Answers how many wait now.
+    fn cancel_at(&self, target: &Target) -> Result<u64, Error> {
+        let mut left = 0;
+        let mut open_runs = Vec::new();
+        for (run, slot) in self.runs().iter_mut() {
+            let Slot::Open(open) = slot else { continue };
+            open.record.change(true, |manifest: &mut Manifest| match target {
+                Target::Provider(name) => manifest.cancelled_providers.push(name.clone()),
+                Target::Source(name) => manifest.cancelled_sources.push(name.clone()),
+                _ => {}
+            })?;
+            left += open.shared.settle.tally().left();
+            open_runs.push(*run);
+        }
+        self.order(|controls| {
+            for run in open_runs {
+                match target {
+                    Target::Provider(name) => controls.cancelled_providers.insert((run, name.clone())),
+                    Target::Source(name) => controls.cancelled_sources.insert((run, name.clone())),
+                    _ => false,
+                };
+            }
+        });
+        Ok(left)
+    }
+
+    fn known_source(&self, name: &str) -> Result<(), Refusal> {
+        let sources = self.gear.machine.iter().flat_map(|machine| &machine.sources);
+        let present: Vec<_> = sources.map(|source| source.name.to_string()).collect();
+        if present.iter().any(|source| source == name) {
+            return Ok(());
+        }
+        let hint = Some(format!("its sources are: {}", present.join(", ")));
+        Err(Refusal { what: format!("there is no source \"{name}\""), hint, code: 2 })
+    }
+
+    /// Does something to an open run.
+    fn with_run<T>(&self, name: &str, work: impl FnOnce(&mut OpenRun) -> Result<T, Error>) -> Result<T, Refusal> {
+        let run = run_id(name)?;
+        let mut runs = self.runs();
+        match runs.get_mut(&run) {
+            Some(Slot::Open(open)) => Ok(work(open)?),
+            Some(_) => Err(Error::RunOver { run }.into()),
+            None => Err(Error::NoRun { run: name.to_owned() }.into()),
+        }
+    }
+}
+
+fn resume(open: &mut OpenRun) -> Result<bool, Error> {
+    let was_paused = open.shared.hold.is_paused();
+    if was_paused {
+        open.record.change(true, |manifest| manifest.paused = false)?;
+        open.shared.hold.resume();
+    }
+    Ok(was_paused)
+}
+
+/// A run by the name that `status` shows.
+fn run_id(name: &str) -> Result<RunId, Error> {
+    RunId::named(name).ok_or_else(|| Error::NoRun { run: name.to_owned() })
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        let code = match error.blame() {
+            Blame::Configuration => 2,
+            Blame::Busy => 75,
+            Blame::Engine => 70,
+        };
+        Refusal { what: error.to_string(), hint: error.hint(), code }
+    }
+}

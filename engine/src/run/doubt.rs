@@ -1,0 +1,171 @@
+//! Rows that may have been delivered: listed, sent again, or settled by a person who knows.
+
+use super::offline::open_run;
+use super::{Error, Lock, data_key};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::mail::{Kind, Outcome, RunId};
+use crate::secret::MasterKey;
+use crate::store::{Manifest, Settings, Store};
+use std::path::Path;
+
+/// A row in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The campaign's name.
+    pub campaign: String,
+    /// The run.
+    pub run: RunId,
+    /// The row's number.
+    pub row: u64,
+    /// Since when.
+    pub since: Timestamp,
+    /// A closed label: `engine_died`, `power_lost`, `state_copied`, or what became of the connection.
+    pub why: String,
+    /// Attempts made, that one included.
+    pub attempts: u32,
+}
+
+/// Which rows of a run are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Every one in doubt.
+    All,
+    /// These.
+    Rows(Vec<u64>),
+}
+
+/// What a person knows of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It was delivered.
+    Delivered,
+    /// It was not, and is not to be sent.
+    Undelivered,
+}
+
+/// Rows in doubt, of `run` or of all runs. Where an engine is at work (`live`) only what it has recorded.
+///
+/// # Errors
+/// The store can't be read.
+pub fn list(store: &Store, run: Option<RunId>, live: bool) -> Result<Vec<Doubt>, Error> {
+    let mut doubts = Vec::new();
+    for (id, manifest) in store.runs()?.into_iter().filter(|(id, _)| run.is_none_or(|run| run == *id)) {
+        let doubt = |row, since, why: &str, attempts| Doubt {
+            campaign: manifest.campaign.clone(),
+            run: id,
+            row,
+            since,
+            why: why.to_owned(),
+            attempts,
+        };
+        store.scan_outcomes(id, None, |row, outcome| {
+            if outcome.kind == Kind::InDoubt {
+                doubts.push(doubt(row, outcome.at, &outcome.why(), outcome.attempts));
+            }
+        })?;
+        if !live {
+            // What the last engine left, and no other has taken up yet.
+            let leases = store.leases(id)?.into_iter().filter(|lease| lease.is_doubtful(store.boot()));
+            let why = |boot| if boot == store.boot() { "engine_died" } else { "power_lost" };
+            doubts.extend(leases.map(|lease| doubt(lease.ordinal, lease.first, why(lease.boot), 1)));
+        }
+    }
+    Ok(doubts)
+}
+
+/// Rows in doubt go out again with the next `sealpost send`, under the same Message-ID. Answers how many.
+///
+/// # Errors
+/// An engine is at work, there is no such run or row in doubt, or the store can't be written.
+pub fn resend(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which) -> Result<usize, Error> {
+    let (_lock, store) = take(state_dir)?;
+    let rows = take_up(&store, master, run, which)?;
+    let again: Vec<_> = rows.iter().map(|(row, outcome)| (*row, outcome.at)).collect();
+    store.lease_again(run, &again)?;
+    for (row, _) in &again {
+        store.forget_outcome(run, *row)?;
+    }
+    reopen(&store, run)?;
+    Ok(again.len())
+}
+
+/// Records what a person knows of rows in doubt. Answers how many.
+///
+/// # Errors
+/// As [`resend`].
+pub fn settle(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which, truth: Truth) -> Result<usize, Error> {
+    let (_lock, store) = take(state_dir)?;
+    let rows = take_up(&store, master, run, which)?;
+    let (kind, reason) = match truth {
+        Truth::Delivered => (Kind::Delivered, "settled_delivered"),
+        Truth::Undelivered => (Kind::Cancelled, "settled_undelivered"),
+    };
+    let now = SystemClock.now();
+    let settled: Vec<_> =
+        rows.into_iter().map(|(row, doubt)| (row, Outcome::new(kind, now, doubt.attempts, reason))).collect();
+    store.put_outcomes(run, &settled, &data_key(&store, master, run)?)?;
+    Ok(settled.len())
+}
+
+/// Settles what a copied state directory can't know, and makes it the one that sends. With `original_sent`, every row of an
+/// open run that has not ended is in doubt; else the copy goes on as if it were the original. Answers how many runs are open.
+///
+/// # Errors
+/// An engine is at work, or the store can't be written.
+pub fn settle_copy(state_dir: &Path, original_sent: bool) -> Result<usize, Error> {
+    let (_lock, store) = take(state_dir)?;
+    if store.copied(state_dir)?.is_none() {
+        return Err(Error::NotCopied(state_dir.to_owned()));
+    }
+    let open: Vec<_> = store.runs()?.into_iter().filter(|(_, manifest)| manifest.finished.is_none()).collect();
+    let runs = open.len();
+    if original_sent {
+        for (run, manifest) in open {
+            store.put_manifest(run, &Manifest { copied: true, ..manifest }, true)?;
+        }
+    }
+    store.adopt(state_dir)?;
+    Ok(runs)
+}
+
+fn take(state_dir: &Path) -> Result<(Lock, Store), Error> {
+    let lock = Lock::take(state_dir)?;
+    Ok((lock, Store::open(state_dir, &Settings::default())?))
+}
+
+/// The rows meant, each with its outcome; what the last engine left in doubt is recorded first.
+fn take_up(store: &Store, master: &MasterKey, run: RunId, which: &Which) -> Result<Vec<(u64, Outcome)>, Error> {
+    if store.manifest(run)?.is_none() {
+        return Err(Error::NoRun { run: run.to_string() });
+    }
+    let key = data_key(store, master, run)?;
+    super::recovery::take_up(store, run, &key, false, SystemClock.now())?;
+    let mut rows = Vec::new();
+    store.scan_outcomes(run, Some(&key), |row, outcome| {
+        let meant = match which {
+            Which::All => true,
+            Which::Rows(rows) => rows.contains(&row),
+        };
+        if meant && outcome.kind == Kind::InDoubt {
+            rows.push((row, outcome));
+        }
+    })?;
+    if let Which::Rows(wanted) = which {
+        let missing = wanted.iter().find(|wanted| rows.iter().all(|(row, _)| row != *wanted));
+        if let Some(row) = missing {
+            return Err(Error::NoDoubt { run, row: *row });
+        }
+    }
+    Ok(rows)
+}
+
+/// A finished run has rows left again.
+fn reopen(store: &Store, run: RunId) -> Result<(), Error> {
+    if open_run(store, run).is_ok() {
+        return Ok(());
+    }
+    if let Some(manifest) = store.manifest(run)? {
+        store.put_manifest(run, &Manifest { finished: None, cancelled: None, ..manifest }, true)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! Earlier runs of a campaign that are still open when a new input comes: last night's retries go on beside tonight's file.
+
+use super::engine::Engine;
+use super::opening::{Found, keep};
+use super::{Blueprint, Error, Options, Setup, offline, token_key};
+use crate::mail::RunId;
+use crate::store::{Hold, Manifest, Store, Tally};
+use std::collections::BTreeSet;
+
+/// Refuses an input that has taken the place of another which was not sent to its end, unless that run is given up: then it is
+/// cancelled.
+pub(super) fn may_be_overwritten(engine: &Engine, blueprint: &Blueprint, abandon: Option<RunId>) -> Result<(), Error> {
+    let store = &engine.store;
+    for (run, manifest) in open(store, blueprint)? {
+        if manifest.input != blueprint.input() || !needs_input(store, run, &manifest)? {
+            continue;
+        }
+        if abandon != Some(run) || engine.runs().get(&run).is_some_and(|slot| !slot.is_over()) {
+            return Err(Error::Overwritten { input: manifest.input, run, read: manifest.read });
+        }
+        let cancelled = offline::abandon(store, &engine.gear.master, run, engine.gear.clock.now())?;
+        tracing::warn!(%run, cancelled, "abandoned: its rows are cancelled, those it never read are given up");
+    }
+    Ok(())
+}
+
+/// Takes up earlier runs whose rows are all in the store. One whose rows were kept without a column that the letter needs now
+/// is left alone, and that is said.
+pub(super) fn take_up(
+    engine: &Engine,
+    blueprint: &Blueprint,
+    setup: &Setup,
+    needed: Option<&BTreeSet<String>>,
+) -> Result<(), Error> {
+    for (run, manifest) in open(&engine.store, blueprint)? {
+        let at_work = engine.runs().get(&run).is_some_and(|slot| !slot.is_over());
+        if at_work || manifest.paused || needs_input(&engine.store, run, &manifest)? {
+            continue;
+        }
+        let renderer = blueprint.renderer_of(run, token_key(&engine.store, &engine.gear.master)?)?;
+        let options = Options { limit: None, ..setup.options };
+        match keep(&engine.store, blueprint, run, manifest, needed.cloned()) {
+            Ok(manifest) => {
+                engine.begin(setup, options, Found { run, manifest, renderer, blueprint: None })?;
+            }
+            Err(error @ Error::ColumnNotKept { .. }) => tracing::warn!(%run, %error, "an earlier run waits"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Other runs of the campaign that have rows left.
+fn open(store: &Store, blueprint: &Blueprint) -> Result<Vec<(RunId, Manifest)>, Error> {
+    let name = &blueprint.campaign().name;
+    let mut runs = store.runs()?;
+    runs.retain(|(run, manifest)| *run != blueprint.run() && manifest.campaign == *name && manifest.finished.is_none());
+    Ok(runs)
+}
+
+/// Whether rows of a run stand in its input and nowhere else.
+fn needs_input(store: &Store, run: RunId, manifest: &Manifest) -> Result<bool, Error> {
+    if !manifest.read_all {
+        return Ok(true);
+    }
+    let tally = Tally::of(store, run, manifest, false)?;
+    let in_backlog = store.count(crate::store::Family::Backlog, run)?;
+    let again = store.leases(run)?.into_iter().any(|lease| lease.hold == Hold::Again);
+    Ok(again || tally.waiting > in_backlog)
+}

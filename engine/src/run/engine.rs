@@ -1,0 +1,221 @@
+//! The one engine of a state directory: lock, store, clerk, shards, and the runs that are open.
+
+use super::feeders::thread;
+use super::slot::Slot;
+use super::{Error, Exporter, Lock, Machinery, steward};
+use crate::condition::Conditions;
+use crate::control::Socket;
+use crate::mail::RunId;
+use crate::metrics::Metrics;
+use crate::queue::{Clerk, Controls, Deps, Limits, Shard, Stop};
+use crate::smtp::Connector;
+use crate::store::{Settings, Store};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// An engine at work. It ends when [`Engine::stop`] is called.
+pub struct Engine {
+    pub(super) gear: Machinery,
+    pub(super) store: Arc<Store>,
+    pub(super) conditions: Arc<Conditions>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) controls: watch::Sender<Arc<Controls>>,
+    pub(super) runs: Mutex<BTreeMap<RunId, Slot>>,
+    /// Held while a run is opened: two commands may bring the same input.
+    pub(super) opening: Mutex<()>,
+    pub(super) draining: AtomicBool,
+    pub(super) since: Instant,
+    pub(super) shards: Mutex<Vec<Shard>>,
+    stop: watch::Sender<Stop>,
+    ended: AtomicBool,
+    steward: Mutex<Option<JoinHandle<()>>>,
+    socket: Mutex<Option<Socket>>,
+    exporter: Mutex<Option<Exporter>>,
+    lock: Mutex<Option<Lock>>,
+}
+
+/// How long messages on the wire may take after a stop.
+pub(super) const WIND_DOWN: Duration = Duration::from_secs(20);
+/// How long the end may take once the store is given up.
+const GRACE: Duration = Duration::from_secs(2);
+const GLANCE: Duration = Duration::from_millis(5);
+
+impl Engine {
+    /// Locks the state directory and starts everything that runs share.
+    ///
+    /// # Errors
+    /// Another engine is at work, the store can't be used or is a copy, or a thread can't be started.
+    pub fn start(gear: Machinery) -> Result<Arc<Engine>, Error> {
+        let connector = Connector::new(&gear.roots, gear.identity.as_ref())?;
+        let lock = Lock::take(&gear.state_dir)?;
+        let conditions = Arc::new(Conditions::default());
+        let store = Arc::new(open(&gear, &conditions)?);
+        let metrics = Arc::new(Metrics::new(gear.metrics.config()));
+        let serve = |listen| Exporter::start(listen, metrics.clone(), gear.metrics.linger);
+        let exporter = gear.metrics.listen.map(serve).transpose()?;
+        let (stop, stopped) = watch::channel(Stop::No);
+        let (controls, ordered) = watch::channel(Arc::new(Controls::default()));
+        let clerk = clerk(&gear, &store, &metrics)?;
+        let deps = Deps {
+            resolver: gear.resolver.clone(),
+            connector,
+            limits: gear.limits,
+            retry: gear.retry,
+            clock: gear.clock.clone(),
+            metrics: metrics.clone(),
+            pool: pool(cpus())?,
+            clerk,
+            conditions: conditions.clone(),
+            controls: ordered,
+            stop: stopped,
+        };
+        let shards = shards(cpus(), &deps)?;
+        drop(deps);
+        let engine = Arc::new(Engine {
+            gear,
+            store,
+            conditions,
+            metrics,
+            controls,
+            runs: Mutex::default(),
+            opening: Mutex::default(),
+            draining: AtomicBool::new(false),
+            since: Instant::now(),
+            shards: Mutex::new(shards),
+            stop,
+            ended: AtomicBool::new(false),
+            steward: Mutex::default(),
+            socket: Mutex::default(),
+            exporter: Mutex::new(exporter),
+            lock: Mutex::new(Some(lock)),
+        });
+        let watched = engine.clone();
+        let steward = thread("steward", move || steward::work(&watched))?;
+        *engine.steward.lock().expect("no holder panics") = Some(steward);
+        if engine.gear.machine.is_some() {
+            let fail = |cause| Error::State { path: engine.gear.state_dir.join("socket"), cause };
+            let socket = Socket::start(&engine.gear.state_dir, engine.clone()).map_err(fail)?;
+            *engine.socket.lock().expect("no holder panics") = Some(socket);
+        }
+        Ok(engine)
+    }
+
+    /// Finishes what is on the wire, closes sessions with QUIT, lets go of the rest, writes down how far every run came, and
+    /// gives the state directory back. What is still on a wire after 20 seconds is in doubt at the next start. What serves
+    /// metrics may go on.
+    pub fn stop(&self) -> Option<Exporter> {
+        self.draining.store(true, Ordering::SeqCst);
+        self.runs().values_mut().for_each(Slot::leave);
+        self.stop.send_replace(Stop::Gracefully);
+        self.wind_down();
+        self.metrics.stop(self.since.elapsed());
+        self.ended.store(true, Ordering::SeqCst);
+        let steward = self.steward.lock().expect("no holder panics").take();
+        if let Some(steward) = steward {
+            steward.join().ok();
+        }
+        for shard in std::mem::take(&mut *self.shards.lock().expect("no holder panics")) {
+            // One that is stuck is left behind: the process ends.
+            if shard.is_done() {
+                shard.join().ok();
+            }
+        }
+        drop(self.socket.lock().expect("no holder panics").take());
+        drop(self.lock.lock().expect("no holder panics").take());
+        self.exporter.lock().expect("no holder panics").take()
+    }
+
+    /// Waits until every run is over. A store that can't be written any more is not waited for past the deadline.
+    fn wind_down(&self) {
+        let deadline = Instant::now() + WIND_DOWN;
+        while self.is_busy() && Instant::now() < deadline + GRACE {
+            if Instant::now() >= deadline {
+                self.store.give_up();
+            }
+            std::thread::sleep(GLANCE);
+        }
+    }
+
+    /// Whether a run is open.
+    pub fn is_busy(&self) -> bool {
+        self.runs().values().any(|slot| !slot.is_over())
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn runs(&self) -> MutexGuard<'_, BTreeMap<RunId, Slot>> {
+        self.runs.lock().expect("no holder panics")
+    }
+
+    /// Changes what shards are told, which makes them look through their lanes.
+    pub(super) fn order(&self, change: impl FnOnce(&mut Controls)) {
+        self.controls.send_modify(|controls| {
+            let mut new = Controls::clone(controls);
+            change(&mut new);
+            new.edition += 1;
+            *controls = Arc::new(new);
+        });
+    }
+
+    /// Shares memory out among the open runs.
+    pub(super) fn share_room(&self) {
+        let runs = self.runs();
+        let open: Vec<_> = runs.values().filter_map(Slot::room).collect();
+        let share = self.gear.limits.rows_in_memory / open.len().max(1);
+        open.iter().for_each(|room| room.resize(share));
+    }
+
+    /// Whether a part that all runs need has ended without being told to.
+    pub(super) fn is_broken(&self) -> bool {
+        !self.has_ended()
+            && *self.stop.borrow() == Stop::No
+            && self.shards.lock().expect("no holder panics").iter().any(Shard::is_done)
+    }
+}
+
+/// Opens the store, unless it is a copy of another.
+fn open(gear: &Machinery, conditions: &Arc<Conditions>) -> Result<Store, Error> {
+    let settings = Settings { sent_kept: gear.sent_kept, conditions: conditions.clone() };
+    let store = Store::open(&gear.state_dir, &settings)?;
+    match store.take_standing(&gear.state_dir)? {
+        Ok(_) => Ok(store),
+        Err(copied) => Err(Error::Copied { path: gear.state_dir.clone(), why: copied.to_string() }),
+    }
+}
+
+fn clerk(gear: &Machinery, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result<Clerk, Error> {
+    if !gear.durability.marks {
+        return Ok(Clerk::nowhere());
+    }
+    let started = Clerk::start(store.clone(), gear.durability.sync, metrics.clone());
+    started.map_err(|cause| Error::Internal(format!("can't start the clerk: {cause}")))
+}
+
+fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn shards(count: usize, deps: &Deps) -> Result<Vec<Shard>, Error> {
+    // Each has at least one, so that every provider can be reached.
+    let share = |whole: usize, index: usize| (whole / count + usize::from(index < whole % count)).max(1);
+    let limits = |index| Limits { connections: share(deps.limits.connections, index), ..deps.limits };
+    (0..count)
+        .map(|index| Shard::start(index, Deps { limits: limits(index), ..deps.clone() }))
+        .collect::<std::io::Result<_>>()
+        .map_err(|cause| Error::Internal(format!("can't start a shard: {cause}")))
+}
+
+fn pool(threads: usize) -> Result<Arc<rayon::ThreadPool>, Error> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("press-{index}"))
+        .build()
+        .map(Arc::new)
+        .map_err(|cause| Error::Internal(format!("can't start rendering threads: {cause}")))
+}

@@ -1,0 +1,89 @@
+//! What can be done to a run while no engine is at work: whoever does it holds the state directory's lock.
+
+use super::recovery::known;
+use super::slot::state_of;
+use super::{Error, Lock, data_key};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::control::RunView;
+use crate::mail::RunId;
+use crate::secret::{DataKey, MasterKey};
+use crate::store::{Manifest, Settings, Store, Tally};
+use std::path::Path;
+
+/// Ends every row of `run` that has not ended as cancelled. Answers how many.
+///
+/// # Errors
+/// An engine is at work, there is no such run, or the store can't be written.
+pub fn cancel(state_dir: &Path, master: &MasterKey, run: RunId) -> Result<u64, Error> {
+    let (_lock, store) = take(state_dir)?;
+    abandon(&store, master, run, SystemClock.now())
+}
+
+/// Lets no engine send `run` until it is resumed.
+///
+/// # Errors
+/// As [`cancel`].
+pub fn pause(state_dir: &Path, run: RunId) -> Result<(), Error> {
+    let (_lock, store) = take(state_dir)?;
+    let manifest = open_run(&store, run)?;
+    Ok(store.put_manifest(run, &Manifest { paused: true, ..manifest }, true)?)
+}
+
+/// Takes a pause back; the next `sealpost send` goes on.
+///
+/// # Errors
+/// As [`cancel`].
+pub fn resume(state_dir: &Path, run: RunId) -> Result<(), Error> {
+    let (_lock, store) = take(state_dir)?;
+    let manifest = open_run(&store, run)?;
+    if !manifest.paused {
+        return Err(Error::NotPaused { what: format!("run {run}") });
+    }
+    Ok(store.put_manifest(run, &Manifest { paused: false, ..manifest }, true)?)
+}
+
+/// How a run stands that nobody is at work on.
+///
+/// # Errors
+/// The store can't be read.
+pub fn view(store: &Store, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
+    let tally = Tally::of(store, run, manifest, false)?;
+    Ok(RunView::at_rest(run, manifest, &tally, state_of(manifest)))
+}
+
+fn take(state_dir: &Path) -> Result<(Lock, Store), Error> {
+    let lock = Lock::take(state_dir)?;
+    let store = Store::open(state_dir, &Settings::default())?;
+    Ok((lock, store))
+}
+
+/// The manifest of a run that has rows left.
+pub(super) fn open_run(store: &Store, run: RunId) -> Result<Manifest, Error> {
+    match store.manifest(run)? {
+        None => Err(Error::NoRun { run: run.to_string() }),
+        Some(manifest) if manifest.finished.is_some() => Err(Error::RunOver { run }),
+        Some(manifest) => Ok(manifest),
+    }
+}
+
+/// Cancels a run that nobody is at work on.
+pub(super) fn abandon(store: &Store, master: &MasterKey, run: RunId, now: Timestamp) -> Result<u64, Error> {
+    let manifest = open_run(store, run)?;
+    let tally = Tally::of(store, run, &manifest, false)?;
+    let cancelled = cancel_rest(store, run, &data_key(store, master, run)?, tally.read, now)?;
+    let manifest = Manifest { cancelled: Some(now), finished: Some(now), read: tally.read, ..manifest };
+    store.put_manifest(run, &manifest, true)?;
+    store.clear(run)?;
+    Ok(cancelled)
+}
+
+/// Ends the rows up to `read` that have not ended as cancelled; those that may have been sent are in doubt. Answers how many
+/// were cancelled.
+pub(super) fn cancel_rest(store: &Store, run: RunId, key: &DataKey, read: u64, now: Timestamp) -> Result<u64, Error> {
+    super::recovery::take_up(store, run, key, false, now)?;
+    let ended = known(store, run, &[crate::store::Family::Outcome])?;
+    let open = || (1..=read).filter(|ordinal| !ended.contains(*ordinal));
+    let count = open().count() as u64;
+    store.cancel(run, open(), now, "cancelled", key)?;
+    Ok(count)
+}

@@ -1,0 +1,58 @@
+//! `sealpost serve`: an engine without a campaign.
+
+use super::drive;
+use crate::args::Args;
+use crate::descriptors;
+use crate::failure::{Failure, ROWS_LEFT, SETTLED};
+use crate::news::News;
+use crate::signals::{OURS, Signals};
+use engine::control::{Commands, EngineView};
+use engine::run::{Engine, Machinery};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Takes campaigns over until SIGTERM, or until it is drained.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let machine = super::machine(args)?;
+    descriptors::make_room_for(machine.limits.connections);
+    let signals = Signals::watch(OURS)?;
+    let engine = Engine::start(Machinery::of(&machine)?)?;
+    eprintln!("at work in {}; `sealpost send` hands campaigns over to it", machine.state_dir.display());
+    let mut ended = Ended { args, printed: BTreeSet::new() };
+    let mut news = News::default();
+    loop {
+        let view = engine.view();
+        news.of_engine(&view).iter().for_each(|line| eprintln!("{line}"));
+        ended.print(&view);
+        if signals.asked() || (view.draining && view.runs.iter().all(|run| run.state.is_over())) {
+            break;
+        }
+        std::thread::sleep(PACE);
+    }
+    let exporter = engine.stop();
+    let view = engine.view();
+    ended.print(&view);
+    drive::linger(exporter, &signals);
+    let left = view.runs.iter().any(|run| drive::exit_code(run, 100.0) == ROWS_LEFT);
+    Ok(if left { ROWS_LEFT } else { SETTLED })
+}
+
+const PACE: Duration = Duration::from_millis(200);
+
+/// Prints each run once, when it has ended.
+struct Ended<'a> {
+    args: &'a Args,
+    printed: BTreeSet<String>,
+}
+
+impl Ended<'_> {
+    fn print(&mut self, view: &EngineView) {
+        // One that is handed over again is at work again, and ends again.
+        self.printed.retain(|name| view.runs.iter().any(|run| run.run == *name && run.state.is_over()));
+        for run in view.runs.iter().filter(|run| run.state.is_over()) {
+            if self.printed.insert(run.run.clone()) {
+                drive::conclude(self.args, run, 100.0);
+            }
+        }
+    }
+}

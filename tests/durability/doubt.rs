@@ -1,0 +1,105 @@
+//! Rows in doubt: held until a person decides, and then treated as decided.
+
+use super::{adds_up, count, people};
+use crate::support::process::{connections_to, freeze, until};
+use crate::support::{Desk, Lasting};
+use std::collections::BTreeSet;
+
+const ROWS: u64 = 20;
+
+/// A finished campaign with rows in doubt, which the receiver has.
+struct Doubtful {
+    desk: Desk,
+    mx: Lasting,
+    campaign: String,
+    run: String,
+    rows: BTreeSet<u64>,
+}
+
+impl Doubtful {
+    fn new() -> Doubtful {
+        let desk = Desk::new();
+        let mut mx = Lasting::start(&desk, &["--latency", "700ms"]);
+        desk.light(mx.port, "[limits]\nconnections_per_provider = 5\n");
+        let campaign = desk.blast("doubtful", people(1..=ROWS), "");
+        let sender = desk.start(&["send", &campaign]);
+        mx.journal(&desk).reaches(5);
+        until("open connections", || connections_to(mx.port) == 5);
+        // The next five are on the wire for most of the next second.
+        std::thread::sleep(std::time::Duration::from_millis(350));
+        freeze(sender.id());
+        sender.kill();
+        mx.settle();
+        let rows = desk.in_doubt();
+        assert!((3..=5).contains(&rows.len()), "{rows:?}");
+        assert!(rows.is_subset(&mx.accepted(&desk).rows(1)), "the receiver took them");
+        mx.kill();
+        mx.revive(&desk, &[]);
+        let (code, counts) = desk.send(&campaign);
+        assert_eq!((code, count(&counts, "in_doubt")), (1, rows.len() as u64), "held: {counts}");
+        let run = counts["run"].as_str().expect("its name").to_owned();
+        assert_eq!(desk.in_doubt_of(&run), rows, "what was listed stays listed");
+        Doubtful { desk, mx, campaign, run, rows }
+    }
+
+    fn doubt(&self, verb: &str, more: &[&str]) {
+        let ran = self.desk.sealpost(&[&["doubt", verb, "--run", &self.run], more].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+}
+
+#[test]
+fn a_row_sent_again_by_hand_bears_the_same_message_id() {
+    let doubtful = Doubtful::new();
+    let row = *doubtful.rows.first().expect("some");
+    doubtful.doubt("resend", &["--row", &row.to_string()]);
+    let (code, counts) = doubtful.desk.send(&doubtful.campaign);
+    let left = doubtful.rows.len() as u64 - 1;
+    assert_eq!((code, count(&counts, "in_doubt"), count(&counts, "rows")), (1, left, ROWS), "{counts}");
+    let accepted = doubtful.mx.accepted(&doubtful.desk);
+    assert_eq!((accepted.rows(2), accepted.ids_twice()), (BTreeSet::from([row]), 1), "that row alone, recognisably");
+
+    doubtful.doubt("resend", &[]);
+    let (code, counts) = doubtful.desk.send(&doubtful.campaign);
+    assert_eq!((code, count(&counts, "delivered")), (0, ROWS), "{counts}");
+    assert_eq!(doubtful.mx.accepted(&doubtful.desk).rows(2), doubtful.rows);
+    assert!(doubtful.desk.in_doubt().is_empty());
+}
+
+#[test]
+fn what_a_person_found_out_is_written_down() {
+    let doubtful = Doubtful::new();
+    let row = *doubtful.rows.last().expect("some");
+    doubtful.doubt("settle", &["--row", &row.to_string(), "--undelivered"]);
+    doubtful.doubt("settle", &["--delivered"]);
+    assert!(doubtful.desk.in_doubt().is_empty());
+    let run = doubtful.desk.run_of("doubtful");
+    assert_eq!((adds_up(&run), count(&run, "delivered"), count(&run, "bounced")), (ROWS, ROWS - 1, 1), "{run}");
+    let (code, counts) = doubtful.desk.send(&doubtful.campaign);
+    assert_eq!((code, count(&counts, "in_doubt")), (0, 0), "{counts}");
+    assert!(doubtful.mx.accepted(&doubtful.desk).rows(2).is_empty(), "settling sends nothing");
+
+    // Who has none may be sent to the next night, and nobody else.
+    doubtful.desk.blast("doubtful", people(1..=ROWS + 1), "");
+    let (code, counts) = doubtful.desk.send(&doubtful.campaign);
+    assert_eq!((code, count(&counts, "delivered"), count(&counts, "duplicate")), (0, 2, ROWS - 1), "{counts}");
+    assert_eq!(doubtful.mx.accepted(&doubtful.desk).rows(2), BTreeSet::from([row]));
+}
+
+#[test]
+fn rows_that_are_not_in_doubt_are_refused() {
+    let doubtful = Doubtful::new();
+    let row = (1..=ROWS).find(|row| !doubtful.rows.contains(row)).expect("most are delivered").to_string();
+    for args in [
+        &["doubt", "resend", "--run", &doubtful.run, "--row", &row][..],
+        &["doubt", "settle", "--run", &doubtful.run, "--row", &row, "--undelivered"],
+        &["doubt", "resend", "--run", "00000000000000aa"],
+        &["doubt", "list", "--run", "00000000000000aa"],
+        &["doubt", "resend", "--copy"],
+        &["doubt", "settle", "--copy"],
+    ] {
+        let ran = doubtful.desk.sealpost(args);
+        assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
+    }
+    assert_eq!(doubtful.desk.in_doubt(), doubtful.rows, "nothing changed");
+}
