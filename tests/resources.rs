@@ -12,6 +12,9 @@ const ROWS: usize = 3000;
 /// Many connections, each soon over: descriptors are wanted all the time.
 const MANY: &str = "[limits]\nconnections = 500\nconnections_per_provider = 500\nmessages_per_connection = 5\n";
 
+/// No more than standard input, output and error; descriptors that are open stay so.
+const NONE: u64 = 3;
+
 fn everything_arrived_once(desk: &Desk, campaign: &str, ran: &Ran) {
     assert_eq!((ran.code, ran.json()["delivered"].as_u64()), (0, Some(ROWS as u64)), "{ran:?}");
     let ids = ledger(desk);
@@ -54,7 +57,7 @@ fn no_descriptors_for_a_while() {
     let run = desk.spawn(&["send", &campaign, "--json"]);
     wait_until("it is underway", || ledger(&desk).len() > 100);
     let pid = Pid::from_raw(i32::try_from(run.id()).expect("a number")).expect("not zero");
-    let none = Rlimit { current: Some(10), maximum: Some(limit(pid)) };
+    let none = Rlimit { current: Some(NONE), maximum: Some(limit(pid)) };
     let before = prlimit(Some(pid), Resource::Nofile, none).expect("our own child");
     wait_until("nothing moves", || {
         let taken = ledger(&desk).len();
@@ -79,7 +82,7 @@ fn a_stop_does_not_wait_for_descriptors() {
     let run = desk.spawn(&["send", &campaign, "--json"]);
     wait_until("it is underway", || ledger(&desk).len() > 100);
     let pid = Pid::from_raw(i32::try_from(run.id()).expect("a number")).expect("not zero");
-    prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(10), maximum: Some(limit(pid)) }).expect("our child");
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(NONE), maximum: Some(limit(pid)) }).expect("our child");
     std::thread::sleep(Duration::from_secs(2));
     let since = Instant::now();
     signal(run.id(), "TERM");

@@ -123,6 +123,7 @@ mod tests {
         RunView {
             campaign: "eob".into(),
             run: "00000000000000aa".into(),
+            opened: 0,
             state,
             read: ended.values().sum::<u64>() + deferred,
             ended,

@@ -19,6 +19,7 @@ fn run_view() -> RunView {
     RunView {
         campaign: "eob".into(),
         run: "00000000000000aa".into(),
+        opened: 0,
         state: RunState::Paused,
         read: 12,
         ended: BTreeMap::from([(1, 7), (10, 2)]),

@@ -39,6 +39,8 @@ pub struct RunView {
     pub campaign: String,
     /// The run, as [`RunId`] is written.
     pub run: String,
+    /// When it was opened, in milliseconds since 1970.
+    pub opened: u64,
     /// What it is doing.
     pub state: RunState,
     /// Rows read from the input.
@@ -107,6 +109,7 @@ impl RunView {
         RunView {
             campaign: manifest.campaign.clone(),
             run: run.to_string(),
+            opened: manifest.opened.0,
             state,
             read: tally.read,
             ended: tally.ended.iter().map(|(kind, rows)| (kind.number(), *rows)).collect(),

@@ -17,15 +17,14 @@ impl Commands for Engine {
             since: since.0,
             why,
         };
-        let mut runs: Vec<_> = self.runs().iter_mut().map(|(id, slot)| (*id, slot.view())).collect();
-        let opened = |run| self.store.manifest(run).ok().flatten().map(|manifest| manifest.opened);
-        runs.sort_by_cached_key(|(run, _)| opened(*run));
+        let mut runs: Vec<_> = self.runs().values_mut().map(Slot::view).collect();
+        runs.sort_by_key(|view| view.opened);
         EngineView {
             pid: std::process::id(),
             draining: self.draining.load(Ordering::SeqCst),
             conditions: self.conditions.list().into_iter().map(condition).collect(),
             paused: self.paused(),
-            runs: runs.into_iter().map(|(_, view)| view).collect(),
+            runs,
         }
     }
 
@@ -98,7 +97,10 @@ impl Commands for Engine {
                 return Err(Refusal { what, hint: Some("`sealpost status` lists the runs".into()), code: 2 });
             }
             Target::Run(run) => {
+                let now = self.gear.clock.now();
                 let left = self.with_run(run, |open| {
+                    // On the disk first: whatever happens now, nothing of it is sent again.
+                    open.record.change(true, |manifest| manifest.cancelled = Some(now))?;
                     open.cancelled = true;
                     open.leave();
                     Ok(open.shared.settle.tally().left())

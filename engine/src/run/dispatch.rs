@@ -51,10 +51,10 @@ struct Pending {
 
 /// How a question ended.
 enum Answer {
-    /// Of a domain's route.
-    Found(String, Found),
-    /// Of whether the DNS says anything at all.
-    Control(bool),
+    /// Of a domain's route, asked in this era of the DNS.
+    Found(String, Found, u64),
+    /// Of whether the DNS says anything at all, asked in this era.
+    Control(bool, u64),
 }
 
 /// Rows by the domain they wait for.
@@ -101,10 +101,15 @@ impl Dispatch {
 
     async fn answered(&self, answer: Answer, pending: &mut Pending) {
         let ruling = match answer {
-            Answer::Control(through) => pending.outage.control(through),
-            Answer::Found(domain, found) => {
+            Answer::Control(false, era) if era < pending.outage.era() => Ruling::Wait,
+            Answer::Control(through, _) => pending.outage.control(through),
+            Answer::Found(domain, found, era) => {
                 self.metrics.looked_up(found.as_ref().map_or_else(|trouble| trouble.label(), |_| "found"));
                 match found {
+                    // It was asked while nobody answered, and has waited for that until now.
+                    Err(trouble) if trouble.is_transient() && era < pending.outage.era() => {
+                        Ruling::AskAgain(vec![domain])
+                    }
                     Err(trouble) if trouble.is_transient() => pending.outage.failed(&domain, trouble),
                     found => {
                         let ruling = pending.outage.got_through();
@@ -192,18 +197,18 @@ impl Dispatch {
     }
 
     fn look_up(&self, domain: String, pending: &mut Pending) {
-        let (router, metrics) = (self.router.clone(), self.metrics.clone());
+        let (router, metrics, era) = (self.router.clone(), self.metrics.clone(), pending.outage.era());
         pending.lookups.spawn(async move {
             let since = Instant::now();
             let found = router.find(&domain).await;
             metrics.took(Stage::Route, since.elapsed());
-            Answer::Found(domain, found)
+            Answer::Found(domain, found, era)
         });
     }
 
     fn ask_control(&self, pending: &mut Pending) {
-        let router = self.router.clone();
-        pending.lookups.spawn(async move { Answer::Control(router.dns_says_anything().await) });
+        let (router, era) = (self.router.clone(), pending.outage.era());
+        pending.lookups.spawn(async move { Answer::Control(router.dns_says_anything().await, era) });
     }
 
     /// Hands a row to its shard, and waits while memory is full; or settles it where there is no route.

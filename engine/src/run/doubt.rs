@@ -1,11 +1,11 @@
 //! Rows that may have been delivered: listed, sent again, or settled by a person who knows.
 
-use super::offline::open_run;
-use super::{Error, Lock, data_key};
+use super::offline::{open_run, take};
+use super::{Error, data_key};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::mail::{Kind, Outcome, RunId};
 use crate::secret::MasterKey;
-use crate::store::{Manifest, Settings, Store};
+use crate::store::{Manifest, Store};
 use std::path::Path;
 
 /// A row in doubt.
@@ -131,11 +131,6 @@ pub fn settle_copy(state_dir: &Path, original_sent: bool) -> Result<usize, Error
     }
     store.adopt(state_dir)?;
     Ok(runs)
-}
-
-fn take(state_dir: &Path) -> Result<(Lock, Store), Error> {
-    let lock = Lock::take(state_dir)?;
-    Ok((lock, Store::open(state_dir, &Settings::default())?))
 }
 
 /// The rows meant, each with its outcome; what the last engine left in doubt is recorded first.

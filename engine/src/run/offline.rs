@@ -56,9 +56,12 @@ pub fn view(store: &Store, run: RunId, manifest: &Manifest, live: bool) -> Resul
     Ok(RunView::at_rest(run, manifest, &tally, state))
 }
 
-fn take(state_dir: &Path) -> Result<(Lock, Store), Error> {
+/// The store of a state directory where no engine is at work.
+pub(super) fn take(state_dir: &Path) -> Result<(Lock, Store), Error> {
     let lock = Lock::take(state_dir)?;
     let store = Store::open(state_dir, &Settings::default())?;
+    // Nobody waits here for a disk that is full: the command says so.
+    store.give_up();
     Ok((lock, store))
 }
 
@@ -73,10 +76,11 @@ pub(super) fn open_run(store: &Store, run: RunId) -> Result<Manifest, Error> {
 
 /// Cancels a run that nobody is at work on.
 pub(super) fn abandon(store: &Store, master: &MasterKey, run: RunId, now: Timestamp) -> Result<u64, Error> {
-    let manifest = open_run(store, run)?;
+    let manifest = Manifest { cancelled: Some(now), ..open_run(store, run)? };
+    store.put_manifest(run, &manifest, true)?;
     let tally = Tally::of(store, run, &manifest, false)?;
     let cancelled = cancel_rest(store, run, &data_key(store, master, run)?, tally.read, now)?;
-    let manifest = Manifest { cancelled: Some(now), finished: Some(now), read: tally.read, ..manifest };
+    let manifest = Manifest { finished: Some(now), read: tally.read, ..manifest };
     store.put_manifest(run, &manifest, true)?;
     store.clear(run)?;
     Ok(cancelled)

@@ -8,7 +8,7 @@ use super::feeders::{Feeders, Parts};
 use super::record::Record;
 use super::recovery::{self, LeftOver};
 use super::slot::{OpenRun, Slot, state_of};
-use super::{Blueprint, Error, Options, Setup, data_key, earlier, index_key, token_key};
+use super::{Blueprint, Error, Options, Setup, data_key, earlier, index_key, offline, token_key};
 use crate::control::RunView;
 use crate::gate::Sent;
 use crate::mail::RunId;
@@ -50,6 +50,12 @@ impl Engine {
         let manifest = match choice {
             Choice::Finished(_) if setup.options.again => self.once_more(&mut blueprint, &setup)?,
             Choice::Finished(manifest) => return self.finished(blueprint.run(), &manifest),
+            // The engine died while it wrote down what was cancelled.
+            Choice::Open(manifest) if manifest.cancelled.is_some() => {
+                offline::abandon(&self.store, &self.gear.master, blueprint.run(), self.gear.clock.now())?;
+                let ended = self.store.manifest(blueprint.run())?.unwrap_or(manifest);
+                return self.finished(blueprint.run(), &ended);
+            }
             Choice::Open(manifest) => manifest,
             Choice::New => {
                 earlier::may_be_overwritten(self, &blueprint, setup.options.abandon)?;

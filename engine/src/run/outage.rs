@@ -23,6 +23,7 @@ pub(super) struct Outage {
     held: VecDeque<(String, NoRoute)>,
     control: Control,
     gone: bool,
+    era: u64,
 }
 
 /// The control of this doubt.
@@ -58,6 +59,11 @@ impl Outage {
         self.held.iter().any(|(held, _)| held == domain)
     }
 
+    /// How often the DNS came back so far. A failure of a question that was asked in an earlier era says nothing of this one.
+    pub(super) fn era(&self) -> u64 {
+        self.era
+    }
+
     /// Whether the control is to be asked now; whoever asks it reports [`control`](Outage::control).
     pub(super) fn wants_control(&mut self) -> bool {
         let wanted = !self.held.is_empty() && !self.gone && self.control == Control::NotAsked;
@@ -77,7 +83,9 @@ impl Outage {
     /// A look-up got through, whatever it found.
     pub(super) fn got_through(&mut self) -> Ruling {
         let was_gone = self.gone;
-        let held = std::mem::take(self).held;
+        let before = std::mem::take(self);
+        self.era = before.era + u64::from(was_gone);
+        let held = before.held;
         match (held.is_empty(), was_gone) {
             (true, _) => Ruling::Wait,
             (false, false) => Ruling::Believe(held.into()),
@@ -174,6 +182,7 @@ mod tests {
             assert_eq!(outage.held.len(), 2);
             assert_eq!(outage.got_through(), Ruling::AskAgain(vec!["a.example".into(), "b.example".into()]));
             assert!(!outage.is_gone() && outage.held.is_empty());
+            assert_eq!(outage.era(), 1, "what was asked before is to be asked again");
         }
     }
 

@@ -59,7 +59,9 @@ impl Store {
         let db = open_database(state_dir, &sizes, settings)?;
         let store = Store::of(Health::new(db, false), state_dir, sizes, ballast, settings.clone());
         if store.format()?.is_none() {
-            store.write(&Batch::of(Family::Engine, FORMAT, [VERSION]), true)?;
+            // Whoever starts is told of a full disk at once.
+            let db = store.db()?;
+            Batch::of(Family::Engine, FORMAT, [VERSION]).write(&db, true)?;
         }
         // Unless the standing is taken, which says the same number again.
         store.begin_turns(store.standing()?.map_or(0, |standing| standing.generation) + 1);

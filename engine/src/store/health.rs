@@ -63,7 +63,8 @@ impl Health {
 }
 
 impl Store {
-    /// The engine stops: from now on a write that fails is not tried again.
+    /// The engine stops, or there is none (a command that can say at once that the disk is full): from now on a write that
+    /// fails is not tried again.
     pub fn give_up(&self) {
         self.health.gave_up.store(true, Ordering::SeqCst);
     }

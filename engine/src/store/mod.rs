@@ -57,6 +57,10 @@
 //!
 //! Counters are not stored: they are what the families hold.
 //!
+//! # Trouble
+//! No write fails because of the disk: it waits until there is room, says why meanwhile, and the engine begins no message then
+//! (`health`). What can't be read is named, and nothing more is sent from such a store.
+//!
 //! # Copies
 //! An engine takes its standing before it sends: the generation grows by one, first in the store, then in the file beside it.
 //! A store whose files are not those named in its standing, or which is behind the file, is a copy and does not send until a
