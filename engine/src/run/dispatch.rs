@@ -13,7 +13,7 @@ use crate::queue::{Job, Run, Stop};
 use crate::resolve::NoRoute;
 use crate::route::{Found, Router};
 use crate::smtp::Source;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -45,6 +45,9 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Pending {
     lookups: JoinSet<Answer>,
+    /// Domains whose look-up is under way. The resolver makes one query of two that are alike: a second question would only
+    /// share the first's fate.
+    asked: HashSet<String>,
     parked: Parked,
     outage: Outage,
 }
@@ -104,6 +107,7 @@ impl Dispatch {
             Answer::Control(false, era) if era < pending.outage.era() => Ruling::Wait,
             Answer::Control(through, _) => pending.outage.control(through),
             Answer::Found(domain, found, era) => {
+                pending.asked.remove(&domain);
                 self.metrics.looked_up(found.as_ref().map_or_else(|trouble| trouble.label(), |_| "found"));
                 match found {
                     // It was asked while nobody answered, and has waited for that until now.
@@ -197,6 +201,9 @@ impl Dispatch {
     }
 
     fn look_up(&self, domain: String, pending: &mut Pending) {
+        if !pending.asked.insert(domain.clone()) {
+            return;
+        }
         let (router, metrics, era) = (self.router.clone(), self.metrics.clone(), pending.outage.era());
         pending.lookups.spawn(async move {
             let since = Instant::now();
