@@ -91,6 +91,12 @@ impl Router {
         let valid_until = mx.as_ref().map_or_else(|_| Some(Instant::now() + NOTHING_FOR), |mx| mx.valid_until);
         let found = mx.map(|mx| Arc::new(self.route(mx.hosts)));
         let mut known = self.known.write().expect("no holder panics");
+        // Two look-ups of one domain may be under way: the one that nobody answered does not undo the other's answer.
+        let now = Instant::now();
+        let valid = |known: &Known| known.found.is_ok() && known.valid_until.is_none_or(|until| now < until);
+        if found.as_ref().is_err_and(|trouble| trouble.is_transient()) && known.get(domain).is_some_and(valid) {
+            return found;
+        }
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
@@ -203,6 +209,30 @@ mod tests {
         let fleeting = router(Duration::ZERO);
         let (one, other) = (ask(&fleeting, "a.example"), ask(&fleeting, "a.example"));
         assert_ne!(one.expect("a route").site, other.expect("a route").site, "asked again");
+    }
+
+    /// Answers once, then never again.
+    struct Once(std::sync::atomic::AtomicBool);
+
+    impl Resolver for Once {
+        fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
+            let first = !self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
+            let mx = Mx { hosts: vec![host(domain, Place::Named(25))], valid_until: None };
+            Box::pin(async move { if first { Ok(mx) } else { Err(NoRoute::TimedOut) } })
+        }
+
+        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
+            Box::pin(async { Err(NoAddress::None) })
+        }
+    }
+
+    #[test]
+    fn a_look_up_that_nobody_answers_does_not_undo_a_route_that_is_valid() {
+        let router = Router::new(Arc::new(Once(false.into())), Demand::new(Level::Verified), Access::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        assert!(runtime.block_on(router.find("a.example")).is_ok());
+        assert_eq!(runtime.block_on(router.find("a.example")).err(), Some(NoRoute::TimedOut));
+        assert!(router.known("a.example", Instant::now()).is_some_and(|found| found.is_ok()));
     }
 
     #[test]

@@ -33,8 +33,6 @@ fn rests(journal: &mut Journal) -> usize {
 fn a_full_disk_pauses_the_run_and_room_lets_it_go_on() {
     let desk = Desk::new();
     let disk = SmallDisk::mount(&desk.path("state"), 64);
-    // Less than what RocksDB reserves for a log: from here on each write needs room of its own.
-    disk.fill("others", 28 << 20);
     let mx = Lasting::start(&desk, &["--latency", "20ms"]);
     desk.light(mx.port, "[limits]\nconnections_per_provider = 20\n");
     let campaign = desk.blast("full", people(1..=ROWS), "");
@@ -56,7 +54,6 @@ fn a_full_disk_pauses_the_run_and_room_lets_it_go_on() {
     assert!(count(&run, "delivered") <= at_rest as u64 && is_full(&desk), "{run}");
 
     disk.clear("filler");
-    disk.clear("others");
     let ran = sender.end();
     let (run, accepted) = (desk.run_of("full"), mx.accepted(&desk));
     assert_eq!((ran.code, ran.json()["delivered"].as_u64()), (0, Some(ROWS)), "{ran:?}");
@@ -69,7 +66,6 @@ fn a_full_disk_pauses_the_run_and_room_lets_it_go_on() {
 fn killed_on_a_full_disk_and_sent_again_with_room() {
     let desk = Desk::new();
     let disk = SmallDisk::mount(&desk.path("state"), 64);
-    disk.fill("others", 28 << 20);
     let mx = Lasting::start(&desk, &["--latency", "20ms"]);
     desk.light(mx.port, "[limits]\nconnections_per_provider = 20\n");
     let campaign = desk.blast("full", people(1..=ROWS), "");

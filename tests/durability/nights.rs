@@ -142,9 +142,12 @@ fn another_file_opens_a_run_beside_one_with_unread_rows() {
     let text = std::fs::read_to_string(desk.path(&second)).expect("written");
     desk.write(&second, text.replace("name = \"second\"", "name = \"nightly\"").as_bytes());
     let (code, beside) = desk.send(&second);
-    assert_eq!((code, count(&beside, "delivered"), count(&beside, "duplicate")), (0, 35, 5), "{beside}");
+    assert_eq!((code, adds_up(&beside)), (0, 40), "{beside}");
+    // Five have it. Twenty more are in both files and not yet read of the first, whose run may or may not have taken them.
+    assert!((5..=25).contains(&count(&beside, "duplicate")), "{beside}");
     let (code, first) = desk.send(&campaign);
-    assert_eq!((code, count(&first, "delivered"), count(&first, "duplicate")), (0, 10, 20), "it goes on: {first}");
+    assert_eq!((code, adds_up(&first)), (0, 30), "it goes on: {first}");
+    assert_eq!(count(&first, "delivered") + count(&beside, "delivered"), 45, "{first} beside {beside}");
     let accepted = mx.accepted(&desk);
     assert_eq!((accepted.len(), accepted.people()), (45, 45), "everybody once");
 }

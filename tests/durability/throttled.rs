@@ -60,7 +60,8 @@ fn most_rows_for_a_slow_site_hold_up_nobody_else() {
     assert_eq!((adds_up(&run), &run["state"]), (ROWS, &"cancelled".into()), "{ran:?}");
     assert_eq!((count(&run, "delivered"), count(&run, "waiting")), (ROWS - SLOW + taken.len() as u64, 0), "{run}");
     assert!(size > 8 << 20, "nothing was spilled: {size} octets");
-    assert!(left < 5 << 20, "the store is not small again: {left} octets");
+    // Outcomes and keys of 20,000 rows stay.
+    assert!(left < 8 << 20, "the store is not small again: {left} octets");
 
     let order: Vec<u64> = taken.recipients.iter().map(|recipient| crate::support::lasting::row(recipient)).collect();
     assert!(order.is_sorted(), "a site's rows are sent in the file's order: {order:?}");

@@ -120,7 +120,6 @@ fn pause_of_one_and_resume() {
     pair.command(&["pause", "--run", &name]);
     let status = pair.desk.status();
     assert_eq!(pair.desk.run_of("second")["state"], "paused", "{status}");
-    assert!(status["paused"].as_array().is_some_and(|paused| !paused.is_empty()), "{status}");
     let (second, first) = (pair.accepted("second"), pair.accepted("first"));
     until("progress of the first", || pair.accepted("first") >= first + 100);
     assert!(pair.accepted("second") <= second + 4, "only what was on the wire was finished");

@@ -46,8 +46,13 @@ pub enum Truth {
 /// Rows in doubt, of `run` or of all runs. Where an engine is at work (`live`) only what it has recorded.
 ///
 /// # Errors
-/// The store can't be read.
+/// There is no such run, or the store can't be read.
 pub fn list(store: &Store, run: Option<RunId>, live: bool) -> Result<Vec<Doubt>, Error> {
+    if let Some(run) = run
+        && store.manifest(run)?.is_none()
+    {
+        return Err(Error::NoRun { run: run.to_string() });
+    }
     let mut doubts = Vec::new();
     for (id, manifest) in store.runs()?.into_iter().filter(|(id, _)| run.is_none_or(|run| run == *id)) {
         let doubt = |row, since, why: &str, attempts| Doubt {
