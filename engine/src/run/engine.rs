@@ -33,6 +33,7 @@ pub struct Engine {
     stop: watch::Sender<Stop>,
     ended: AtomicBool,
     steward: Mutex<Option<JoinHandle<()>>>,
+    clerk: Mutex<Option<JoinHandle<()>>>,
     socket: Mutex<Option<Socket>>,
     exporter: Mutex<Option<Exporter>>,
     /// The last field: the next engine may begin once the store above is closed.
@@ -60,7 +61,7 @@ impl Engine {
         let exporter = gear.metrics.listen.map(serve).transpose()?;
         let (stop, stopped) = watch::channel(Stop::No);
         let (controls, ordered) = watch::channel(Arc::new(Controls::default()));
-        let clerk = clerk(&gear, &store, &metrics)?;
+        let (clerk, clerk_thread) = clerk(&gear, &store, &metrics)?;
         let deps = Deps {
             resolver: gear.resolver.clone(),
             connector,
@@ -90,6 +91,7 @@ impl Engine {
             stop,
             ended: AtomicBool::new(false),
             steward: Mutex::default(),
+            clerk: Mutex::new(clerk_thread),
             socket: Mutex::default(),
             exporter: Mutex::new(exporter),
             _lock: lock,
@@ -118,24 +120,40 @@ impl Engine {
         if let Some(steward) = steward {
             steward.join().ok();
         }
-        for shard in std::mem::take(&mut *self.shards.lock().expect("no holder panics")) {
-            // One that is stuck is left behind: the process ends.
-            if shard.is_done() {
-                shard.join().ok();
-            }
+        if self.join_shards() {
+            // It holds the store, which must be closed before the process ends.
+            let clerk = self.clerk.lock().expect("no holder panics").take();
+            clerk.map(JoinHandle::join);
         }
         drop(self.socket.lock().expect("no holder panics").take());
         self.wait_for_the_store();
         self.exporter.lock().expect("no holder panics").take()
     }
 
-    /// Waits until nobody else has the store. The clerk and rayon let go of it in their own time; were one of them the last,
-    /// RocksDB would be closed while the process ends, which aborts it.
+    /// Waits until nobody else has the store. Rayon, and a command that is still answered, let go of it in their own time; were
+    /// one of them the last, RocksDB would be closed while the process ends, which aborts it.
     fn wait_for_the_store(&self) {
         let deadline = Instant::now() + GRACE;
         while Arc::strong_count(&self.store) > 1 && Instant::now() < deadline {
             std::thread::sleep(GLANCE);
         }
+    }
+
+    /// Waits for the shards that have come to their end, and says whether all have. One that is stuck is left behind: the
+    /// process ends.
+    fn join_shards(&self) -> bool {
+        let mut all = true;
+        let deadline = Instant::now() + GRACE;
+        for shard in std::mem::take(&mut *self.shards.lock().expect("no holder panics")) {
+            while !shard.is_done() && Instant::now() < deadline {
+                std::thread::sleep(GLANCE);
+            }
+            all &= shard.is_done();
+            if shard.is_done() {
+                shard.join().ok();
+            }
+        }
+        all
     }
 
     /// Waits until every run is over. A store that can't be written any more is not waited for past the deadline.
@@ -198,12 +216,15 @@ fn open(gear: &Machinery, conditions: &Arc<Conditions>) -> Result<Store, Error> 
     }
 }
 
-fn clerk(gear: &Machinery, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result<Clerk, Error> {
+type Clerks = (Clerk, Option<JoinHandle<()>>);
+
+fn clerk(gear: &Machinery, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result<Clerks, Error> {
     if !gear.durability.marks {
-        return Ok(Clerk::nowhere());
+        return Ok((Clerk::nowhere(), None));
     }
     let started = Clerk::start(store.clone(), gear.durability.sync, metrics.clone());
-    started.map_err(|cause| Error::Internal(format!("can't start the clerk: {cause}")))
+    let (clerk, thread) = started.map_err(|cause| Error::Internal(format!("can't start the clerk: {cause}")))?;
+    Ok((clerk, Some(thread)))
 }
 
 fn cpus() -> usize {
