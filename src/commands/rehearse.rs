@@ -42,6 +42,7 @@ pub fn run(args: &Args, options: &Rehearse) -> Result<u8, Failure> {
     drive::watch(&Inside(&*engine), &opened, &signals)?;
     let exporter = engine.stop();
     let run = drive::find(&Inside(&*engine).look()?, &opened.run)?.clone();
+    drop(engine);
     if let Some(refusal) = run.failed {
         return Err(Failure::refused(refusal));
     }

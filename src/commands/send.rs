@@ -14,6 +14,7 @@ use engine::plan::{Campaign, Machine};
 use engine::run::{Blame, Blueprint, Engine, Machinery};
 use engine::secret::TokenKey;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// An engine may end between the look at its lock and what we ask of it; then we are the engine.
@@ -41,7 +42,7 @@ pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
     let signals = Signals::watch(OURS)?;
     for _ in 0..ROUNDS {
         match Machinery::of(&machine).and_then(Engine::start) {
-            Ok(engine) => return desk.send(&engine, &signals),
+            Ok(engine) => return desk.send(engine, &signals),
             Err(error) if error.blame() == Blame::Busy => {}
             Err(error) => return Err(error.into()),
         }
@@ -80,9 +81,9 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     /// Sends it here. Campaigns that others hand over meanwhile are sent to their end as well, whatever becomes of ours.
-    fn send(&self, engine: &Engine, signals: &Signals) -> Result<u8, Failure> {
+    fn send(&self, engine: Arc<Engine>, signals: &Signals) -> Result<u8, Failure> {
         signals.say(OURS);
-        let seat = Inside(engine);
+        let seat = Inside(&*engine);
         let code = match engine.submit(&self.submit) {
             Err(refusal) => Failure::refused(refusal).say(),
             Ok(opened) => match self.found_over(&opened) {
@@ -97,15 +98,18 @@ impl Desk<'_> {
             },
         };
         drive::wait_for_others(&seat, signals)?;
-        drive::linger(engine.stop(), signals);
+        let exporter = engine.stop();
+        drop(engine);
+        drive::linger(exporter, signals);
         Ok(code)
     }
 
     /// We are asked to leave in the middle of it.
-    fn stop(&self, engine: &Engine, run: &RunView, signals: &Signals) -> Result<u8, Failure> {
+    fn stop(&self, engine: Arc<Engine>, run: &RunView, signals: &Signals) -> Result<u8, Failure> {
         let exporter = engine.stop();
         let left = engine.view();
         let code = drive::conclude(self.args, drive::find(&left, &run.run)?, self.options.tolerate);
+        drop(engine);
         drive::linger(exporter, signals);
         Ok(code)
     }

@@ -32,6 +32,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let exporter = engine.stop();
     let view = engine.view();
     ended.print(&view);
+    drop(engine);
     drive::linger(exporter, &signals);
     let left = view.runs.iter().any(|run| drive::exit_code(run, 100.0) == ROWS_LEFT);
     Ok(if left { ROWS_LEFT } else { SETTLED })

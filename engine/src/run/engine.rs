@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// An engine at work. It ends when [`Engine::stop`] is called.
+/// An engine at work. It ends when [`Engine::stop`] is called; drop it then, which gives the state directory back.
 pub struct Engine {
     pub(super) gear: Machinery,
     pub(super) store: Arc<Store>,
@@ -36,7 +36,8 @@ pub struct Engine {
     clerk: Mutex<Option<JoinHandle<()>>>,
     socket: Mutex<Option<Socket>>,
     exporter: Mutex<Option<Exporter>>,
-    lock: Mutex<Option<Lock>>,
+    /// The last field: the next engine may begin once the store above is closed.
+    _lock: Lock,
 }
 
 /// How long messages on the wire may take after a stop.
@@ -93,7 +94,7 @@ impl Engine {
             clerk: Mutex::new(clerk_thread),
             socket: Mutex::default(),
             exporter: Mutex::new(exporter),
-            lock: Mutex::new(Some(lock)),
+            _lock: lock,
         });
         let watched = engine.clone();
         let steward = thread("steward", move || steward::work(&watched))?;
@@ -106,9 +107,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Finishes what is on the wire, closes sessions with QUIT, lets go of the rest, writes down how far every run came, and
-    /// gives the state directory back. What is still on a wire after 20 seconds is in doubt at the next start. What serves
-    /// metrics may go on.
+    /// Finishes what is on the wire, closes sessions with QUIT, lets go of the rest and writes down how far every run came.
+    /// What is still on a wire after 20 seconds is in doubt at the next start. What serves metrics may go on.
     pub fn stop(&self) -> Option<Exporter> {
         self.draining.store(true, Ordering::SeqCst);
         self.runs().values_mut().for_each(Slot::leave);
@@ -126,8 +126,17 @@ impl Engine {
             clerk.map(JoinHandle::join);
         }
         drop(self.socket.lock().expect("no holder panics").take());
-        drop(self.lock.lock().expect("no holder panics").take());
+        self.wait_for_the_store();
         self.exporter.lock().expect("no holder panics").take()
+    }
+
+    /// Waits until nobody else has the store. Rayon, and a command that is still answered, let go of it in their own time; were
+    /// one of them the last, RocksDB would be closed while the process ends, which aborts it.
+    fn wait_for_the_store(&self) {
+        let deadline = Instant::now() + GRACE;
+        while Arc::strong_count(&self.store) > 1 && Instant::now() < deadline {
+            std::thread::sleep(GLANCE);
+        }
     }
 
     /// Waits for the shards that have come to their end, and says whether all have. One that is stuck is left behind: the
