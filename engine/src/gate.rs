@@ -15,6 +15,7 @@ use crate::mail::{Address, Fields, Kind, Origin, Outcome, Row};
 use crate::store::Error;
 use loader::Batch;
 use serde_json::{Map, Value};
+use std::ops::Range;
 
 /// What the gate asks of a row.
 #[derive(Clone, Debug)]
@@ -48,14 +49,22 @@ impl Gate {
         Gate { rules, keys }
     }
 
-    /// Judges every row of `batch`, in order; rows that are `known` are not looked at.
+    /// Judges these rows of `batch`, in order; rows that are `known` are not looked at. Keys of admitted rows are taken: rows
+    /// that there is no room for must not be brought here.
     ///
     /// # Errors
     /// The store of keys fails.
-    pub fn judge(&mut self, batch: &Batch, now: Timestamp, known: impl Fn(u64) -> bool) -> Result<Vec<Verdict>, Error> {
-        let mut rejects = batch.rejects.iter().peekable();
-        let mut candidates = Vec::with_capacity(batch.len());
-        for index in 0..batch.len() {
+    pub fn judge(
+        &mut self,
+        batch: &Batch,
+        rows: Range<usize>,
+        now: Timestamp,
+        known: impl Fn(u64) -> bool,
+    ) -> Result<Vec<Verdict>, Error> {
+        let start = rows.start;
+        let mut rejects = batch.rejects.iter().skip_while(|reject| reject.index < start).peekable();
+        let mut candidates = Vec::with_capacity(rows.len());
+        for index in rows {
             let ordinal = batch.first + index as u64;
             let reject = rejects.next_if(|reject| reject.index == index);
             candidates.push(match reject {
@@ -143,7 +152,7 @@ mod tests {
         let rules = Rules { recipient: "email".into(), key: "id".into() };
         let mut gate = Gate::new(rules, Box::new(Seen::default()));
         let found: Vec<_> = gate
-            .judge(&batch, Timestamp(0), |ordinal| ordinal == 2)
+            .judge(&batch, 0..batch.len(), Timestamp(0), |ordinal| ordinal == 2)
             .expect("judged")
             .into_iter()
             .map(|verdict| match verdict {

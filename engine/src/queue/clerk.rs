@@ -9,6 +9,7 @@ use crate::metrics::{Metrics, Stage};
 use crate::store::Store;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
+use std::thread::JoinHandle;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// When leases are on the disk.
@@ -46,11 +47,11 @@ impl Clerk {
     ///
     /// # Errors
     /// The thread can't be started.
-    pub fn start(store: Arc<Store>, sync: Sync, metrics: Arc<Metrics>) -> std::io::Result<Clerk> {
+    pub fn start(store: Arc<Store>, sync: Sync, metrics: Arc<Metrics>) -> std::io::Result<(Clerk, JoinHandle<()>)> {
         let (sender, inbox) = channel();
         let work = move || work(&store, sync, &metrics, &inbox);
-        std::thread::Builder::new().name("clerk".into()).spawn(work)?;
-        Ok(Clerk(Desk::Thread(sender)))
+        let thread = std::thread::Builder::new().name("clerk".into()).spawn(work)?;
+        Ok((Clerk(Desk::Thread(sender)), thread))
     }
 
     /// Leases are written by whoever brings a message: for simulations, where all is one thread.

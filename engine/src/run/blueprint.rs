@@ -191,7 +191,8 @@ impl Blueprint {
     pub fn find(mut self, ordinal: u64, now: Timestamp) -> Result<Result<Row, Outcome>, Error> {
         let mut gate = self.gate(Box::new(Seen::default()));
         while let Some(batch) = self.next_batch() {
-            for verdict in gate.judge(&batch?, now, |_| false)? {
+            let batch = batch?;
+            for verdict in gate.judge(&batch, 0..batch.len(), now, |_| false)? {
                 match verdict {
                     Verdict::Admitted(row) if row.ordinal == ordinal => return Ok(Ok(row)),
                     Verdict::Refused(at, outcome) if at == ordinal => return Ok(Err(outcome)),
@@ -211,7 +212,8 @@ impl Blueprint {
         let mut gate = self.gate(Box::new(Seen::default()));
         let mut sample = Sample::default();
         while let Some(batch) = self.next_batch() {
-            for verdict in gate.judge(&batch?, now, |_| false)? {
+            let batch = batch?;
+            for verdict in gate.judge(&batch, 0..batch.len(), now, |_| false)? {
                 if most == Some(sample.rows) {
                     return Ok(sample);
                 }

@@ -33,6 +33,7 @@ pub struct Engine {
     stop: watch::Sender<Stop>,
     ended: AtomicBool,
     steward: Mutex<Option<JoinHandle<()>>>,
+    clerk: Mutex<Option<JoinHandle<()>>>,
     socket: Mutex<Option<Socket>>,
     exporter: Mutex<Option<Exporter>>,
     lock: Mutex<Option<Lock>>,
@@ -59,7 +60,7 @@ impl Engine {
         let exporter = gear.metrics.listen.map(serve).transpose()?;
         let (stop, stopped) = watch::channel(Stop::No);
         let (controls, ordered) = watch::channel(Arc::new(Controls::default()));
-        let clerk = clerk(&gear, &store, &metrics)?;
+        let (clerk, clerk_thread) = clerk(&gear, &store, &metrics)?;
         let deps = Deps {
             resolver: gear.resolver.clone(),
             connector,
@@ -89,6 +90,7 @@ impl Engine {
             stop,
             ended: AtomicBool::new(false),
             steward: Mutex::default(),
+            clerk: Mutex::new(clerk_thread),
             socket: Mutex::default(),
             exporter: Mutex::new(exporter),
             lock: Mutex::new(Some(lock)),
@@ -118,15 +120,31 @@ impl Engine {
         if let Some(steward) = steward {
             steward.join().ok();
         }
-        for shard in std::mem::take(&mut *self.shards.lock().expect("no holder panics")) {
-            // One that is stuck is left behind: the process ends.
-            if shard.is_done() {
-                shard.join().ok();
-            }
+        if self.join_shards() {
+            // It holds the store, which must be closed before the process ends.
+            let clerk = self.clerk.lock().expect("no holder panics").take();
+            clerk.map(JoinHandle::join);
         }
         drop(self.socket.lock().expect("no holder panics").take());
         drop(self.lock.lock().expect("no holder panics").take());
         self.exporter.lock().expect("no holder panics").take()
+    }
+
+    /// Waits for the shards that have come to their end, and says whether all have. One that is stuck is left behind: the
+    /// process ends.
+    fn join_shards(&self) -> bool {
+        let mut all = true;
+        let deadline = Instant::now() + GRACE;
+        for shard in std::mem::take(&mut *self.shards.lock().expect("no holder panics")) {
+            while !shard.is_done() && Instant::now() < deadline {
+                std::thread::sleep(GLANCE);
+            }
+            all &= shard.is_done();
+            if shard.is_done() {
+                shard.join().ok();
+            }
+        }
+        all
     }
 
     /// Waits until every run is over. A store that can't be written any more is not waited for past the deadline.
@@ -189,12 +207,15 @@ fn open(gear: &Machinery, conditions: &Arc<Conditions>) -> Result<Store, Error> 
     }
 }
 
-fn clerk(gear: &Machinery, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result<Clerk, Error> {
+type Clerks = (Clerk, Option<JoinHandle<()>>);
+
+fn clerk(gear: &Machinery, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result<Clerks, Error> {
     if !gear.durability.marks {
-        return Ok(Clerk::nowhere());
+        return Ok((Clerk::nowhere(), None));
     }
     let started = Clerk::start(store.clone(), gear.durability.sync, metrics.clone());
-    started.map_err(|cause| Error::Internal(format!("can't start the clerk: {cause}")))
+    let (clerk, thread) = started.map_err(|cause| Error::Internal(format!("can't start the clerk: {cause}")))?;
+    Ok((clerk, Some(thread)))
 }
 
 fn cpus() -> usize {

@@ -10,7 +10,7 @@ use crate::metrics::{Metrics, Stage};
 use crate::queue::Run;
 use crate::secret::DataKey;
 use crate::store::Store;
-use loader::{Mark, Watched};
+use loader::{Batch, Mark, Watched};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,8 +86,8 @@ impl Feed {
         let mut last = 0;
         while let Some(batch) = self.metrics.time(Stage::Load, || blueprint.next_batch()) {
             let batch = batch?;
-            let judge = || gate.judge(&batch, self.run.settle.now(), |ordinal| known.contains(ordinal));
-            let sorted = sort(self.metrics.time(Stage::Gate, judge)?, &mut room);
+            let judge = || self.judge(&mut gate, &batch, &known, &mut room);
+            let sorted = self.metrics.time(Stage::Gate, judge)?;
             last = batch.first + batch.len() as u64 - 1;
             let whole = sorted.read == Some(last);
             unproven.push(sorted);
@@ -108,6 +108,20 @@ impl Feed {
         // The last octets of a file are past its last row.
         self.record.read_to(last, blueprint.mark());
         Ok(ReadTo::End)
+    }
+
+    /// Judges a batch until `room` rows were admitted.
+    fn judge(&self, gate: &mut Gate, batch: &Batch, known: &Known, room: &mut u64) -> Result<Sorted, Error> {
+        let mut sorted = Sorted { admitted: Vec::new(), refused: Vec::new(), read: None };
+        let (mut next, now) = (0, self.run.settle.now());
+        while next < batch.len() && *room > 0 {
+            // No more than can be admitted: a key must not be taken for a row that stays unread.
+            let end = batch.len().min(next.saturating_add(usize::try_from(*room).unwrap_or(usize::MAX)));
+            let verdicts = gate.judge(batch, next..end, now, |ordinal| known.contains(ordinal))?;
+            verdicts.into_iter().for_each(|verdict| sorted.add(verdict, room));
+            next = end;
+        }
+        Ok(sorted)
     }
 
     /// Records what the gate refused of a batch and passes the others on, as long as it is not told to stop.
@@ -171,25 +185,19 @@ struct Sorted {
     read: Option<u64>,
 }
 
-/// Takes verdicts until `room` rows were admitted.
-fn sort(verdicts: Vec<Verdict>, room: &mut u64) -> Sorted {
-    let mut sorted = Sorted { admitted: Vec::new(), refused: Vec::new(), read: None };
-    for verdict in verdicts {
-        if *room == 0 {
-            break;
-        }
+impl Sorted {
+    fn add(&mut self, verdict: Verdict, room: &mut u64) {
         match verdict {
-            Verdict::Known(ordinal) => sorted.read = Some(ordinal),
+            Verdict::Known(ordinal) => self.read = Some(ordinal),
             Verdict::Refused(ordinal, outcome) => {
-                sorted.read = Some(ordinal);
-                sorted.refused.push((ordinal, outcome));
+                self.read = Some(ordinal);
+                self.refused.push((ordinal, outcome));
             }
             Verdict::Admitted(row) => {
-                sorted.read = Some(row.ordinal);
+                self.read = Some(row.ordinal);
                 *room -= 1;
-                sorted.admitted.push(row);
+                self.admitted.push(row);
             }
         }
     }
-    sorted
 }
