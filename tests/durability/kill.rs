@@ -23,8 +23,13 @@ struct Siege {
 
 impl Siege {
     fn new(scenario: &str, rows: u64, latency: &str, on_doubt: &str) -> Siege {
+        Siege::at(scenario, rows, &["--latency", latency], on_doubt)
+    }
+
+    /// With a receiver of these arguments.
+    fn at(scenario: &str, rows: u64, mx: &[&str], on_doubt: &str) -> Siege {
         let desk = Desk::new();
-        let mx = Lasting::start(&desk, &["--latency", latency]);
+        let mx = Lasting::start(&desk, mx);
         desk.light(mx.port, CONNECTIONS);
         let everybody = people(1..=rows);
         let campaign = desk.blast("siege", everybody, &format!("[transport]\non_doubt = \"{on_doubt}\"\n"));
@@ -120,6 +125,22 @@ fn kill_nine_and_resend() {
 #[test]
 fn kill_nine_and_hold() {
     kill_nine("kill_nine_and_hold", "hold");
+}
+
+/// Rows stand everywhere: in memory, spilled, deferred, on the wire.
+#[test]
+fn killed_with_rows_deferred_and_spilled() {
+    const ROWS: u64 = 2_000;
+    let mx = ["--latency", "20ms", "--defer", "30"];
+    let mut siege = Siege::at("killed_with_rows_deferred_and_spilled", ROWS, &mx, "hold");
+    siege.desk.light(siege.mx.port, &CONNECTIONS.replace("[limits]\n", "[limits]\nrows_in_memory = 100\n"));
+    for moment in siege.dice.moments(8, ROWS - 400) {
+        let mut sender = siege.sender();
+        siege.reaches(moment, &mut sender);
+        let (newly, open) = siege.kill(sender);
+        assert!(newly <= open, "{newly} rows in doubt by {open} connections");
+    }
+    siege.conclude(ROWS, false);
 }
 
 /// The sender lives on: what was on the wire is in doubt, the rest is deferred until the receiver is back.
