@@ -3,6 +3,7 @@
 # One target folder for all checkouts, outside of them: RocksDB, AWS-LC and Arrow are built once.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/sealpost/target
 SEALPOST := $(CARGO_TARGET_DIR)/debug/sealpost
+WHAT ?= rehearsal
 ROWS ?= 100000
 FORMAT ?= csv
 RUNS ?= 5
@@ -18,8 +19,8 @@ test: setup test-setup lint ## install what tests need, check everything, run ev
 bench: setup ## cost per stage (criterion), under the profile in which RocksDB is already built
 	cargo bench --package sealpost --bench '*' --profile dev --locked
 
-perf: build ## throughput of a rehearsal of ROWS rows made from the claims; appends to perf/results
-	cargo run --quiet --locked --package perf -- --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)
+perf: build ## WHAT=rehearsal (speed), durability (what leases cost) or throttled (a slow site); appends to perf/results
+	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)
 
 lint: setup ## formatting, clippy and documentation, warnings denied
 	cargo fmt --all --check

@@ -59,7 +59,8 @@ impl Conditions {
         if now.contains_key(&condition) {
             return;
         }
-        tracing::error!(condition = condition.word(), why, "the engine waits");
+        // Whoever watches the engine is told by its view.
+        tracing::info!(condition = condition.word(), why, "condition holds");
         now.insert(condition, (at, why.to_owned()));
         self.stopped.store(now.keys().any(|condition| condition.stops_sending()), Ordering::SeqCst);
     }
@@ -68,7 +69,7 @@ impl Conditions {
     pub fn clear(&self, condition: Condition) {
         let mut now = self.now.lock().expect("no holder panics");
         if now.remove(&condition).is_some() {
-            tracing::warn!(condition = condition.word(), "the engine goes on");
+            tracing::info!(condition = condition.word(), "condition gone");
             self.stopped.store(now.keys().any(|condition| condition.stops_sending()), Ordering::SeqCst);
         }
     }

@@ -3,12 +3,14 @@
 //! `make perf` runs it. The embedded MX shares the process and the cores; its thread's CPU is counted apart, so that
 //! "messages per sender CPU-second" leaves it out.
 
+mod durability;
 mod generate;
 mod measure;
 mod picture;
 mod stages;
+mod throttled;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use generate::Format;
 use measure::Measured;
 use std::fmt::Write as _;
@@ -31,6 +33,10 @@ struct Args {
     #[arg(long, default_value_t = 5)]
     runs: usize,
 
+    /// What is measured
+    #[arg(long, value_enum, default_value_t = What::Rehearsal)]
+    what: What,
+
     /// The binary to measure
     #[arg(long)]
     sealpost: PathBuf,
@@ -38,6 +44,16 @@ struct Args {
     /// Where results are written
     #[arg(long, default_value = "perf/results")]
     results: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Rehearsals at full speed.
+    Rehearsal,
+    /// What leases, marks and syncs cost.
+    Durability,
+    /// Most rows for one slow site.
+    Throttled,
 }
 
 fn main() -> ExitCode {
@@ -56,7 +72,11 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let folder = std::env::temp_dir().join(format!("sealpost-perf-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let outcome = measure_in(args, &folder);
+    let outcome = match args.what {
+        What::Rehearsal => measure_in(args, &folder),
+        What::Durability => durability_in(args, &folder),
+        What::Throttled => throttled_in(args, &folder),
+    };
     std::fs::remove_dir_all(&folder)?;
     outcome
 }
@@ -89,6 +109,38 @@ fn measure_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error:
     let text = report(args, &runs, &name)?;
     print!("\n{text}");
     let path = args.results.join(format!("{name}.md"));
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+fn durability_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let input = generate::rows(args.format, folder, args.rows)?;
+    let campaign = folder.join("perf.toml");
+    std::fs::write(&campaign, generate::campaign(&input, args.format)?)?;
+    let table = durability::compare(&args.sealpost, &campaign, &generate::machine()?, args.rows, args.runs)?;
+    let title = format!(
+        "What leases, marks and syncs cost: rehearsals of {} rows, {} by turns, after one of each as warm-up",
+        args.rows, args.runs
+    );
+    write_down(args, "durability", &title, &table)
+}
+
+fn throttled_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let table = throttled::measure(&args.sealpost, folder, args.rows)?;
+    write_down(args, "throttled", &format!("{} rows, 60 % of them for one slow site", args.rows), &table)
+}
+
+fn write_down(args: &Args, name: &str, title: &str, table: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(&args.results)?;
+    let text = format!(
+        "# {title}\n\n`make perf WHAT={name} ROWS={} RUNS={}`, commit {}; {}.\n\n{table}",
+        args.rows,
+        args.runs,
+        commit(),
+        machine()
+    );
+    print!("\n{text}");
+    let path = args.results.join(format!("{name}-{}-{}.md", args.rows, commit()));
     std::fs::write(&path, text)?;
     Ok(path)
 }

@@ -15,7 +15,7 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
-use std::sync::OnceLock;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Every series, and the handles that the message path counts with.
@@ -47,12 +47,12 @@ pub struct Metrics {
     lookups: IntCounterVec,
     /// `sealpost_condition{what}`: 1 while a trouble of the machine holds; `what` is a [`Condition`]'s word.
     conditions: IntGaugeVec,
-    /// `sealpost_run_seconds`: how long this engine has worked on its run.
+    /// `sealpost_run_seconds`: how long this engine has had a run open.
     seconds: prometheus::Gauge,
     /// `sealpost_attempts_total{provider, result}`.
     pub providers: Providers,
-    since: Instant,
-    worked: OnceLock<Duration>,
+    /// Time with a run open: until the last rest, and since when again.
+    worked: Mutex<(Duration, Option<Instant>)>,
 }
 
 /// What is measured in seconds. The order is that of a row's way.
@@ -192,7 +192,7 @@ impl Metrics {
         book.gauges("sealpost_build_info", "Always 1, labelled with the version", &["version"])
             .with_label_values(&[version])
             .set(1);
-        let seconds = prometheus::Gauge::new("sealpost_run_seconds", "Seconds this engine has worked on its run");
+        let seconds = prometheus::Gauge::new("sealpost_run_seconds", "Seconds in which this engine had a run open");
         let metrics = Metrics {
             read: book.counter("sealpost_rows_read_total", "Rows of the input looked at"),
             outcomes: book.counters("sealpost_outcomes_total", "Rows that ended, by outcome", &["outcome"]),
@@ -221,8 +221,7 @@ impl Metrics {
                 config.providers,
             ),
             registry,
-            since: Instant::now(),
-            worked: OnceLock::new(),
+            worked: Mutex::default(),
         };
         metrics.at_zero();
         #[cfg(target_os = "linux")]
@@ -303,9 +302,21 @@ impl Metrics {
         (metric.get_sample_count() > 0).then_some(lower)
     }
 
-    /// The run is over; its time no longer grows.
-    pub fn stop(&self, worked: Duration) {
-        self.worked.set(worked).ok();
+    /// A run is open.
+    pub fn begins(&self) {
+        self.worked.lock().expect("no holder panics").1.get_or_insert_with(Instant::now);
+    }
+
+    /// No run is open any more: what is shown from now on is of the time until now.
+    pub fn rests(&self) {
+        let mut worked = self.worked.lock().expect("no holder panics");
+        let last = worked.1.take().map_or(Duration::ZERO, |since| since.elapsed());
+        worked.0 += last;
+    }
+
+    fn worked(&self) -> Duration {
+        let worked = self.worked.lock().expect("no holder panics");
+        worked.0 + worked.1.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Shows which troubles hold.
@@ -318,7 +329,7 @@ impl Metrics {
 
     /// All series in Prometheus' text format.
     pub fn exposition(&self) -> String {
-        self.seconds.set(self.worked.get().copied().unwrap_or_else(|| self.since.elapsed()).as_secs_f64());
+        self.seconds.set(self.worked().as_secs_f64());
         let mut text = Vec::new();
         // Writing to a vector does not fail, and every family has a series.
         TextEncoder::new().encode(&self.registry.gather(), &mut text).ok();

@@ -28,7 +28,6 @@ pub struct Engine {
     /// Held while a run is opened: two commands may bring the same input.
     pub(super) opening: Mutex<()>,
     pub(super) draining: AtomicBool,
-    pub(super) since: Instant,
     pub(super) shards: Mutex<Vec<Shard>>,
     stop: watch::Sender<Stop>,
     ended: AtomicBool,
@@ -86,7 +85,6 @@ impl Engine {
             runs: Mutex::default(),
             opening: Mutex::default(),
             draining: AtomicBool::new(false),
-            since: Instant::now(),
             shards: Mutex::new(shards),
             stop,
             ended: AtomicBool::new(false),
@@ -114,7 +112,7 @@ impl Engine {
         self.runs().values_mut().for_each(Slot::leave);
         self.stop.send_replace(Stop::Gracefully);
         self.wind_down();
-        self.metrics.stop(self.since.elapsed());
+        self.metrics.rests();
         self.ended.store(true, Ordering::SeqCst);
         let steward = self.steward.lock().expect("no holder panics").take();
         if let Some(steward) = steward {

@@ -160,6 +160,7 @@ impl Engine {
         let mut slot = Slot::Open(Box::new(open));
         let view = slot.view();
         self.runs().insert(run, slot);
+        self.metrics.begins();
         self.share_room();
         Ok(view)
     }

@@ -50,6 +50,9 @@ fn look_after_runs(engine: &Engine) {
     if left {
         engine.order(|_| {});
     }
+    if !over.is_empty() && engine.runs().values().filter(|slot| !slot.is_over()).count() == over.len() {
+        engine.metrics.rests();
+    }
     for run in over {
         let Some(open) = engine.runs().get_mut(&run).and_then(Slot::take) else { continue };
         let view = open.end(engine, now);
@@ -58,8 +61,5 @@ fn look_after_runs(engine: &Engine) {
     }
     if ended {
         engine.share_room();
-        if !engine.is_busy() {
-            engine.metrics.stop(engine.since.elapsed());
-        }
     }
 }
