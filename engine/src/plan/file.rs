@@ -1,8 +1,8 @@
 //! The two configuration files as written. Every default has its reason in the reference files under `config/`.
 
+use super::machine_tables::{MetricsTable, StoreTable};
 use super::message_file::MessageTable;
 use crate::mail::Level;
-use crate::queue::Sync;
 use crate::resolve::Family;
 use loader::{ColumnType, Encoding, Format};
 use serde::{Deserialize, Deserializer, de};
@@ -181,40 +181,6 @@ pub enum TlsStart {
     Starttls,
     /// With the connection (port 465, RFC 8314).
     Implicit,
-}
-
-/// `[metrics]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MetricsTable {
-    /// Where `/metrics` is served; nowhere if it is not set.
-    pub listen: Option<Spanned<String>>,
-    /// How many providers have series of their own.
-    pub providers: Spanned<usize>,
-    /// How long `/metrics` is still served when a run has ended.
-    pub linger: Span,
-}
-
-impl Default for MetricsTable {
-    fn default() -> Self {
-        MetricsTable { listen: None, providers: Spanned::new(0..0, 20), linger: Span(Duration::ZERO) }
-    }
-}
-
-/// `[store]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StoreTable {
-    /// When leases are on the disk.
-    pub sync: Sync,
-    /// How long a key counts as sent.
-    pub sent_kept: Span,
-}
-
-impl Default for StoreTable {
-    fn default() -> Self {
-        StoreTable { sync: Sync::Group, sent_kept: Span(Duration::from_secs(400 * 24 * 3600)) }
-    }
 }
 
 /// A fixed route: `"host:port"`, or the name that the certificate must prove with the address to connect to.

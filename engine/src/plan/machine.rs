@@ -2,9 +2,9 @@
 
 use super::Error;
 use super::file::{
-    DkimKeyTable, DnsTable, LimitsTable, MachineFile, MasterTable, MetricsTable, NamedRouteTable, RouteTable,
-    SourceTable,
+    DkimKeyTable, DnsTable, LimitsTable, MachineFile, MasterTable, NamedRouteTable, RouteTable, SourceTable,
 };
+use super::machine_tables::MetricsTable;
 use super::smarthost::{Smarthost, smarthost};
 use crate::mail::{Address, is_host_name};
 use crate::metrics;

@@ -8,6 +8,7 @@ mod enclosed;
 mod error;
 pub mod file;
 mod machine;
+mod machine_tables;
 mod message;
 mod message_file;
 mod smarthost;

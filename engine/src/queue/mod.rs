@@ -5,7 +5,7 @@
 //!
 //! 1. A [`Job`] (row, route, run) comes in, with a place in its run's [`Room`]: where none is left the router waits, and so
 //!    the pressure travels back to the reader.
-//! 2. It waits in its run's [`line`] of its [`lane`]: the rows of one provider that make one demand. Where a room is full,
+//! 2. It waits in its run's [`mod@line`] of its [`lane`]: the rows of one provider that make one demand. Where a room is full,
 //!    rows that their site would not take for a while go to the store, sealed, and others get their places.
 //! 3. When the lane has room on the wire, the runs take turns by their weight, and rayon renders and signs the row
 //!    ([`Press`]): just in time, a few ahead of the sessions. The [`clerk`] puts it under a lease.

@@ -209,6 +209,25 @@ impl Error {
         }
     }
 
+    /// What the operator can do about a run, or the state directory it is in.
+    fn hint_of_runs(&self) -> String {
+        match self {
+            Error::Copied { .. } => {
+                "what the original sent since is not known here: `sealpost doubt settle --copy` holds every open row in \
+doubt, `sealpost doubt resend --copy` goes on as if the original had sent nothing"
+                    .into()
+            }
+            Error::Overwritten { run, .. } => format!(
+                "put the old file back and send it first, name the new one otherwise, or give the rest of the old one \
+up: --abandon {run}"
+            ),
+            Error::NoRun { .. } | Error::RunOver { .. } | Error::NotPaused { .. } => "`sealpost status` lists the runs".into(),
+            Error::NoDoubt { .. } => "`sealpost doubt list` lists the rows in doubt".into(),
+            Error::Draining(_) => "try again when it has ended".into(),
+            _ => String::new(),
+        }
+    }
+
     /// What the operator can do.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -247,20 +266,13 @@ impl Error {
             Error::AnotherStream { finished: true, .. } => {
                 Some("write it to a file and name that in [input] path; nothing of it was sent".into())
             }
-            Error::Copied { .. } => Some(
-                "what the original sent since is not known here: `sealpost doubt settle --copy` holds every open row in \
-doubt, `sealpost doubt resend --copy` goes on as if the original had sent nothing"
-                    .into(),
-            ),
-            Error::Overwritten { run, .. } => Some(format!(
-                "put the old file back and send it first, name the new one otherwise, or give the rest of the old one \
-up: --abandon {run}"
-            )),
-            Error::NoRun { .. } | Error::RunOver { .. } | Error::NotPaused { .. } => {
-                Some("`sealpost status` lists the runs".into())
-            }
-            Error::NoDoubt { .. } => Some("`sealpost doubt list` lists the rows in doubt".into()),
-            Error::Draining(_) => Some("try again when it has ended".into()),
+            Error::Copied { .. }
+            | Error::Overwritten { .. }
+            | Error::NoRun { .. }
+            | Error::RunOver { .. }
+            | Error::NotPaused { .. }
+            | Error::NoDoubt { .. }
+            | Error::Draining(_) => Some(self.hint_of_runs()),
             Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
             Error::Store(store::Error::Format1 | store::Error::Later(_)) => {
                 Some("finish its runs with the version that made it, or name another state_dir in sealpost.toml".into())

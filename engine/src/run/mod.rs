@@ -1,7 +1,7 @@
 //! The engine: starts, opens runs, feeds them, ends them.
 //!
 //! 1. [`Machinery`] is everything an engine needs and [`Setup`] everything a run needs besides, from configuration or made
-//!    on the spot for a [`rehearsal`].
+//!    on the spot for a [`mod@rehearsal`].
 //! 2. [`Engine::start`] locks the state directory, opens the store, and starts what runs share: the clerk, N shards, a rayon
 //!    pool, a steward that ends what is done.
 //! 3. [`Engine::open`] finds or makes the run of an input, recovers it, and starts its feeders: one reader, one thread for
