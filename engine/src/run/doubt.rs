@@ -75,6 +75,7 @@ pub fn list(store: &Store, run: Option<RunId>, live: bool) -> Result<Vec<Doubt>,
             doubts.extend(leases.map(|lease| doubt(lease.ordinal, lease.first, why(lease.boot), 1)));
         }
     }
+    doubts.sort_by_key(|doubt| (doubt.run, doubt.row));
     Ok(doubts)
 }
 

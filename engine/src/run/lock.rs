@@ -5,6 +5,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The state directory's lock; whoever holds it is the engine. The kernel lets go of it when the process dies.
 #[derive(Debug)]
@@ -19,6 +20,9 @@ pub enum Holder {
     Somebody,
 }
 
+/// Whoever looks who holds it holds it as well, for a moment.
+const GLIMPSE: Duration = Duration::from_millis(100);
+
 impl Lock {
     /// Takes the lock, making the directory (0700) where it is missing.
     ///
@@ -29,10 +33,14 @@ impl Lock {
         DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(fail)?;
         let path = state_dir.join("lock");
         let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path).map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock(file)),
-            Err(TryLockError::WouldBlock) => Err(Error::Busy(state_dir.to_owned())),
-            Err(TryLockError::Error(cause)) => Err(fail(cause)),
+        let deadline = Instant::now() + GLIMPSE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock(file)),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(GLIMPSE / 10),
+                Err(TryLockError::WouldBlock) => return Err(Error::Busy(state_dir.to_owned())),
+                Err(TryLockError::Error(cause)) => return Err(fail(cause)),
+            }
         }
     }
 
