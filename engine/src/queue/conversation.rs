@@ -225,7 +225,7 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
 }
 
 /// The next message, once there is one and messages may be begun.
-async fn next_ready(owner: &Owner, lane: &Lane) -> (Job, Message) {
+async fn next_ready(owner: &Rc<Owner>, lane: &Rc<Lane>) -> (Job, Message) {
     loop {
         if !owner.may_send(lane) {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -235,6 +235,8 @@ async fn next_ready(owner: &Owner, lane: &Lane) -> (Job, Message) {
             return ready;
         }
         lane.state.borrow_mut().starved();
+        // What was ready may have gone back to its line, because its run was paused: another's rows take its place.
+        owner.advance(lane);
         lane.bell.notified().await;
     }
 }
