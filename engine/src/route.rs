@@ -88,7 +88,9 @@ impl Router {
     /// There is none, or nobody could say.
     pub async fn find(&self, domain: &str) -> Found {
         let mx = self.resolver.mx(domain).await;
-        let valid_until = mx.as_ref().map_or_else(|_| Some(Instant::now() + NOTHING_FOR), |mx| mx.valid_until);
+        let valid_until = mx
+            .as_ref()
+            .map_or_else(|_| Some(tokio::time::Instant::now().into_std() + NOTHING_FOR), |mx| mx.valid_until);
         let found = mx.map(|mx| Arc::new(self.route(mx.hosts)));
         let mut known = self.known.write().expect("no holder panics");
         // Two look-ups of one domain may be under way: the one that nobody answered does not undo the other's answer.

@@ -66,7 +66,8 @@ impl Settle {
         let counters = Counters::default();
         counters.read.store(tally.read, Ordering::SeqCst);
         counters.deferred.store(tally.deferred, Ordering::SeqCst);
-        metrics.rows(Queue::Deferred).set(i64::try_from(tally.deferred).unwrap_or(i64::MAX));
+        // Other runs have theirs.
+        metrics.rows(Queue::Deferred).add(i64::try_from(tally.deferred).unwrap_or(i64::MAX));
         for (kind, count) in &tally.ended {
             counters.ended(*kind).store(*count, Ordering::SeqCst);
         }
@@ -258,6 +259,14 @@ impl Settle {
     pub fn complain(&self, error: &crate::store::Error) {
         tracing::error!(%error, "the store failed; the run stops");
         self.fault.lock().expect("no holder panics").get_or_insert_with(|| error.to_string());
+    }
+}
+
+/// Its deferred rows are no longer this engine's.
+impl Drop for Settle {
+    fn drop(&mut self) {
+        let deferred = *self.counters.deferred.get_mut();
+        self.metrics.rows(Queue::Deferred).sub(i64::try_from(deferred).unwrap_or(i64::MAX));
     }
 }
 

@@ -4,7 +4,6 @@ use super::Job;
 use super::gauges;
 use super::lane::Lane;
 use super::owner::Owner;
-use super::shard::Stop;
 use crate::condition::Condition;
 use crate::mail::{Level, Message};
 use crate::metrics::{Connection, Stage};
@@ -23,13 +22,13 @@ const MOST_ADDRESSES: usize = 10;
 
 /// Holds a session for `lane` until it has nothing more to do.
 pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
-    let mut stop = owner.deps.stop.clone();
     let avoid_tls = lane.state.borrow().avoid_tls;
     let (place, since) = (owner.gauges.opening(), Instant::now());
     let opened = tokio::select! {
+        biased;
         opened = open(&owner, &lane, avoid_tls) => Some(opened),
         // Nothing is on the wire yet, so nothing is worth waiting for.
-        _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => None,
+        () = owner.stops() => None,
     };
     match opened {
         Some(Ok(session)) => {
@@ -126,7 +125,8 @@ impl Attempt<'_> {
         let policy = Policy { avoid_tls: self.avoid_tls, ..self.lane.policy.clone() };
         let target = Target { address: place.address, host: &place.host.name, from: place.from };
         let (connector, metrics) = (&self.owner.deps.connector, self.owner.deps.metrics.clone());
-        match Session::open(target, policy, connector, timeouts, metrics).await {
+        let dial = &*self.owner.deps.dial;
+        match Session::open(dial, target, policy, connector, timeouts, metrics).await {
             Ok(session) => Some(session),
             Err(verdict) => {
                 tracing::debug!(host = place.host.shown(), why = verdict.why(), "no session");
@@ -178,7 +178,6 @@ fn milder(first: Option<Verdict>, second: Verdict) -> Verdict {
 
 /// Sends ready messages until there are none for a while, the session breaks, or it has had its share.
 async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: &gauges::Place<'_>) {
-    let mut stop = owner.deps.stop.clone();
     for _ in 0..owner.deps.limits.messages_per_connection {
         place.becomes(Connection::Idle);
         let next = tokio::select! {
@@ -188,7 +187,7 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
             next = next_ready(owner, lane) => Some(next),
             () = owner.gives_way(lane) => None,
             () = tokio::time::sleep(owner.deps.limits.idle_timeout) => None,
-            _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => None,
+            () = owner.stops() => None,
         };
         let Some((job, message)) = next else { break };
         if !session.proof().is_some_and(|proof| proof.satisfies(job.route.demand)) {
@@ -225,7 +224,7 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
 }
 
 /// The next message, once there is one and messages may be begun.
-async fn next_ready(owner: &Owner, lane: &Lane) -> (Job, Message) {
+async fn next_ready(owner: &Rc<Owner>, lane: &Rc<Lane>) -> (Job, Message) {
     loop {
         if !owner.may_send(lane) {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -235,6 +234,8 @@ async fn next_ready(owner: &Owner, lane: &Lane) -> (Job, Message) {
             return ready;
         }
         lane.state.borrow_mut().starved();
+        // What was ready may have gone back to its line, because its run was paused: another's rows take its place.
+        owner.advance(lane);
         lane.bell.notified().await;
     }
 }

@@ -5,7 +5,6 @@
 //! sessions that are open go on. The condition that people see ends with the next session that opens.
 
 use super::owner::Owner;
-use super::shard::Stop;
 use crate::condition::Condition;
 use crate::smtp::{EXHAUSTED, Verdict};
 use std::cell::Cell;
@@ -37,12 +36,12 @@ impl Owner {
             let why = "no file descriptors, local ports or memory for another connection";
             self.deps.conditions.set(Condition::Descriptors, why, self.deps.clock.now());
         }
-        let mut stop = self.deps.stop.clone();
         let waiting = &self.drought.waiting;
         waiting.set(waiting.get() + everybody);
         tokio::select! {
+            biased;
             () = tokio::time::sleep(PAUSE) => {}
-            _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => {}
+            () = self.stops() => {}
         }
         waiting.set(waiting.get() - everybody);
     }

@@ -22,8 +22,8 @@ pub(super) struct Line {
     credit: i64,
 }
 
-/// Rows written to the store, or read back, at once.
-const CHUNK: usize = 64;
+/// Rows written to the store, or read back, at once; few in a simulation, whose rows are few.
+const CHUNK: usize = if cfg!(test) { 4 } else { 64 };
 
 impl Line {
     pub(super) fn new(run: Arc<Run>, place: u64) -> Line {

@@ -23,11 +23,14 @@ mod controls;
 mod conversation;
 mod drought;
 mod gauges;
+#[cfg(test)]
+mod here;
 mod lane;
 mod limits;
 mod line;
 mod owner;
 mod pace;
+mod pool;
 mod press;
 mod room;
 mod run;
@@ -37,7 +40,11 @@ mod upkeep;
 pub use clerk::{Clerk, Sync};
 pub use controls::Controls;
 pub use limits::Limits;
+pub use pool::Pool;
 pub use press::Press;
 pub use room::{Place, Room};
 pub use run::{Hold, Run};
 pub use shard::{Deps, Job, Shard, Stop};
+
+#[cfg(test)]
+pub(crate) use here::{Glance, Left, here};

@@ -11,7 +11,7 @@ use crate::metrics::Stage;
 use crate::render::Unrenderable;
 use crate::smtp::{Fate, Policy, Verdict};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -24,17 +24,21 @@ const DNS_SAYS_NO: Duration = Duration::from_secs(30);
 pub(super) struct Owner {
     pub(super) deps: Deps,
     pub(super) gauges: Gauges,
-    pub(super) lanes: RefCell<HashMap<LaneKey, Rc<Lane>>>,
+    /// In order: what is done to all of them is done in the same order each time.
+    pub(super) lanes: RefCell<BTreeMap<LaneKey, Rc<Lane>>>,
     /// Rows in its lanes, in memory or spilled.
     pub(super) held: Cell<usize>,
     /// Of messages that wait for a session.
-    ready_octets: Cell<usize>,
+    pub(super) ready_octets: Cell<usize>,
     pub(super) connections: Cell<usize>,
     /// Lanes that wanted a session while all were taken, the longest waiting first.
     wanting: RefCell<VecDeque<Rc<Lane>>>,
     /// Rung for an idle session when a lane wants its place.
     wanted: Notify,
     pub(super) drought: Drought,
+    /// Rung when the shard winds down. Sessions wait for this and not for the engine's own word, which wakes its hearers in
+    /// any order.
+    pub(super) winding_down: Notify,
     rendered: mpsc::UnboundedSender<Rendered>,
     /// When lanes without a session were last looked at.
     pub(super) looked_round: Cell<Timestamp>,
@@ -52,6 +56,7 @@ impl Owner {
             wanting: RefCell::default(),
             wanted: Notify::new(),
             drought: Drought::default(),
+            winding_down: Notify::new(),
             rendered,
             looked_round: Cell::new(Timestamp(0)),
         }
@@ -212,6 +217,13 @@ impl Owner {
         // Nothing else runs between the question and the wait: a shard is one thread.
         while !lane.state.borrow().is_empty() || self.wanting.borrow().is_empty() {
             self.wanted.notified().await;
+        }
+    }
+
+    /// Returns when the engine stops.
+    pub(super) async fn stops(&self) {
+        while *self.deps.stop.borrow() != Stop::Gracefully {
+            self.winding_down.notified().await;
         }
     }
 

@@ -3,7 +3,7 @@
 use super::clerk::Clerk;
 use super::lane::LaneKey;
 use super::owner::Owner;
-use super::{Controls, Limits, Place, Run};
+use super::{Controls, Limits, Place, Pool, Run};
 use crate::clock::Clock;
 use crate::condition::Conditions;
 use crate::mail::{Message, Row};
@@ -12,7 +12,7 @@ use crate::render::Unrenderable;
 use crate::resolve::Resolver;
 use crate::retry::Retry;
 use crate::route::Route;
-use crate::smtp::{Connector, Source};
+use crate::smtp::{Connector, Dial, Source};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -66,7 +66,9 @@ pub struct Deps {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Renders and signs.
-    pub pool: Arc<rayon::ThreadPool>,
+    pub pool: Pool,
+    /// Opens connections.
+    pub dial: Arc<dyn Dial>,
     /// Leases what was rendered.
     pub clerk: Clerk,
     /// What keeps the engine from sending.
@@ -85,7 +87,7 @@ pub struct Shard {
 }
 
 /// Jobs between the reader and the shard: enough to keep it busy while the reader decodes a batch.
-const CHANNEL: usize = 256;
+pub(super) const CHANNEL: usize = 256;
 /// How soon a shard notices that a session ended with nothing left to do, or that a run's room is full.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -120,22 +122,28 @@ impl Shard {
     }
 }
 
-async fn work(owner: Rc<Owner>, mut inbox: mpsc::Receiver<Job>, mut results: mpsc::UnboundedReceiver<Rendered>) {
+pub(super) async fn work(
+    owner: Rc<Owner>,
+    mut inbox: mpsc::Receiver<Job>,
+    mut results: mpsc::UnboundedReceiver<Rendered>,
+) {
     let (mut stop, mut controls) = (owner.deps.stop.clone(), owner.deps.controls.clone());
     let (mut open, mut stopping) = (true, false);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while open || (owner.held.get() > 0 && !stopping) || owner.connections.get() > 0 {
         tokio::select! {
+            // Orders before work, and what is made before what is new; a fixed order also repeats in a simulation.
+            biased;
+            Ok(()) = stop.changed() => {}
+            Ok(()) = controls.changed() => owner.obey(),
+            // Sessions change counts without a message to this loop.
+            _ = tick.tick() => owner.look_round(),
+            Some(rendered) = results.recv() => owner.rendered(rendered),
             job = inbox.recv(), if open => match job {
                 Some(job) => owner.take(job),
                 None => open = false,
             },
-            Some(rendered) = results.recv() => owner.rendered(rendered),
-            _ = stop.changed() => {}
-            Ok(()) = controls.changed() => owner.obey(),
-            // Sessions change counts without a message to this loop.
-            _ = tick.tick() => owner.look_round(),
         }
         if *stop.borrow() == Stop::Gracefully {
             (open, stopping) = (false, true);

@@ -14,8 +14,8 @@ use std::time::Duration;
 const ROUND: Duration = Duration::from_millis(250);
 /// Rows that a site takes within this time wait in memory. Longer than any hiccup of a healthy one.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Rows of a lane that stay in memory however slow it is.
-const KEPT: usize = 64;
+/// Rows of a lane that stay in memory however slow it is; few in a simulation, whose rows are few.
+const KEPT: usize = if cfg!(test) { 3 } else { 64 };
 
 /// Rows of a suspended lane that are settled at once.
 const AT_ONCE: usize = 256;
@@ -118,6 +118,7 @@ impl Owner {
             runs.into_iter().for_each(|run| self.part_with(&lane, run));
             lane.bell.notify_waiters();
         }
+        self.winding_down.notify_waiters();
     }
 }
 

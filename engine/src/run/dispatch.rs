@@ -15,10 +15,10 @@ use crate::route::{Found, Router};
 use crate::smtp::Source;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 /// What finds routes and passes rows on.
 pub(super) struct Dispatch {
@@ -77,13 +77,14 @@ impl Dispatch {
         let mut open = true;
         while open || !pending.is_empty() {
             tokio::select! {
+                biased;
                 _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => break,
+                _ = second.tick() => self.once_a_second(&mut pending),
                 Some(answer) = pending.lookups.join_next() => {
                     // A look-up that panicked would keep its rows for ever: whoever watches us must see it.
                     let answer = answer.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
                     self.answered(answer, &mut pending).await;
                 }
-                _ = second.tick() => self.once_a_second(&mut pending),
                 row = inbox.recv(), if open && pending.has_room() => match row {
                     None => open = false,
                     Some(row) => self.take_in(row, &mut pending).await,
@@ -96,7 +97,7 @@ impl Dispatch {
     async fn take_in(&self, row: Row, pending: &mut Pending) {
         // Where others of its domain wait, the last answer was none.
         let waits = pending.parked.rows.contains_key(row.to.domain());
-        match self.router.known(row.to.domain(), Instant::now()).filter(|_| !waits) {
+        match self.router.known(row.to.domain(), Instant::now().into_std()).filter(|_| !waits) {
             Some(found) => self.pass_on(row, &found).await,
             None => self.park(row, pending),
         }
@@ -140,7 +141,7 @@ impl Dispatch {
         // While a full shard is waited for the answer can grow too old for the rest.
         for row in pending.parked.take(domain) {
             self.metrics.rows(Queue::Routing).dec();
-            match found.take().or_else(|| self.router.known(domain, Instant::now())) {
+            match found.take().or_else(|| self.router.known(domain, Instant::now().into_std())) {
                 Some(found) => self.pass_on(row, &found).await,
                 None => self.park(row, pending),
             }

@@ -7,8 +7,8 @@ use crate::condition::Conditions;
 use crate::control::Socket;
 use crate::mail::RunId;
 use crate::metrics::Metrics;
-use crate::queue::{Clerk, Controls, Deps, Limits, Shard, Stop};
-use crate::smtp::Connector;
+use crate::queue::{Clerk, Controls, Deps, Limits, Pool, Shard, Stop};
+use crate::smtp::{Connector, Tcp};
 use crate::store::{Settings, Store};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,7 +68,8 @@ impl Engine {
             retry: gear.retry,
             clock: gear.clock.clone(),
             metrics: metrics.clone(),
-            pool: pool(cpus())?,
+            pool: Pool::Rayon(pool(cpus())?),
+            dial: Arc::new(Tcp),
             clerk,
             conditions: conditions.clone(),
             controls: ordered,

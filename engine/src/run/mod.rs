@@ -30,6 +30,8 @@ mod record;
 mod recovery;
 mod rehearsal;
 mod setup;
+#[cfg(test)]
+mod simulation;
 mod slot;
 mod steward;
 

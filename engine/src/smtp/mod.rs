@@ -1,6 +1,6 @@
 //! One SMTP session (RFC 5321), from connect to QUIT.
 //!
-//! 1. [`session`] connects, reads, writes and does TLS; it decides nothing.
+//! 1. [`session`] connects ([`dial`]), reads, writes and does TLS; it decides nothing.
 //! 2. [`machine`] decides what is said next; it does no I/O.
 //! 3. [`reply`] makes replies of octets, [`extensions`] reads what EHLO offers.
 //! 4. [`verdict`] alone says what a reply or failure means for the message, the session and the site.
@@ -9,6 +9,7 @@
 
 mod access;
 mod auth;
+mod dial;
 mod envelope;
 mod extensions;
 mod machine;
@@ -21,6 +22,7 @@ mod tls;
 mod verdict;
 
 pub use access::{Access, Login};
+pub use dial::{Dial, Dialling, Octets, Tcp, Wire};
 pub use envelope::Envelope;
 pub use machine::{Directive, Machine};
 pub use policy::Policy;

@@ -1,7 +1,7 @@
 //! Drives a [`Machine`] over a connection. It reads, writes and waits; it decides nothing.
 
 use super::step::BLOCK_TIMEOUT;
-use super::{Connector, Directive, Envelope, IoFault, Machine, Policy, Proof, ReplyParser, Step, Verdict};
+use super::{Connector, Dial, Directive, Envelope, IoFault, Machine, Policy, Proof, ReplyParser, Step, Verdict, Wire};
 use crate::mail::{Demand, TlsFault};
 use crate::metrics::Metrics;
 use std::io;
@@ -9,7 +9,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
@@ -61,8 +60,8 @@ pub struct Session {
 }
 
 enum Stream {
-    Clear(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Clear(Wire),
+    Tls(Box<TlsStream<Wire>>),
     /// Between the two, or after a handshake that failed.
     Gone,
 }
@@ -82,6 +81,7 @@ impl Session {
     /// # Errors
     /// Why no message can be sent here now.
     pub async fn open(
+        dial: &dyn Dial,
         target: Target<'_>,
         policy: Policy,
         connector: &Connector,
@@ -91,12 +91,8 @@ impl Session {
         let tls = Tls { connector, host: target.host, demand: policy.demand, identified: policy.access.certificate };
         let (machine, replies) = (Machine::new(policy), ReplyParser::default());
         let mut session = Session { machine, stream: Stream::Gone, replies, timeouts, metrics };
-        match timeout(timeouts.connect, connect(target)).await {
-            Ok(Ok(stream)) => {
-                // Commands are written whole; waiting for more octets would only add latency.
-                stream.set_nodelay(true).ok();
-                session.stream = Stream::Clear(stream);
-            }
+        match timeout(timeouts.connect, dial.dial(target)).await {
+            Ok(Ok(stream)) => session.stream = Stream::Clear(stream),
             Ok(Err(fault)) => session.machine.broke(fault),
             Err(_) => session.machine.broke(IoFault::TimedOut),
         }
@@ -286,29 +282,6 @@ async fn bounded(wait: Duration, work: impl Future<Output = io::Result<()>>) -> 
     }
 }
 
-async fn connect(target: Target<'_>) -> Result<TcpStream, IoFault> {
-    let socket = if target.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let socket = socket.map_err(|error| connect_fault(&error))?;
-    if let Some(from) = target.from {
-        socket.bind(SocketAddr::new(from, 0)).map_err(|error| bind_fault(&error))?;
-    }
-    socket.connect(target.address).await.map_err(|error| connect_fault(&error))
-}
-
-/// No port was asked for: what is not available is the address (bind(2)).
-fn bind_fault(error: &io::Error) -> IoFault {
-    if error.kind() == io::ErrorKind::AddrNotAvailable { IoFault::SourceGone } else { connect_fault(error) }
-}
-
-fn connect_fault(error: &io::Error) -> IoFault {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => IoFault::Refused,
-        io::ErrorKind::TimedOut => IoFault::TimedOut,
-        _ if crate::mail::is_exhausted(error) => IoFault::Exhausted,
-        _ => IoFault::Lost,
-    }
-}
-
 /// The message as it goes over the wire: a dot before each line that begins with one (RFC 5321 section 4.5.2), and the final
 /// dot.
 fn dot_stuffed(content: &[u8]) -> Vec<u8> {
@@ -335,27 +308,6 @@ mod tests {
         assert_eq!(dot_stuffed(b"a\r\n.\r\n..b\r\nc.\r\n"), b"a\r\n..\r\n...b\r\nc.\r\n.\r\n");
         assert_eq!(dot_stuffed(b"a"), b"a\r\n.\r\n");
         assert_eq!(dot_stuffed(b""), b"\r\n.\r\n");
-    }
-
-    #[test]
-    fn what_connecting_can_fail_by() {
-        let cases = [
-            (rustix::io::Errno::MFILE, IoFault::Exhausted),
-            (rustix::io::Errno::NFILE, IoFault::Exhausted),
-            (rustix::io::Errno::NOBUFS, IoFault::Exhausted),
-            (rustix::io::Errno::NOMEM, IoFault::Exhausted),
-            // connect(2): every port of the ephemeral range is taken.
-            (rustix::io::Errno::ADDRNOTAVAIL, IoFault::Exhausted),
-            (rustix::io::Errno::ADDRINUSE, IoFault::Exhausted),
-            (rustix::io::Errno::CONNREFUSED, IoFault::Refused),
-            (rustix::io::Errno::TIMEDOUT, IoFault::TimedOut),
-            (rustix::io::Errno::HOSTUNREACH, IoFault::Lost),
-        ];
-        for (errno, fault) in cases {
-            assert_eq!(connect_fault(&errno.into()), fault, "{errno}");
-        }
-        assert_eq!(bind_fault(&rustix::io::Errno::ADDRNOTAVAIL.into()), IoFault::SourceGone);
-        assert_eq!(bind_fault(&rustix::io::Errno::ADDRINUSE.into()), IoFault::Exhausted);
     }
 
     proptest::proptest! {

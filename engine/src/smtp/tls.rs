@@ -1,5 +1,6 @@
 //! TLS 1.2 and 1.3 towards MX hosts, and the proof that it gives.
 
+use super::Wire;
 use crate::mail::{Demand, Level, TlsFault};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -11,7 +12,6 @@ use rustls::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -129,11 +129,11 @@ impl Connector {
     /// How TLS fell short of `demand`.
     pub(super) async fn connect(
         &self,
-        stream: TcpStream,
+        stream: Wire,
         name: &str,
         demand: Demand,
         identified: bool,
-    ) -> Result<(TlsStream<TcpStream>, Proof), TlsFault> {
+    ) -> Result<(TlsStream<Wire>, Proof), TlsFault> {
         let verified = demand.level() >= Level::Verified;
         let config = match &self.identified {
             Some(config) if verified && identified => config,

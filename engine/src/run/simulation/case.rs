@@ -1,0 +1,360 @@
+//! One seed: shards, routers, feeders, servers and an operator on one thread and simulated time, until everything rests.
+
+use super::judge;
+use super::net::Net;
+use super::operator;
+use super::plan::{Blast, Plan};
+use super::world::{SimulatedClock, World};
+use crate::clock::Clock;
+use crate::condition::Conditions;
+use crate::mail::{Address, Demand, Fields, Level, Mailbox, Origin, Row, RunId};
+use crate::metrics::{Config, Metrics, Queue};
+use crate::queue::{Clerk, Controls, Deps, Glance, Hold, Job, Left, Limits, Pool, Press, Room, Run, Stop, Sync, here};
+use crate::render::{MessagePlan, Renderer, Template, Wording};
+use crate::route::Router;
+use crate::run::dispatch::Dispatch;
+use crate::secret::{DataKey, TokenKey};
+use crate::settle::{Rules, Settle};
+use crate::sign::Signer;
+use crate::smtp::{Access, Connector, Root, Source};
+use crate::store::{Store, Tally};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::{sleep, timeout};
+
+/// What came of a seed.
+pub(super) struct Story {
+    pub(super) trace: Vec<String>,
+    pub(super) wrong: Vec<String>,
+    pub(super) reached: BTreeMap<&'static str, u64>,
+}
+
+/// Everything of one seed.
+pub(super) struct Case {
+    pub(super) world: Arc<World>,
+    pub(super) store: Arc<Store>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) conditions: Arc<Conditions>,
+    /// Each shard has its own, since a channel wakes its hearers in any order.
+    pub(super) controls: Vec<watch::Sender<Arc<Controls>>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) runs: Vec<Rc<OneRun>>,
+}
+
+/// One run of it.
+pub(super) struct OneRun {
+    pub(super) shared: Arc<Run>,
+    pub(super) key: Arc<DataKey>,
+    /// Tells the feeders to take up nothing more.
+    pub(super) halt: Cell<bool>,
+    pub(super) stop: watch::Sender<Stop>,
+    pub(super) read_all: Cell<bool>,
+    pub(super) left: Cell<bool>,
+    /// Rows that came back from `deferred`.
+    pub(super) due: Cell<u64>,
+}
+
+/// Nothing that a plan can hold takes longer.
+const REST_WITHIN: Duration = Duration::from_secs(3600);
+const GLANCE: Duration = Duration::from_millis(250);
+
+static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["mx.example".to_owned()]).expect("a certificate");
+    Connector::new(&[Root::Der(made.cert.der().to_vec())], None).expect("a connector")
+});
+
+/// Plays `seed` on `store`, which must not have met it before.
+pub(super) fn play(seed: u64, store: &Arc<Store>) -> Story {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    LocalSet::new().block_on(&runtime, async {
+        let world = World::new(Plan::of(seed));
+        act(&world, store).await;
+        let mut facts = world.facts();
+        let facts = std::mem::take(&mut *facts);
+        Story { trace: facts.trace, wrong: facts.wrong, reached: facts.reached }
+    })
+}
+
+async fn act(world: &Arc<World>, store: &Arc<Store>) {
+    let (mut stops, mut controls, mut glances) = (Vec::new(), Vec::new(), Vec::new());
+    let turns = store.turns(0);
+    let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::start());
+    let (metrics, conditions) = (Arc::new(Metrics::new(Config { providers: 4 })), Arc::new(Conditions::default()));
+    let net = Arc::new(Net::new(world.clone()));
+    let deps = Deps {
+        resolver: net.clone(),
+        connector: CONNECTOR.clone(),
+        limits: Limits { ..world.plan.limits },
+        retry: world.plan.retry,
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        pool: Pool::Here,
+        dial: net.clone(),
+        clerk: Clerk::here(store.clone(), Sync::Never),
+        conditions: conditions.clone(),
+        controls: watch::channel(Arc::default()).1,
+        stop: watch::channel(Stop::No).1,
+    };
+    let (jobs, shards): (Vec<_>, Vec<_>) = (0..world.plan.shards)
+        .map(|_| {
+            let (stop, stopped) = watch::channel(Stop::No);
+            let (orders, ordered) = watch::channel(Arc::new(Controls::default()));
+            stops.push(stop);
+            controls.push(orders);
+            let (jobs, glance, shard) = here(Deps { stop: stopped, controls: ordered, ..deps.clone() });
+            glances.push(glance);
+            (jobs, spawn_local(shard))
+        })
+        .unzip();
+    let mut case = Case {
+        world: world.clone(),
+        store: store.clone(),
+        metrics: metrics.clone(),
+        conditions,
+        controls,
+        clock,
+        runs: Vec::new(),
+    };
+    let mut feeders = Vec::new();
+    for number in 0..world.plan.runs.len() {
+        sleep(world.plan.runs[number].begins).await;
+        feeders.extend(case.open(number, &net, &jobs));
+    }
+    drop((deps, jobs));
+    let case = Rc::new(case);
+    let operator = spawn_local(operator::work(case.clone()));
+    let watcher = spawn_local(watch(world.clone(), glances));
+    case.rest(&operator).await;
+    if world.plan.stop.is_some() {
+        case.runs.iter().for_each(|run| run.leave());
+        stops.iter().for_each(|stop| _ = stop.send_replace(Stop::Gracefully));
+    }
+    operator.abort();
+    operator.await.ok();
+    watcher.abort();
+    case.runs.iter().for_each(|run| run.halt.set(true));
+    case.end(feeders, shards).await;
+    let due: u64 = case.runs.iter().map(|run| run.due.get()).sum();
+    world.reach("came back", due);
+    world.reach("spilt", store.turns(0) - turns - due);
+    judge::judge(&case);
+    // Deferred rows are shown as long as their run is here.
+    drop(case);
+    let deferred = metrics.rows(Queue::Deferred).get();
+    if deferred != 0 {
+        world.wrong(format_args!("Deferred shows {deferred} without a run"));
+    }
+}
+
+impl Case {
+    /// Opens run `number` and starts its feeders.
+    fn open(&mut self, number: usize, net: &Arc<Net>, jobs: &[mpsc::Sender<Job>]) -> Vec<JoinHandle<()>> {
+        let blast = self.world.plan.runs[number].clone();
+        let key = Arc::new(DataKey::new(&[7; 32]));
+        let (stop, stopped) = watch::channel(Stop::No);
+        let id = RunId(self.world.plan.seed * 4 + number as u64 + 1);
+        let run = Rc::new(OneRun {
+            shared: Arc::new(self.run(id, &blast, &key)),
+            key,
+            halt: Cell::new(false),
+            stop,
+            read_all: Cell::new(false),
+            left: Cell::new(false),
+            due: Cell::new(0),
+        });
+        self.runs.push(run.clone());
+        let (rows, inbox) = mpsc::channel(4);
+        let dispatch = Dispatch {
+            run: run.shared.clone(),
+            router: Arc::new(Router::new(net.clone(), Demand::new(Level::Opportunistic), Access::default())),
+            shards: jobs.to_vec(),
+            sources: (0..self.world.plan.sources).map(a_source).collect(),
+            metrics: self.metrics.clone(),
+            conditions: self.conditions.clone(),
+            clock: self.clock.clone(),
+            stop: stopped,
+        };
+        vec![
+            spawn_local(read(self.world.clone(), run.clone(), number, blast, rows.clone())),
+            spawn_local(retry(run, rows)),
+            spawn_local(dispatch.work(inbox)),
+        ]
+    }
+
+    fn run(&self, id: RunId, blast: &Blast, key: &Arc<DataKey>) -> Run {
+        let rules =
+            Rules { retry: self.world.plan.retry, lifetime: blast.lifetime, resend_doubt: blast.resend, marks: true };
+        let (store, key, clock, metrics) = (self.store.clone(), key.clone(), self.clock.clone(), self.metrics.clone());
+        Run {
+            id,
+            settle: Settle::new(store, id, key, clock, rules, metrics, &Tally::default()),
+            press: press(id),
+            exclusive: false,
+            weight: blast.weight,
+            room: Room::new(blast.room),
+            hold: Hold::default(),
+        }
+    }
+
+    /// Waits until everything that can be done is done, or for the moment at which the engine is to stop.
+    async fn rest(&self, operator: &JoinHandle<()>) {
+        let until = self.world.plan.stop.unwrap_or(REST_WITHIN);
+        while self.world.elapsed() < until {
+            if operator.is_finished() && self.runs.iter().all(|run| run.rests()) {
+                return self.world.say("case", "rests");
+            }
+            sleep(GLANCE).await;
+        }
+        if self.world.plan.stop.is_none() {
+            let standing = |run: &Rc<OneRun>| {
+                format!(
+                    "{:?} idle: {} full: {}",
+                    run.shared.settle.tally(),
+                    run.shared.settle.is_idle(),
+                    run.shared.room.is_full()
+                )
+            };
+            let runs: Vec<_> = self.runs.iter().map(standing).collect();
+            self.world.wrong(format_args!("no rest: {runs:?}"));
+        }
+    }
+
+    /// Waits for the end of all that works.
+    async fn end(&self, feeders: Vec<JoinHandle<()>>, shards: Vec<JoinHandle<Left>>) {
+        let end = async {
+            for feeder in feeders {
+                if feeder.await.is_err() {
+                    self.world.wrong("a feeder panicked");
+                }
+            }
+            for shard in shards {
+                match shard.await {
+                    Ok(left) if left == Left::default() => {}
+                    Ok(left) => self.world.wrong(format_args!("a shard left {left:?}")),
+                    Err(_) => self.world.wrong("a shard panicked"),
+                }
+            }
+        };
+        if timeout(REST_WITHIN, end).await.is_err() {
+            self.world.wrong("no end");
+        }
+        self.world.say("case", "ended");
+    }
+}
+
+impl OneRun {
+    fn rests(&self) -> bool {
+        let settle = &self.shared.settle;
+        if self.left.get() { settle.is_idle() } else { self.read_all.get() && settle.is_at_rest() }
+    }
+
+    /// Lets go of every row that is not on a wire, as the engine does. The shards are told by new orders.
+    pub(super) fn leave(&self) {
+        self.left.set(true);
+        self.shared.hold.leave();
+        self.halt.set(true);
+        self.stop.send_replace(Stop::Gracefully);
+    }
+}
+
+/// Sees to it that no lane sleeps that could go on.
+async fn watch(world: Arc<World>, glances: Vec<Glance>) {
+    let mut before = vec![BTreeSet::new(); glances.len()];
+    loop {
+        sleep(Duration::from_millis(400)).await;
+        for (glance, before) in glances.iter().zip(&mut before) {
+            let now = glance.asleep();
+            for lane in now.intersection(before) {
+                world.wrong(format_args!("{lane} sleeps"));
+            }
+            *before = now;
+        }
+    }
+}
+
+/// The reader's part: rows of the input, in batches.
+async fn read(world: Arc<World>, run: Rc<OneRun>, number: usize, blast: Blast, rows: mpsc::Sender<Row>) {
+    for (ordinal, domain) in (1..).zip(&blast.rows) {
+        if run.halt.get() {
+            return;
+        }
+        let to = format!("r{number}x{ordinal}@{}", world.plan.domains[*domain].name);
+        let row = Row {
+            ordinal,
+            to: Address::parse(&to).expect("an address"),
+            fields: Fields::default(),
+            attempts: 0,
+            first_attempt: None,
+            origin: Origin::Input,
+        };
+        run.shared.settle.refuse(&[], ordinal);
+        run.shared.settle.take_in_hand();
+        pass_on(&run, row, &rows).await;
+    }
+    run.read_all.set(true);
+}
+
+/// The retry thread's part.
+async fn retry(run: Rc<OneRun>, rows: mpsc::Sender<Row>) {
+    while !run.halt.get() {
+        let due = if run.shared.hold.is_paused() { Vec::new() } else { run.shared.settle.take_due(8) };
+        let idle = due.is_empty();
+        run.due.set(run.due.get() + due.len() as u64);
+        for row in due {
+            pass_on(&run, row, &rows).await;
+        }
+        if idle {
+            sleep(GLANCE).await;
+        }
+    }
+}
+
+async fn pass_on(run: &OneRun, row: Row, rows: &mpsc::Sender<Row>) {
+    if rows.send(row).await.is_err() {
+        run.shared.settle.let_go();
+    }
+}
+
+fn a_source(number: usize) -> Arc<Source> {
+    let last = u8::try_from(number + 1).expect("few sources");
+    Arc::new(Source {
+        name: format!("source{number}").into(),
+        ehlo: "out.acme.example".into(),
+        ipv4: Some(Ipv4Addr::new(192, 0, 2, last)),
+        ipv6: None,
+    })
+}
+
+/// The shortest letter there is: what is simulated is its way.
+fn press(run: RunId) -> Press {
+    let template = |text: &str| Template { path: "t.hbs".into(), line: 1, text: text.into() };
+    let plan = MessagePlan {
+        from: Mailbox::parse("Acme <notices@acme.example>").expect("a mailbox"),
+        reply_to: None,
+        return_path: "bounces.acme.example".into(),
+        to_name: None,
+        wordings: vec![Wording {
+            language: None,
+            from_name: None,
+            subject: template("a"),
+            html: None,
+            text: Some(template("a\n")),
+        }],
+        language: None,
+        partials: Vec::new(),
+        attachments: Vec::new(),
+        feedback_id: None,
+        auto_submitted: false,
+        headers: Vec::new(),
+        max_size: 1_000_000,
+    };
+    let renderer = Renderer::new(plan, &[], &[], TokenKey::new(&[1; 32]), run).expect("it compiles");
+    Press::new(renderer, Arc::new(Signer::new("acme.example", Vec::new(), Duration::from_secs(3600))))
+}

@@ -1,0 +1,246 @@
+//! A server: speaks SMTP in clear text (RFC 5321), and misbehaves as its dice say.
+
+use super::dice::Dice;
+use super::plan::{PATIENCE, Temper};
+use super::world::{Name, World};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::time::{sleep, timeout};
+
+/// The connection is over.
+struct Over;
+
+/// One connection.
+struct Peer {
+    world: Arc<World>,
+    who: String,
+    temper: Temper,
+    dice: Dice,
+    stream: BufReader<DuplexStream>,
+    /// MAIL FROM was taken, and this recipient.
+    transaction: Option<Option<Name>>,
+}
+
+/// What goes wrong at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mishap {
+    Nothing,
+    Cut,
+    /// Half a reply, and then a cut.
+    HalfCut,
+    /// Half a reply, and the rest in a moment.
+    HalfThenRest,
+    /// A wait that is longer than anybody's patience.
+    Silence,
+    Garbage,
+    Closing,
+}
+
+const MISHAPS: [Mishap; 6] =
+    [Mishap::Cut, Mishap::HalfCut, Mishap::HalfThenRest, Mishap::Silence, Mishap::Garbage, Mishap::Closing];
+
+/// Serves one connection to a host, until either side has enough.
+pub(super) async fn serve(world: Arc<World>, place: (usize, usize), who: String, stream: DuplexStream, dice: Dice) {
+    let temper = world.plan.sites[place.0].hosts[place.1].temper;
+    let sessions = {
+        let mut facts = world.facts();
+        let sessions = facts.sessions.entry(place).or_default();
+        *sessions += 1;
+        *sessions
+    };
+    let stream = BufReader::new(stream);
+    let mut peer = Peer { world: world.clone(), who, temper, dice, stream, transaction: None };
+    if peer.greet(sessions).await.is_ok() {
+        while peer.answer().await.is_ok() {}
+    }
+    peer.world.say(&peer.who, "closed");
+    if let Some(sessions) = world.facts().sessions.get_mut(&place) {
+        *sessions -= 1;
+    }
+}
+
+impl Peer {
+    async fn greet(&mut self, sessions: usize) -> Result<(), Over> {
+        if sessions > self.temper.sessions || self.dice.chance(self.temper.turn_away) {
+            let code = self.dice.pick(&["421 too many", "554 not you"]);
+            self.write(code).await?;
+            return Err(Over);
+        }
+        self.reply("220 here").await
+    }
+
+    /// Reads a command and answers it.
+    async fn answer(&mut self) -> Result<(), Over> {
+        let line = self.read().await?;
+        let verb = line.split(' ').next().unwrap_or_default();
+        match verb {
+            "EHLO" if self.temper.ehlo && self.temper.pipelining => self.reply("250-here\r\n250 PIPELINING").await,
+            "EHLO" if self.temper.ehlo => self.reply("250 here").await,
+            "EHLO" => self.reply("502 what?").await,
+            "HELO" => self.reply("250 here").await,
+            "MAIL" => self.mail().await,
+            "RCPT" => self.rcpt(&line).await,
+            "DATA" => self.data().await,
+            "RSET" => {
+                self.transaction = None;
+                self.reply("250 forgotten").await
+            }
+            "QUIT" => {
+                self.reply("221 bye").await?;
+                Err(Over)
+            }
+            _ => {
+                self.world.wrong(format_args!("{}: no command: {line}", self.who));
+                Err(Over)
+            }
+        }
+    }
+
+    async fn mail(&mut self) -> Result<(), Over> {
+        if self.transaction.is_some() {
+            self.world.wrong(format_args!("{}: a second message before the first was settled", self.who));
+        }
+        if self.dice.chance(self.temper.bounce / 4) {
+            return self.reply("451 not now").await;
+        }
+        self.transaction = Some(None);
+        self.reply("250 go on").await
+    }
+
+    async fn rcpt(&mut self, line: &str) -> Result<(), Over> {
+        let name = name(line).expect("recipients are rows");
+        let Some(None) = self.transaction else { return self.reply("503 MAIL first").await };
+        let before = {
+            let mut facts = self.world.facts();
+            let before = facts.greylisted.entry(name).or_default();
+            *before += 1;
+            *before
+        };
+        if before <= self.temper.greylist {
+            return self.reply("450 4.7.1 come again").await;
+        }
+        if self.dice.chance(self.temper.bounce) {
+            return self.reply("550 5.1.1 nobody").await;
+        }
+        self.transaction = Some(Some(name));
+        self.reply("250 go on").await
+    }
+
+    async fn data(&mut self) -> Result<(), Over> {
+        match self.transaction {
+            None => self.reply("503 MAIL first").await,
+            // RFC 2920 section 3.1: some take DATA without a recipient.
+            Some(None) if self.dice.chance(300) => {
+                self.reply("354 go on").await?;
+                self.content().await?;
+                self.transaction = None;
+                self.reply("554 for nobody").await
+            }
+            Some(None) => self.reply("554 for nobody").await,
+            Some(Some(name)) => {
+                self.reply("354 go on").await?;
+                let content = self.content().await?;
+                let (run, ordinal) = name;
+                if !content.contains(&format!("r{run}x{ordinal}@")) {
+                    self.world.wrong(format_args!("{}: {name:?} got another's message", self.who));
+                }
+                self.transaction = None;
+                self.final_dot(name).await
+            }
+        }
+    }
+
+    /// The message is here: who is responsible for it now?
+    async fn final_dot(&mut self, name: Name) -> Result<(), Over> {
+        // Nowhere does more depend on what goes wrong.
+        let worse = self.dice.chance(self.temper.mishap);
+        let mishap = if worse { self.dice.pick(&MISHAPS) } else { self.mishap() };
+        if mishap == Mishap::Nothing && self.dice.chance(self.temper.bounce) {
+            let reply = self.dice.pick(&["452 4.3.1 full", "554 5.7.1 spam"]);
+            return self.say(reply, mishap).await;
+        }
+        if mishap == Mishap::Closing || self.dice.chance(500) && mishap == Mishap::Cut {
+            // Not taken.
+            return self.say("250 taken", mishap).await;
+        }
+        self.world.took(&self.who, name);
+        self.say("250 taken", mishap).await?;
+        self.world.told(name);
+        Ok(())
+    }
+
+    async fn content(&mut self) -> Result<String, Over> {
+        let mut content = String::new();
+        loop {
+            let line = self.read().await?;
+            if line == "." {
+                return Ok(content);
+            }
+            content.push_str(&line);
+            content.push('\n');
+        }
+    }
+
+    fn mishap(&mut self) -> Mishap {
+        if self.dice.chance(self.temper.mishap) { self.dice.pick(&MISHAPS) } else { Mishap::Nothing }
+    }
+
+    async fn reply(&mut self, reply: &str) -> Result<(), Over> {
+        let mishap = self.mishap();
+        self.say(reply, mishap).await
+    }
+
+    /// Says `reply`, unless something goes wrong.
+    async fn say(&mut self, reply: &str, mishap: Mishap) -> Result<(), Over> {
+        sleep(self.dice.millis(0..self.temper.slow)).await;
+        self.world.say(&self.who, format_args!("{reply:?} {mishap:?}"));
+        match mishap {
+            Mishap::Nothing => return self.write(reply).await,
+            Mishap::Cut => {}
+            Mishap::HalfCut => self.octets(&reply.as_bytes()[..2]).await?,
+            Mishap::HalfThenRest => {
+                self.octets(&reply.as_bytes()[..2]).await?;
+                sleep(Duration::from_millis(300)).await;
+                return self.write(&reply[2..]).await;
+            }
+            Mishap::Silence => sleep(PATIENCE * 2).await,
+            Mishap::Garbage => self.write("well").await?,
+            Mishap::Closing => self.write("421 going down").await?,
+        }
+        Err(Over)
+    }
+
+    async fn write(&mut self, reply: &str) -> Result<(), Over> {
+        self.octets(format!("{reply}\r\n").as_bytes()).await
+    }
+
+    async fn octets(&mut self, octets: &[u8]) -> Result<(), Over> {
+        self.stream.get_mut().write_all(octets).await.map_err(|_| Over)
+    }
+
+    /// A line; a server tires of a silent client.
+    async fn read(&mut self) -> Result<String, Over> {
+        let patience = self.dice.millis(2000..60_000);
+        let mut line = String::new();
+        match timeout(patience, self.stream.read_line(&mut line)).await {
+            Ok(Ok(1..)) if line.ends_with("\r\n") => {
+                line.truncate(line.len() - 2);
+                Ok(line)
+            }
+            Ok(_) => Err(Over),
+            Err(_) => {
+                self.world.say(&self.who, "421 too slow");
+                self.write("421 too slow").await?;
+                Err(Over)
+            }
+        }
+    }
+}
+
+/// The row of `RCPT TO:<r0x17@d1.example>`.
+fn name(line: &str) -> Option<Name> {
+    let local = line.split_once('<')?.1.split_once('@')?.0;
+    let (run, ordinal) = local.strip_prefix('r')?.split_once('x')?;
+    Some((run.parse().ok()?, ordinal.parse().ok()?))
+}

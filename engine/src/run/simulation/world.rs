@@ -1,0 +1,150 @@
+//! What really happened: the trace, what servers took, and who was connected. The truth that the engine's accounts are held
+//! against.
+
+use super::plan::Plan;
+use crate::clock::{Clock, Timestamp};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// One seed's world at work.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    began: Instant,
+    facts: Mutex<Facts>,
+}
+
+/// A row: the number of its run, and its ordinal.
+pub(super) type Name = (usize, u64);
+
+#[derive(Default)]
+pub(super) struct Facts {
+    pub(super) trace: Vec<String>,
+    /// What must not be.
+    pub(super) wrong: Vec<String>,
+    pub(super) taken: BTreeMap<Name, Taken>,
+    /// How often a recipient was put off.
+    pub(super) greylisted: BTreeMap<Name, u64>,
+    connected: BTreeMap<(usize, Option<IpAddr>), usize>,
+    dialled: u64,
+    /// How often something happened that is not to be missed.
+    pub(super) reached: BTreeMap<&'static str, u64>,
+    /// Sessions that a host has.
+    pub(super) sessions: BTreeMap<(usize, usize), usize>,
+}
+
+/// How often a server took responsibility for a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) times: u64,
+    /// How often it could say so.
+    pub(super) told: u64,
+}
+
+/// One connection of ours, until it is dropped.
+pub(super) struct Connected(Arc<World>, usize, Option<IpAddr>);
+
+impl World {
+    pub(super) fn new(plan: Plan) -> Arc<World> {
+        Arc::new(World { plan, began: Instant::now(), facts: Mutex::default() })
+    }
+
+    pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().expect("no holder panics")
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Writes a line of the trace.
+    pub(super) fn say(&self, who: impl Display, what: impl Display) {
+        let line = format!("{:>8} {who} {what}", self.elapsed().as_millis());
+        self.facts().trace.push(line);
+    }
+
+    pub(super) fn wrong(&self, what: impl Display) {
+        self.say("WRONG", &what);
+        self.facts().wrong.push(what.to_string());
+    }
+
+    /// A server took a message: from now on it is its.
+    pub(super) fn took(&self, who: &str, name: Name) {
+        self.say(who, format_args!("took {name:?}"));
+        let told = {
+            let mut facts = self.facts();
+            let taken = facts.taken.entry(name).or_default();
+            taken.times += 1;
+            taken.told
+        };
+        if told > 0 {
+            self.wrong(format_args!("{name:?} was sent again although its sender knew that it was taken"));
+        }
+    }
+
+    /// And its sender knows.
+    pub(super) fn told(&self, name: Name) {
+        self.facts().taken.entry(name).or_default().told += 1;
+    }
+
+    /// A connection to `site` begins to open. Limits hold from here on.
+    pub(super) fn connect(self: &Arc<Self>, site: usize, from: Option<IpAddr>) -> (u64, Connected) {
+        let limits = &self.plan.limits;
+        let (number, there, all) = {
+            let mut facts = self.facts();
+            facts.dialled += 1;
+            let there = facts.connected.entry((site, from)).or_default();
+            *there += 1;
+            let there = *there;
+            (facts.dialled, there, facts.connected.values().sum::<usize>())
+        };
+        if there > limits.connections_per_provider {
+            self.wrong(format_args!("{there} connections to site {site} from {from:?}"));
+        }
+        if all > limits.connections * self.plan.shards {
+            self.wrong(format_args!("{all} connections"));
+        }
+        (number, Connected(self.clone(), site, from))
+    }
+
+    /// What servers have of a row.
+    pub(super) fn taken(&self, name: Name) -> Taken {
+        self.facts().taken.get(&name).copied().unwrap_or_default()
+    }
+
+    pub(super) fn reach(&self, what: &'static str, times: u64) {
+        *self.facts().reached.entry(what).or_default() += times;
+    }
+
+    pub(super) fn connected(&self) -> usize {
+        self.facts().connected.values().sum()
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        if let Some(count) = self.0.facts().connected.get_mut(&(self.1, self.2)) {
+            *count -= 1;
+        }
+    }
+}
+
+/// The engine's clock: some moment in 2026, and then the simulation's time.
+pub(super) struct SimulatedClock(Instant);
+
+const EPOCH: Timestamp = Timestamp(1_790_000_000_000);
+
+impl SimulatedClock {
+    pub(super) fn start() -> SimulatedClock {
+        SimulatedClock(Instant::now())
+    }
+}
+
+impl Clock for SimulatedClock {
+    fn now(&self) -> Timestamp {
+        EPOCH.after(self.0.elapsed())
+    }
+}
