@@ -2,6 +2,7 @@
 //! is slow, sealed in the store.
 
 use super::{Job, Run};
+use crate::mail::Row;
 use crate::route::Route;
 use crate::smtp::Source;
 use std::collections::VecDeque;
@@ -92,6 +93,9 @@ impl Line {
         }
         // A store that fails tells the run, which then stops: the rows are where recovery finds them.
         if self.run.settle.spill(self.place, &mut rows) {
+            if self.spilled == 0 {
+                self.last_turn = before(&rows).unwrap_or(self.last_turn);
+            }
             self.spilled += rows.len() as u64;
         } else {
             rows.iter().for_each(|_| self.run.settle.let_go());
@@ -135,6 +139,13 @@ impl Line {
     fn has_turn(&self) -> bool {
         !self.is_empty() && self.run.goes_on()
     }
+}
+
+/// The turn before the first of these. What stands here up to that is not to be read back: rows on a wire, and those that
+/// the last engine left, which the reader brings.
+fn before(rows: &[Row]) -> Option<u64> {
+    let (_, first) = rows.first()?.origin.place()?;
+    Some(first.saturating_sub(1))
 }
 
 /// Whose turn it is: smooth weighted round robin over the runs that have rows here, by their campaigns' priority, so that a

@@ -86,11 +86,9 @@ pub fn resend(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which) -
 pub(super) fn resend_from(store: &Store, master: &MasterKey, run: RunId, which: &Which) -> Result<usize, Error> {
     let rows = take_up(store, master, run, which)?;
     let again: Vec<_> = rows.iter().map(|(row, outcome)| (*row, outcome.at)).collect();
-    store.lease_again(run, &again)?;
-    for (row, _) in &again {
-        store.forget_outcome(run, *row)?;
-    }
+    // First: a row that waits in a run that is over is found by nobody.
     reopen(store, run)?;
+    store.lease_again(run, &again)?;
     Ok(again.len())
 }
 
@@ -155,6 +153,7 @@ fn take_up(store: &Store, master: &MasterKey, run: RunId, which: &Which) -> Resu
         return Err(Error::NoRun { run: run.to_string() });
     }
     let key = data_key(store, master, run)?;
+    super::offline::end_cancelled(store, master, SystemClock.now())?;
     super::recovery::take_up(store, run, &key, false, SystemClock.now())?;
     let mut rows = Vec::new();
     store.scan_outcomes(run, Some(&key), |row, outcome| {

@@ -1,7 +1,7 @@
 //! Crashes, for tests: a store opened as if the machine had been started since, and how much of the WAL the disk has.
 
 use super::{Error, Settings, Store};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// A place in the WAL: the number of its newest file and octets of that.
@@ -11,9 +11,14 @@ pub(crate) struct WalEnd {
     pub(crate) octets: u64,
 }
 
-/// What a loss of power can't take: everything up to the last write that was synced.
+/// Watches what is written.
 #[derive(Default)]
-pub(super) struct Synced(Mutex<WalEnd>);
+pub(super) struct Witness {
+    /// What a loss of power can't take: everything up to the last write that was synced.
+    synced: Mutex<WalEnd>,
+    /// After so many writes more, the folder is copied there, as if the process had died.
+    copy: Mutex<Option<(u8, PathBuf)>>,
+}
 
 impl WalEnd {
     /// The end of the WAL under `state_dir`.
@@ -39,10 +44,43 @@ impl Store {
 
     /// Where the WAL ended when it was synced last.
     pub(crate) fn synced_to(&self) -> WalEnd {
-        *self.synced.0.lock().expect("no holder panics")
+        *self.witness.synced.lock().expect("no holder panics")
     }
 
-    pub(super) fn note_sync(&self) {
-        *self.synced.0.lock().expect("no holder panics") = WalEnd::of(&self.state_dir);
+    /// Copies the folder to `folder` once `writes` more have been made.
+    pub(crate) fn copy_after(&self, writes: u8, folder: &Path) {
+        *self.witness.copy.lock().expect("no holder panics") = Some((writes, folder.to_owned()));
+    }
+
+    /// No copy is made any more.
+    pub(crate) fn copy_no_more(&self) {
+        *self.witness.copy.lock().expect("no holder panics") = None;
+    }
+
+    pub(super) fn wrote(&self, synced: bool) {
+        if synced {
+            *self.witness.synced.lock().expect("no holder panics") = WalEnd::of(&self.state_dir);
+        }
+        let mut copy = self.witness.copy.lock().expect("no holder panics");
+        match &mut *copy {
+            Some((1, to)) => copy_folder(&self.state_dir, to),
+            Some((0, _)) | None => return,
+            Some(_) => {}
+        }
+        if let Some((left, _)) = &mut *copy {
+            *left -= 1;
+        }
+    }
+}
+
+/// Copies a state directory while its store is open.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to.join("db")).expect("a folder");
+    for name in ["lock", "generation"] {
+        std::fs::copy(from.join(name), to.join(name)).expect("copied");
+    }
+    for file in std::fs::read_dir(from.join("db")).expect("a folder").flatten() {
+        // RocksDB removes what it does not need any more in its own time.
+        std::fs::copy(file.path(), to.join("db").join(file.file_name())).ok();
     }
 }

@@ -25,7 +25,7 @@ pub struct Store {
     pub(super) turns: AtomicU64,
     pub(super) settings: Settings,
     #[cfg(test)]
-    pub(super) synced: super::crash::Synced,
+    pub(super) witness: super::crash::Witness,
 }
 
 /// What the engine tells its store.
@@ -82,7 +82,7 @@ impl Store {
             turns,
             settings,
             #[cfg(test)]
-            synced: Default::default(),
+            witness: Default::default(),
         }
     }
 

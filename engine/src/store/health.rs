@@ -124,8 +124,8 @@ impl Store {
             Err(error) if !self.health.observer && may_pass(&error) => self.insist(batch, synced, error, seen),
             written => {
                 #[cfg(test)]
-                if synced && written.is_ok() {
-                    self.note_sync();
+                if written.is_ok() {
+                    self.wrote(synced);
                 }
                 written
             }

@@ -89,7 +89,7 @@ mod tally;
 
 pub use codec::{decode_outcome, encode_outcome};
 #[cfg(test)]
-pub(crate) use crash::WalEnd;
+pub(crate) use crash::{WalEnd, copy_folder};
 pub use db::{Settings, Store};
 pub use error::Error;
 pub use family::Family;

@@ -1,10 +1,10 @@
 //! Crashes: the folder is copied while the store is open, the WAL cut, the store opened again.
 
-use super::ops::Op;
+use super::ops::{Long, Op, Says};
 use super::state::{At, RunState, State, observe};
-use super::world::{Done, World, difference, open, scratch};
+use super::world::{Done, Step, World, difference, open, scratch};
 use crate::mail::Kind;
-use crate::store::WalEnd;
+use crate::store::{WalEnd, copy_folder};
 use std::path::Path;
 
 impl World {
@@ -26,16 +26,47 @@ impl World {
         self.begin()
     }
 
+    /// The process dies in the middle of something that takes several writes, unless it was done by then.
+    pub(super) fn die_in(&mut self, what: Long, run: usize, writes: u8) -> Done {
+        let folder = scratch();
+        if what == Long::Resend {
+            self.stop()?;
+        }
+        let steps = self.steps.len();
+        self.store.copy_after(writes, folder.path());
+        match what {
+            Long::Cancel => self.apply(Op::Cancel { run })?,
+            Long::Finish => self.apply(Op::Finish { run })?,
+            Long::Resend => self.ask(run, Says::Resend)?,
+        }
+        self.store.copy_no_more();
+        if folder.path().join("db").exists() {
+            let Step { before, after, .. } = self.steps.swap_remove(steps);
+            self.take(folder, self.store.boot());
+            (self.state, self.ghost) = before;
+            let seen = observe(&self.store, &self.keys)?;
+            self.agree(&seen, Some(&after))?;
+            self.steps.clear();
+        }
+        self.begin()
+    }
+
+    /// Goes on with the store in `folder`.
+    fn take(&mut self, folder: tempfile::TempDir, boot: [u8; 16]) {
+        self.lives = [None, None];
+        self.store = open(folder.path(), boot);
+        self.folder = folder;
+    }
+
     fn reopen(&mut self, at: WalEnd, power: bool) -> Done {
         let mut boot = self.store.boot();
         if power {
             boot[0] = boot[0].wrapping_add(1);
         }
         let folder = scratch();
-        copy(self.folder.path(), folder.path(), at);
-        self.lives = [None, None];
-        self.store = open(&folder.path().to_owned(), boot);
-        self.folder = folder;
+        copy_folder(self.folder.path(), folder.path());
+        cut(folder.path(), at);
+        self.take(folder, boot);
         let seen = observe(&self.store, &self.keys)?;
         self.settle_on(at, &seen)?;
         self.steps.clear();
@@ -104,17 +135,9 @@ fn either(before: &mut RunState, after: &RunState, seen: &RunState) {
     }
 }
 
-/// The folder as it is now, but for the end of the WAL.
-fn copy(from: &Path, to: &Path, at: WalEnd) {
-    std::fs::create_dir(to.join("db")).expect("a folder");
-    for name in ["lock", "generation"] {
-        std::fs::copy(from.join(name), to.join(name)).expect("copied");
-    }
-    for file in std::fs::read_dir(from.join("db")).expect("a folder").flatten() {
-        // RocksDB removes what it does not need any more in its own time.
-        std::fs::copy(file.path(), to.join("db").join(file.file_name())).ok();
-    }
-    let newest = to.join(format!("db/{:06}.log", at.file));
+/// Takes the end of the WAL away.
+fn cut(folder: &Path, at: WalEnd) {
+    let newest = folder.join(format!("db/{:06}.log", at.file));
     let file = std::fs::OpenOptions::new().write(true).open(newest).expect("the newest file of the WAL");
     file.set_len(at.octets).expect("cut");
 }

@@ -60,6 +60,12 @@ pub(super) enum Op {
         run: usize,
         says: Says,
     },
+    /// The process dies while a run ends or a person speaks, when so many writes of that are made.
+    DieIn {
+        what: Long,
+        run: usize,
+        writes: u8,
+    },
     /// The process dies, perhaps in the middle of what it did last: `cut` of 255 parts of that are done.
     Die {
         cut: u8,
@@ -77,6 +83,14 @@ pub(super) enum Says {
     Undelivered,
 }
 
+/// What takes several writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Long {
+    Cancel,
+    Finish,
+    Resend,
+}
+
 pub(super) fn any_op() -> impl Strategy<Value = Op> {
     let run = || 0_usize..2;
     let lane = || 0_usize..2;
@@ -86,6 +100,7 @@ pub(super) fn any_op() -> impl Strategy<Value = Op> {
     ];
     let says = prop_oneof![2 => Just(Says::Resend), 1 => Just(Says::Delivered), 1 => Just(Says::Undelivered)];
     let seconds = prop_oneof![3 => 1_i64..3600, 2 => 3600_i64..72 * 3600, 1 => -6_i64 * 3600..0];
+    let long = prop_oneof![2 => Just(Long::Cancel), 1 => Just(Long::Finish), 2 => Just(Long::Resend)];
     let cut = || prop_oneof![1 => Just(255_u8), 1 => any::<u8>()];
     Union::new_weighted(vec![
         (10, run().prop_map(|run| Op::Read { run }).boxed()),
@@ -94,13 +109,14 @@ pub(super) fn any_op() -> impl Strategy<Value = Op> {
         (10, (0_usize..8, fate).prop_map(|(pick, fate)| Op::Settle { pick, fate }).boxed()),
         (1, (0_usize..8).prop_map(|pick| Op::PutBack { pick }).boxed()),
         (2, (run(), lane(), 0_u64..9000).prop_map(|(run, lane, seconds)| Op::Postpone { run, lane, seconds }).boxed()),
-        (5, (run(), lane(), 0_usize..3).prop_map(|(run, lane, most)| Op::Keep { run, lane, most }).boxed()),
+        (6, (run(), lane(), 0_usize..3).prop_map(|(run, lane, most)| Op::Keep { run, lane, most }).boxed()),
         (6, (run(), 1_usize..6).prop_map(|(run, most)| Op::TakeDue { run, most }).boxed()),
         (5, seconds.prop_map(|seconds| Op::Clock { seconds }).boxed()),
         (1, run().prop_map(|run| Op::Finish { run }).boxed()),
         (1, run().prop_map(|run| Op::Cancel { run }).boxed()),
         (1, Just(Op::Stop).boxed()),
         (2, (run(), says).prop_map(|(run, says)| Op::Person { run, says }).boxed()),
+        (2, (long, run(), 1_u8..7).prop_map(|(what, run, writes)| Op::DieIn { what, run, writes }).boxed()),
         (2, cut().prop_map(|cut| Op::Die { cut }).boxed()),
         (2, cut().prop_map(|cut| Op::PowerLoss { cut }).boxed()),
     ])
@@ -119,7 +135,7 @@ pub(super) struct Case {
 }
 
 /// Keys that there are.
-pub(super) const KEYS: u8 = 12;
+pub(super) const KEYS: u8 = 24;
 
 pub(super) fn any_case() -> impl Strategy<Value = Case> {
     let keys = prop::collection::vec(0..KEYS, 2 * super::rig::ROWS as usize);

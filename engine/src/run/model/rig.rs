@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Rows of each run, and how many are read together.
-pub(super) const ROWS: u64 = 9;
-pub(super) const CHUNK: u64 = 3;
+pub(super) const ROWS: u64 = 15;
+pub(super) const CHUNK: u64 = 5;
 
 /// A clock that goes where it is told to.
 pub(super) struct Told(pub(super) AtomicU64);

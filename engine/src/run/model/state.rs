@@ -45,6 +45,11 @@ pub(super) struct State {
 }
 
 impl RunState {
+    /// Whether its cancellation was begun and not brought to its end.
+    pub(super) fn is_half_cancelled(&self) -> bool {
+        self.cancelled && !self.finished
+    }
+
     pub(super) fn row(&self, ordinal: u64) -> Stand {
         self.rows.get(&ordinal).copied().unwrap_or(UNREAD)
     }
@@ -140,17 +145,22 @@ fn observe_run(store: &Store, id: RunId) -> Result<RunState, String> {
     store.scan_deferred(id, |due, _| dues.push(At::Deferred(due))).map_err(text)?;
     places.extend(due_rows.into_iter().zip(dues));
     let mut run = RunState::default();
+    if let Some(manifest) = store.manifest(id).map_err(text)? {
+        run.read = manifest.read;
+        (run.finished, run.cancelled) = (manifest.finished.is_some(), manifest.cancelled.is_some());
+    }
+    let half = run.is_half_cancelled();
     for (ordinal, at) in places {
+        // Until a cancelled run is cleared its rows are where they were, besides.
+        if half && matches!(run.row(ordinal).at, At::Ended(_)) {
+            continue;
+        }
         if let Some(other) = run.rows.insert(ordinal, Stand { at, lease: None }) {
             return Err(format!("row {ordinal} of {id} stands in two places: {:?} and {at:?}", other.at));
         }
     }
     for lease in store.leases(id).map_err(text)? {
         run.lease(lease.ordinal, lease.hold, lease.boot);
-    }
-    if let Some(manifest) = store.manifest(id).map_err(text)? {
-        run.read = manifest.read;
-        (run.finished, run.cancelled) = (manifest.finished.is_some(), manifest.cancelled.is_some());
     }
     Ok(run)
 }

@@ -14,7 +14,7 @@ use crate::secret::SentKey;
 use crate::smtp::Fate;
 use crate::store::{Hold, Manifest, Reservation, Settings, Store, Tally, WalEnd};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl World {
         let rig = Rig::new(began, &case.keys);
         let folder = scratch();
         std::fs::write(folder.path().join("lock"), "").expect("a lock");
-        let store = open(&folder.path().to_owned(), [1; 16]);
+        let store = open(folder.path(), [1; 16]);
         for run in RUNS {
             let manifest = Manifest::new("eob".into(), "eob.csv".into(), "f".into(), began);
             store.put_manifest(run, &manifest, true).expect("written");
@@ -166,6 +166,9 @@ impl World {
         self.step(None, |world| {
             // What tells and what is told before anybody has taken the runs up.
             world.check_offline()?;
+            let (now, boot) = (world.rig.now(), world.store.boot());
+            offline::end_cancelled(&world.store, &world.rig.master, now).map_err(|error| error.to_string())?;
+            world.state.runs.iter_mut().filter(|run| run.is_half_cancelled()).for_each(|run| run.cancel(boot));
             for index in 0..2 {
                 if world.lives[index].is_none() && !world.state.runs[index].finished {
                     world.begin_run(index)?;
@@ -207,6 +210,9 @@ impl World {
     fn check_offline(&self) -> Done {
         for (index, id) in RUNS.into_iter().enumerate().filter(|(index, _)| self.lives[*index].is_none()) {
             let mut then = self.state.runs[index].clone();
+            if then.is_half_cancelled() {
+                continue;
+            }
             then.recover(self.store.boot(), false);
             let listed = doubt::list(&self.store, Some(id), false).map_err(|error| error.to_string())?;
             let mut listed: Vec<_> = listed.into_iter().map(|doubt| doubt.row).collect();
@@ -229,13 +235,14 @@ impl World {
         match op {
             Op::Die { cut } => self.crash(cut, false),
             Op::PowerLoss { cut } => self.crash(cut, true),
+            Op::DieIn { what, run, writes } => self.die_in(what, run, writes),
             Op::Stop => {
                 self.stop()?;
                 self.begin()
             }
             Op::Person { run, says } => {
                 self.stop()?;
-                self.step(Some(op), |world| world.person(run, says))?;
+                self.ask(run, says)?;
                 self.begin()
             }
             Op::Clock { seconds } => {
@@ -246,6 +253,10 @@ impl World {
             }
             _ => self.step(Some(op), |world| world.work(op)),
         }
+    }
+
+    pub(super) fn ask(&mut self, run: usize, says: Says) -> Done {
+        self.step(Some(Op::Person { run, says }), |world| world.person(run, says))
     }
 
     /// What an engine does.
@@ -276,7 +287,12 @@ impl World {
             Op::TakeDue { run, most } => self.take_due(run, most),
             Op::Finish { run } => self.finish(run),
             Op::Cancel { run } => self.cancel(run),
-            Op::Clock { .. } | Op::Stop | Op::Person { .. } | Op::Die { .. } | Op::PowerLoss { .. } => Ok(()),
+            Op::Clock { .. }
+            | Op::Stop
+            | Op::Person { .. }
+            | Op::Die { .. }
+            | Op::PowerLoss { .. }
+            | Op::DieIn { .. } => Ok(()),
         }
     }
 
@@ -492,7 +508,7 @@ impl World {
     }
 
     /// The engine stops: leases that were not started go, unless something is still on a wire.
-    fn stop(&mut self) -> Done {
+    pub(super) fn stop(&mut self) -> Done {
         self.step(Some(Op::Stop), |world| {
             for index in 0..2 {
                 let Some(_) = world.lives[index].take() else { continue };
@@ -595,7 +611,7 @@ pub(super) fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
-pub(super) fn open(folder: &PathBuf, boot: [u8; 16]) -> Arc<Store> {
+pub(super) fn open(folder: &Path, boot: [u8; 16]) -> Arc<Store> {
     let settings = Settings { sent_kept: KEPT, ..Settings::default() };
     let store = Store::open_in_boot(folder, &settings, boot).expect("a store");
     store.adopt(folder).expect("its standing");
