@@ -1,6 +1,8 @@
 //! Crashes, for tests: a store opened as if the machine had been started since, and how much of the WAL the disk has.
 
 use super::{Error, Settings, Store};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -73,14 +75,23 @@ impl Store {
     }
 }
 
-/// Copies a state directory while its store is open.
+/// Copies a state directory while its store is open: again, where RocksDB removed a file meanwhile.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir(to.join("db")).expect("a folder");
     for name in ["lock", "generation"] {
         std::fs::copy(from.join(name), to.join(name)).expect("copied");
     }
-    for file in std::fs::read_dir(from.join("db")).expect("a folder").flatten() {
-        // RocksDB removes what it does not need any more in its own time.
-        std::fs::copy(file.path(), to.join("db").join(file.file_name())).ok();
+    let (from, to) = (from.join("db"), to.join("db"));
+    loop {
+        let before = names(&from);
+        std::fs::create_dir(&to).expect("a folder");
+        let whole = before.iter().all(|name| std::fs::copy(from.join(name), to.join(name)).is_ok());
+        if whole && names(&from) == before {
+            return;
+        }
+        std::fs::remove_dir_all(&to).expect("removed");
     }
+}
+
+fn names(folder: &Path) -> BTreeSet<OsString> {
+    std::fs::read_dir(folder).expect("a folder").flatten().map(|file| file.file_name()).collect()
 }
