@@ -106,6 +106,9 @@ impl Live {
         let Some(after) = self.left_over else { return Ok(None) };
         let rows = store.backlog_from(self.run.id, after, most, &self.key).map_err(|error| error.to_string())?;
         self.left_over = rows.last().map(|last| last.origin.place());
+        if rows.is_empty() {
+            return Ok(None);
+        }
         let horizon = self.horizon;
         for row in rows.into_iter().filter(|row| row.origin.place().is_some_and(|(_, turn)| turn < horizon)) {
             self.run.settle.take_in_hand();
