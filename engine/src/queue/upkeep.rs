@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How often lanes without a session are looked at: their suspension may be over, or what stopped the engine.
+/// How often lanes that rest are looked at: their suspension may be over, or what stopped the engine.
 const ROUND: Duration = Duration::from_millis(250);
 /// Rows that a site takes within this time wait in memory. Longer than any hiccup of a healthy one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,7 +46,9 @@ impl Owner {
         }
         for lane in self.all_lanes() {
             self.make_room(&lane, now);
-            let rests = |state: &State| state.sessions == 0 && state.rendering == 0 && !state.is_empty();
+            // Also beside an idle session, which looks for ready messages only: nobody else notices that a suspension is over.
+            let unserved = |state: &State| state.sessions == 0 || state.ready.is_empty();
+            let rests = |state: &State| unserved(state) && state.rendering == 0 && !state.is_empty();
             if round && rests(&lane.state.borrow()) {
                 self.advance(&lane);
             }
