@@ -2,13 +2,14 @@
 //! is slow, sealed in the store.
 
 use super::{Job, Run};
+use crate::mail::Row;
 use crate::route::Route;
 use crate::smtp::Source;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// One run's rows in a lane: `front`, then what was spilled, then `back`.
-pub(super) struct Line {
+pub(crate) struct Line {
     pub(super) run: Arc<Run>,
     front: VecDeque<Job>,
     /// Rows in the store, and the turn of the last one read back from there.
@@ -22,20 +23,20 @@ pub(super) struct Line {
     credit: i64,
 }
 
-/// Rows written to the store, or read back, at once.
-const CHUNK: usize = 64;
+/// Rows written to the store, or read back, at once. Few in tests, so that small runs spill.
+const CHUNK: usize = if cfg!(test) { 2 } else { 64 };
 
 impl Line {
-    pub(super) fn new(run: Arc<Run>, place: u64) -> Line {
+    pub(crate) fn new(run: Arc<Run>, place: u64) -> Line {
         Line { run, front: VecDeque::new(), spilled: 0, last_turn: 0, back: Vec::new(), place, credit: 0 }
     }
 
     /// Rows that wait here, wherever they are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.in_memory() + usize::try_from(self.spilled).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn in_memory(&self) -> usize {
+    pub(crate) fn in_memory(&self) -> usize {
         self.front.len() + self.back.len()
     }
 
@@ -44,7 +45,7 @@ impl Line {
     }
 
     /// Takes a row in as the last.
-    pub(super) fn push(&mut self, job: Job) {
+    pub(crate) fn push(&mut self, job: Job) {
         if self.spilled == 0 {
             self.front.push_back(job);
             return;
@@ -56,12 +57,12 @@ impl Line {
     }
 
     /// Takes a row back that was first a moment ago.
-    pub(super) fn push_front(&mut self, job: Job) {
+    pub(crate) fn push_front(&mut self, job: Job) {
         self.front.push_front(job);
     }
 
     /// The row that came first. Those in the store find their way by `route` and `source`, which are the lane's.
-    pub(super) fn pop(&mut self, route: &Arc<Route>, source: &Arc<Source>) -> Option<Job> {
+    pub(crate) fn pop(&mut self, route: &Arc<Route>, source: &Arc<Source>) -> Option<Job> {
         if self.front.is_empty() {
             self.refill(route, source);
         }
@@ -69,7 +70,7 @@ impl Line {
     }
 
     /// Keeps the first `most` rows in memory and moves the others to the store.
-    pub(super) fn keep(&mut self, most: usize) {
+    pub(crate) fn keep(&mut self, most: usize) {
         if self.spilled > 0 {
             return self.spill_back();
         }
@@ -92,6 +93,9 @@ impl Line {
         }
         // A store that fails tells the run, which then stops: the rows are where recovery finds them.
         if self.run.settle.spill(self.place, &mut rows) {
+            if self.spilled == 0 {
+                self.last_turn = before(&rows).unwrap_or(self.last_turn);
+            }
             self.spilled += rows.len() as u64;
         } else {
             rows.iter().for_each(|_| self.run.settle.let_go());
@@ -120,7 +124,7 @@ impl Line {
     }
 
     /// Every row in memory; those in the store are let go, where they stay.
-    pub(super) fn abandon(&mut self) -> Vec<Job> {
+    pub(crate) fn abandon(&mut self) -> Vec<Job> {
         (0..self.spilled).for_each(|_| self.run.settle.let_go());
         self.spilled = 0;
         self.front.drain(..).chain(self.back.drain(..)).collect()
@@ -135,6 +139,13 @@ impl Line {
     fn has_turn(&self) -> bool {
         !self.is_empty() && self.run.goes_on()
     }
+}
+
+/// The turn before the first of these. What stands here up to that is not to be read back: rows on a wire, and those that
+/// the last engine left, which the reader brings.
+fn before(rows: &[Row]) -> Option<u64> {
+    let (_, first) = rows.first()?.origin.place()?;
+    Some(first.saturating_sub(1))
 }
 
 /// Whose turn it is: smooth weighted round robin over the runs that have rows here, by their campaigns' priority, so that a

@@ -37,6 +37,8 @@ mod upkeep;
 pub use clerk::{Clerk, Sync};
 pub use controls::Controls;
 pub use limits::Limits;
+#[cfg(test)]
+pub(crate) use line::Line;
 pub use press::Press;
 pub use room::{Place, Room};
 pub use run::{Hold, Run};

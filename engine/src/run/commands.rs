@@ -99,6 +99,8 @@ impl Commands for Engine {
             }
             Target::Run(run) => {
                 let left = self.with_run(run, |open| {
+                    // First: a crash must not bring back what was called off.
+                    open.record.change(true, |manifest| manifest.cancelled = Some(self.gear.clock.now()))?;
                     open.cancelled = true;
                     open.leave();
                     Ok(open.shared.settle.tally().left())

@@ -79,13 +79,16 @@ pub fn list(store: &Store, run: Option<RunId>, live: bool) -> Result<Vec<Doubt>,
 /// An engine is at work, there is no such run or row in doubt, or the store can't be written.
 pub fn resend(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which) -> Result<usize, Error> {
     let (_lock, store) = take(state_dir)?;
-    let rows = take_up(&store, master, run, which)?;
+    resend_from(&store, master, run, which)
+}
+
+/// [`resend`], for the holder of the lock.
+pub(super) fn resend_from(store: &Store, master: &MasterKey, run: RunId, which: &Which) -> Result<usize, Error> {
+    let rows = take_up(store, master, run, which)?;
     let again: Vec<_> = rows.iter().map(|(row, outcome)| (*row, outcome.at)).collect();
+    // First: a row that waits in a run that is over is found by nobody.
+    reopen(store, run)?;
     store.lease_again(run, &again)?;
-    for (row, _) in &again {
-        store.forget_outcome(run, *row)?;
-    }
-    reopen(&store, run)?;
     Ok(again.len())
 }
 
@@ -95,7 +98,18 @@ pub fn resend(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which) -
 /// As [`resend`].
 pub fn settle(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which, truth: Truth) -> Result<usize, Error> {
     let (_lock, store) = take(state_dir)?;
-    let rows = take_up(&store, master, run, which)?;
+    settle_in(&store, master, run, which, truth)
+}
+
+/// [`settle`], for the holder of the lock.
+pub(super) fn settle_in(
+    store: &Store,
+    master: &MasterKey,
+    run: RunId,
+    which: &Which,
+    truth: Truth,
+) -> Result<usize, Error> {
+    let rows = take_up(store, master, run, which)?;
     let (kind, reason) = match truth {
         Truth::Delivered => (Kind::Delivered, "settled_delivered"),
         Truth::Undelivered => (Kind::Cancelled, "settled_undelivered"),
@@ -103,7 +117,7 @@ pub fn settle(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which, t
     let now = SystemClock.now();
     let settled: Vec<_> =
         rows.into_iter().map(|(row, doubt)| (row, Outcome::new(kind, now, doubt.attempts, reason))).collect();
-    store.put_outcomes(run, &settled, &data_key(&store, master, run)?)?;
+    store.put_outcomes(run, &settled, &data_key(store, master, run)?)?;
     Ok(settled.len())
 }
 
@@ -139,6 +153,7 @@ fn take_up(store: &Store, master: &MasterKey, run: RunId, which: &Which) -> Resu
         return Err(Error::NoRun { run: run.to_string() });
     }
     let key = data_key(store, master, run)?;
+    super::offline::end_cancelled(store, master, SystemClock.now())?;
     super::recovery::take_up(store, run, &key, false, SystemClock.now())?;
     let mut rows = Vec::new();
     store.scan_outcomes(run, Some(&key), |row, outcome| {

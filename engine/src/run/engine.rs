@@ -54,6 +54,7 @@ impl Engine {
         let lock = Lock::take(&gear.state_dir)?;
         let conditions = Arc::new(Conditions::default());
         let store = Arc::new(open(&gear, &conditions)?);
+        super::offline::end_cancelled(&store, &gear.master, gear.clock.now())?;
         let metrics = Arc::new(Metrics::new(gear.metrics.config()));
         let serve = |listen| Exporter::start(listen, metrics.clone(), conditions.clone(), gear.metrics.linger);
         let exporter = gear.metrics.listen.map(serve).transpose()?;

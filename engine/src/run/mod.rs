@@ -23,6 +23,8 @@ mod feed;
 mod feeders;
 mod keys;
 mod lock;
+#[cfg(test)]
+mod model;
 pub mod offline;
 mod opening;
 mod outage;

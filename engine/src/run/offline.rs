@@ -75,20 +75,31 @@ pub(super) fn open_run(store: &Store, run: RunId) -> Result<Manifest, Error> {
 pub(super) fn abandon(store: &Store, master: &MasterKey, run: RunId, now: Timestamp) -> Result<u64, Error> {
     let manifest = open_run(store, run)?;
     let tally = Tally::of(store, run, &manifest, false)?;
-    let cancelled = cancel_rest(store, run, &data_key(store, master, run)?, tally.read, now)?;
-    let manifest = Manifest { cancelled: Some(now), finished: Some(now), read: tally.read, ..manifest };
+    let key = data_key(store, master, run)?;
+    let manifest = Manifest { cancelled: manifest.cancelled.or(Some(now)), read: tally.read, ..manifest };
     store.put_manifest(run, &manifest, true)?;
-    store.clear(run)?;
+    let cancelled = cancel_rest(store, run, &key, tally.read, now)?;
+    store.put_manifest(run, &Manifest { finished: Some(now), ..manifest }, true)?;
     Ok(cancelled)
 }
 
-/// Ends the rows up to `read` that have not ended as cancelled; those that may have been sent are in doubt. Answers how many
-/// were cancelled.
+/// Ends what another began to cancel and did not bring to its end. Its rows stand in two places until then.
+pub(super) fn end_cancelled(store: &Store, master: &MasterKey, now: Timestamp) -> Result<(), Error> {
+    let half = |manifest: &Manifest| manifest.cancelled.is_some() && manifest.finished.is_none();
+    for (run, _) in store.runs()?.into_iter().filter(|(_, manifest)| half(manifest)) {
+        abandon(store, master, run, now)?;
+    }
+    Ok(())
+}
+
+/// Ends the rows up to `read` that have not ended as cancelled, and clears what else the run left; those that may have been
+/// sent are in doubt. Answers how many were cancelled. The manifest says `cancelled` before, and `finished` after it.
 pub(super) fn cancel_rest(store: &Store, run: RunId, key: &DataKey, read: u64, now: Timestamp) -> Result<u64, Error> {
     super::recovery::take_up(store, run, key, false, now)?;
     let ended = known(store, run, &[crate::store::Family::Outcome])?;
     let open = || (1..=read).filter(|ordinal| !ended.contains(*ordinal));
     let count = open().count() as u64;
     store.cancel(run, open(), now, "cancelled", key)?;
+    store.clear(run)?;
     Ok(count)
 }

@@ -198,7 +198,10 @@ struct End<'a> {
 impl End<'_> {
     /// Every row that was read and has not ended is cancelled.
     fn cancel_rest(&self, record: &Record, key: &DataKey, read: u64) -> Result<u64, Error> {
-        record.change(false, |manifest| manifest.read = manifest.read.max(read))?;
+        record.change(true, |manifest| {
+            manifest.read = manifest.read.max(read);
+            manifest.cancelled = manifest.cancelled.or(Some(self.now));
+        })?;
         super::offline::cancel_rest(self.store, self.run, key, read, self.now)
     }
 
@@ -228,15 +231,12 @@ impl End<'_> {
                 manifest.read_all |= read_all;
                 manifest.seconds += seconds;
                 manifest.latency = latency.or(manifest.latency);
-                if cancelled {
-                    manifest.cancelled = Some(self.now);
-                }
                 if cancelled || (manifest.read_all && tally.left() == 0) {
                     manifest.finished = Some(self.now);
                 }
             })
         })?;
-        if manifest.finished.is_some() && all_settled {
+        if manifest.finished.is_some() && all_settled && !cancelled {
             self.store.clear(self.run)?;
         }
         Ok(manifest)

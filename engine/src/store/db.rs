@@ -24,6 +24,8 @@ pub struct Store {
     /// The next turn in the backlog.
     pub(super) turns: AtomicU64,
     pub(super) settings: Settings,
+    #[cfg(test)]
+    pub(super) witness: super::crash::Witness,
 }
 
 /// What the engine tells its store.
@@ -71,7 +73,17 @@ impl Store {
 
     fn of(health: Health, state_dir: &Path, sizes: Sizes, ballast: Ballast, settings: Settings) -> Store {
         let (state_dir, boot, turns) = (state_dir.to_owned(), boot_id(), AtomicU64::new(0));
-        Store { health, state_dir, sizes, ballast, boot, turns, settings }
+        Store {
+            health,
+            state_dir,
+            sizes,
+            ballast,
+            boot,
+            turns,
+            settings,
+            #[cfg(test)]
+            witness: Default::default(),
+        }
     }
 
     pub(super) fn open_database(&self) -> Result<DB, Error> {

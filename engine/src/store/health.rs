@@ -122,7 +122,13 @@ impl Store {
         let seen = self.health.openings.load(Ordering::SeqCst);
         match self.db().and_then(|db| batch.write(&db, synced)) {
             Err(error) if !self.health.observer && may_pass(&error) => self.insist(batch, synced, error, seen),
-            written => written,
+            written => {
+                #[cfg(test)]
+                if written.is_ok() {
+                    self.wrote(synced);
+                }
+                written
+            }
         }
     }
 

@@ -71,6 +71,8 @@ mod ballast;
 mod batch;
 mod clear;
 mod codec;
+#[cfg(test)]
+mod crash;
 mod db;
 mod error;
 mod family;
@@ -86,6 +88,8 @@ mod standing;
 mod tally;
 
 pub use codec::{decode_outcome, encode_outcome};
+#[cfg(test)]
+pub(crate) use crash::{WalEnd, copy_folder};
 pub use db::{Settings, Store};
 pub use error::Error;
 pub use family::Family;

@@ -72,16 +72,6 @@ impl Store {
         outcome.map(|outcome| Some(outcome.kind)).ok_or_else(damaged)
     }
 
-    /// Takes a row's outcome back, because a person says that it is to be sent again.
-    ///
-    /// # Errors
-    /// The store can't be written.
-    pub fn forget_outcome(&self, run: RunId, ordinal: u64) -> Result<(), Error> {
-        let mut batch = Batch::default();
-        batch.delete(Family::Outcome, codec::key(run, &[ordinal]));
-        self.write(&batch, false)
-    }
-
     /// How many entries `family` has of `run`.
     ///
     /// # Errors
@@ -241,8 +231,6 @@ mod tests {
         assert_eq!(counts(&store), [1, 0, 0, 0]);
         assert_eq!(store.outcome_kind(RUN, 5).expect("readable"), Some(Kind::Delivered));
         assert_eq!(store.count(Family::Outcome, RunId(8)).expect("another run"), 0);
-        store.forget_outcome(RUN, 5).expect("written");
-        assert_eq!(counts(&store), [0, 0, 0, 0]);
     }
 
     #[test]

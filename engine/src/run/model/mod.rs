@@ -1,0 +1,103 @@
+//! A model of where rows stand, against the real store, gate, accounts and lines: random work, crashes and clocks.
+//!
+//! 1. [`ops`] says what can happen, [`world`] and [`work`] do it to the real parts and to the model; [`state`] is the model, [`live`] a
+//!    run at work, [`rig`] what both are made of.
+//! 2. After each thing done the store is read as a whole, and must hold what the model says: every row in one place, every
+//!    lease, every reservation, the counts.
+//! 3. [`crash`] copies the folder and cuts the WAL. The model knows how all stood at each octet of it; where a thing was cut
+//!    short, each row stands as before it or as after it.
+//! 4. In the end everything is sent, and every row must have ended.
+//!
+//! `PROPTEST_CASES` sets how many cases there are.
+
+mod crash;
+mod live;
+mod ops;
+mod rig;
+mod state;
+mod work;
+mod world;
+
+use crate::smtp::Fate;
+use ops::{Case, Long, Op, any_case};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use world::{Done, World};
+
+/// Half a minute on two cores that others use too.
+const CASES: u32 = 100;
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES)
+}
+
+fn lived_through(case: &Case) -> Done {
+    let mut world = World::new(case);
+    for (number, op) in case.ops.iter().enumerate() {
+        world.apply(*op).map_err(|what| story(case, number, &what))?;
+    }
+    world.send_all().map_err(|what| story(case, case.ops.len(), &what))
+}
+
+fn story(case: &Case, number: usize, what: &str) -> String {
+    let mut text = format!("{what}\nkeys {:?}, resend: {}, again: {}\n", case.keys, case.resend, case.again);
+    for (at, op) in case.ops.iter().enumerate().take(number + 1) {
+        text += &format!("{at:3}  {op:?}\n");
+    }
+    if number == case.ops.len() {
+        text += "     then everything is sent\n";
+    }
+    text
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(),
+        max_shrink_time: 30_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+    #[test]
+    fn every_row_is_accounted_for(case in any_case()) {
+        lived_through(&case).map_err(TestCaseError::fail)?;
+    }
+}
+
+/// A case of these things done, in which no two rows of a run have one key.
+fn told(ops: &[Op]) -> Case {
+    let keys = (0..2 * rig::ROWS as u8).map(|row| row % ops::KEYS).collect();
+    Case { keys, resend: false, again: false, ops: ops.to_vec() }
+}
+
+const READ: Op = Op::Read { run: 0 };
+const KEEP_NONE: Op = Op::Keep { run: 0, lane: 1, most: 0 };
+
+/// They stood before the spilled rows in the backlog, and were read back with them.
+#[test]
+fn rows_on_a_wire_are_not_read_back_from_the_backlog() {
+    let one = Op::Lease { most: 3, synced: true };
+    let case = told(&[READ, READ, KEEP_NONE, Op::Die { cut: 255 }, READ, READ, READ, one, KEEP_NONE, one]);
+    lived_through(&case).unwrap_or_else(|what| panic!("{what}"));
+}
+
+/// Its rows had their outcomes, stood in the backlog besides, and went out with the next engine.
+#[test]
+fn a_cancellation_that_is_cut_short_is_brought_to_its_end() {
+    for writes in 1..6 {
+        let die = Op::DieIn { what: Long::Cancel, run: 0, writes };
+        let case = told(&[READ, READ, KEEP_NONE, die]);
+        lived_through(&case).unwrap_or_else(|what| panic!("{what}"));
+    }
+}
+
+/// They were in doubt no more, and waited in a run that was over.
+#[test]
+fn rows_to_be_sent_again_are_not_lost_where_that_is_cut_short() {
+    for writes in 1..4 {
+        let doubt = Op::Settle { pick: 0, fate: Fate::InDoubt };
+        let lease = Op::Lease { most: 1, synced: true };
+        let die = Op::DieIn { what: Long::Resend, run: 0, writes };
+        let case = told(&[READ, lease, Op::Start { pick: 0 }, doubt, Op::Cancel { run: 0 }, die]);
+        lived_through(&case).unwrap_or_else(|what| panic!("{what}"));
+    }
+}
