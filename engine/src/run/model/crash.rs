@@ -63,12 +63,14 @@ impl World {
         if power {
             boot[0] = boot[0].wrapping_add(1);
         }
+        // What was done last did not return, if it synced what is lost.
+        let torn = !power || at < self.store.synced_to();
         let folder = scratch();
         copy_folder(self.folder.path(), folder.path());
         cut(folder.path(), at);
         self.take(folder, boot);
         let seen = observe(&self.store, &self.keys)?;
-        self.settle_on(at, &seen)?;
+        self.settle_on(at, torn, &seen)?;
         self.steps.clear();
         let promised = self.ghost.promised.clone();
         let state = &self.state;
@@ -82,14 +84,15 @@ impl World {
     }
 
     /// The model as it stood when the WAL ended at `at`.
-    fn settle_on(&mut self, at: WalEnd, seen: &State) -> Done {
+    fn settle_on(&mut self, at: WalEnd, torn: bool, seen: &State) -> Done {
         let Some(next) = self.steps.iter().position(|step| step.to > at) else {
             return self.agree(seen, None);
         };
+        let last = self.steps.last().map(|step| step.before.1.clone()).unwrap_or_default();
         let step = self.steps.swap_remove(next);
-        if next == self.steps.len() {
+        if torn {
             // It never returned: it promised nothing, and nothing came of it.
-            self.ghost = step.before.1;
+            self.ghost = last;
         }
         self.state = step.before.0;
         if matches!(step.op, Some(Op::Person { .. })) {

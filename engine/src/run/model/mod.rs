@@ -1,6 +1,6 @@
 //! A model of where rows stand, against the real store, gate, accounts and lines: random work, crashes and clocks.
 //!
-//! 1. [`ops`] says what can happen, [`world`] does it to the real parts and to the model; [`state`] is the model, [`live`] a
+//! 1. [`ops`] says what can happen, [`world`] and [`work`] do it to the real parts and to the model; [`state`] is the model, [`live`] a
 //!    run at work, [`rig`] what both are made of.
 //! 2. After each thing done the store is read as a whole, and must hold what the model says: every row in one place, every
 //!    lease, every reservation, the counts.
@@ -15,6 +15,7 @@ mod live;
 mod ops;
 mod rig;
 mod state;
+mod work;
 mod world;
 
 use crate::smtp::Fate;
@@ -24,7 +25,7 @@ use proptest::test_runner::TestCaseError;
 use world::{Done, World};
 
 /// Half a minute on two cores that others use too.
-const CASES: u32 = 150;
+const CASES: u32 = 100;
 
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES)
