@@ -18,7 +18,12 @@ pub fn is_held(state_dir: &Path) -> bool {
 pub fn observe(state_dir: &Path) -> Result<Option<(Store, Holder, tempfile::TempDir)>, Failure> {
     let deadline = Instant::now() + STORE_IS_MADE;
     loop {
-        let Some(engine) = Lock::look(state_dir)? else { return Ok(None) };
+        let engine = match Lock::look(state_dir)? {
+            Some(engine) => engine,
+            // Restored without its lock.
+            None if Store::exists(state_dir) => Holder::Nobody,
+            None => return Ok(None),
+        };
         let scratch = tempfile::tempdir().map_err(|error| Failure::internal(format!("scratch folder: {error}")))?;
         match Store::observe(state_dir, scratch.path()) {
             Ok(store) => return Ok(Some((store, engine, scratch))),

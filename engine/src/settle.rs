@@ -165,14 +165,14 @@ impl Settle {
 
     /// Records what the gate refused of a batch, and that the input was read up to `read`.
     pub fn refuse(&self, refused: &[(u64, Outcome)], read: u64) {
+        let before = self.counters.read.fetch_max(read, Ordering::SeqCst);
+        self.metrics.read.inc_by(read.saturating_sub(before));
         if refused.is_empty() || self.recorded(self.store.put_outcomes(self.run, refused, &self.key)) {
             for (_, outcome) in refused {
                 self.counters.ended(outcome.kind).fetch_add(1, Ordering::SeqCst);
                 self.metrics.ended(outcome.kind);
             }
         }
-        let before = self.counters.read.fetch_max(read, Ordering::SeqCst);
-        self.metrics.read.inc_by(read.saturating_sub(before));
     }
 
     /// The counts now.

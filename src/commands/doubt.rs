@@ -33,7 +33,11 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
                 let rows = doubt::resend(&machine.state_dir, &MasterKey::fetch(&machine.master)?, run, &which)?;
                 settled(args, rows, "will be sent again, under their old Message-IDs, by the next `sealpost send`");
             }
-            None => copied(args, doubt::settle_copy(&machine.state_dir, false)?, "go on as if nothing had been copied"),
+            None => copied(
+                args,
+                doubt::settle_copy(&machine.state_dir, &MasterKey::fetch(&machine.master)?, false)?,
+                "go on as if nothing had been copied",
+            ),
         },
         Options::Settle(options) => match &options.run {
             Some(run) => {
@@ -48,8 +52,8 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
             }
             None => copied(
                 args,
-                doubt::settle_copy(&machine.state_dir, true)?,
-                "have every row in doubt that has not ended: the next `sealpost send` of each lists them",
+                doubt::settle_copy(&machine.state_dir, &MasterKey::fetch(&machine.master)?, true)?,
+                "have every row in doubt that was read and has not ended (`sealpost doubt list`); rows not read yet follow with `sealpost send`",
             ),
         },
     }
@@ -136,6 +140,7 @@ fn because(why: &str) -> String {
     match why {
         "engine_died" => "the engine died between the message's last octet and its reply".into(),
         "power_lost" => "the machine went down: what was ready to go may have gone".into(),
+        "not_sent_again" => "a person wanted it sent again, and it was cancelled before".into(),
         "state_copied" => "the state directory was copied: its original may have sent them".into(),
         label => format!("the connection failed between the message's last octet and its reply ({label})"),
     }

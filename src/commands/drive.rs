@@ -96,7 +96,13 @@ pub fn print(args: &Args, run: &RunView) {
         _ if !run.read_all => {
             outln!("  the input was not read to its end: `sealpost send` goes on where this stopped");
         }
+        _ if tally.left() > 0 => {
+            outln!("  `sealpost send` goes on with what is left; `sealpost report` says why rows wait")
+        }
         _ => {}
+    }
+    if tally.count(Kind::InDoubt) > 0 {
+        outln!("  rows in doubt may have been delivered: `sealpost doubt list`");
     }
 }
 

@@ -43,7 +43,10 @@ pub fn cancel(args: &Args, target: &Target) -> Result<u8, Failure> {
     if args.json {
         outln!("{}", json!({"cancelled": target, "rows": rows}));
     } else {
-        outln!("cancelled {}: {rows} rows", words(target));
+        match target {
+            Target::Run(_) => outln!("cancelled {}: {rows} rows", words(target)),
+            _ => outln!("cancelled at {}: rows of the open runs end there when their turn comes", words(target)),
+        }
     }
     Ok(SETTLED)
 }

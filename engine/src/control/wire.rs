@@ -228,7 +228,8 @@ pub trait Commands: Send + Sync {
     /// # Errors
     /// It was not paused.
     fn resume(&self, target: &Target) -> Result<(), Refusal>;
-    /// Ends the rows of `target` that are not on a wire as cancelled. Answers how many.
+    /// Ends the rows of `target` that are not on a wire as cancelled. Answers how many, of a run; rows at a provider or from a
+    /// source end when their turn comes.
     ///
     /// # Errors
     /// There is no such target, or the store can't be written.

@@ -71,6 +71,9 @@ impl Sent {
 impl Keys for Sent {
     fn claim(&mut self, rows: &[(u64, &str)], now: Timestamp) -> Result<Vec<Claim>, Error> {
         let keys: Vec<_> = rows.iter().map(|(_, key)| self.index.sent(&self.campaign, key)).collect();
+        // Two runs of a campaign may read the same key at once: one of them must see that the other has it.
+        let store = self.store.clone();
+        let _one = store.claiming();
         let found = self.store.reservations(&keys)?;
         // The batch may hold a key twice.
         let mut here: HashSet<SentKey> = HashSet::with_capacity(rows.len());

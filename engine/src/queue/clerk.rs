@@ -10,6 +10,7 @@ use crate::store::Store;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// When leases are on the disk.
@@ -39,6 +40,8 @@ enum Desk {
     Nowhere,
 }
 
+/// Groups begin no faster than this: a sync costs CPU too, and messages are made ahead.
+const PACE: Duration = Duration::from_millis(8);
 /// Leases written at once.
 const GROUP: usize = 1024;
 
@@ -83,7 +86,12 @@ impl Clerk {
 
 fn work(store: &Store, sync: Sync, metrics: &Metrics, inbox: &Receiver<Leasing>) {
     let most = if sync == Sync::Each { 1 } else { GROUP };
+    let mut last = Instant::now();
     while let Ok(first) = inbox.recv() {
+        if sync == Sync::Group {
+            std::thread::sleep(PACE.saturating_sub(last.elapsed()));
+            last = Instant::now();
+        }
         let group: Vec<_> = std::iter::once(first).chain(inbox.try_iter().take(most - 1)).collect();
         metrics.time(Stage::Sync, || pass_on(store, sync != Sync::Never, group));
     }

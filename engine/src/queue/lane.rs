@@ -108,6 +108,13 @@ impl Lane {
         next_turn(&mut state.lines)?.pop(&self.route.borrow(), &self.source)
     }
 
+    /// The next row of a run that is `meant`.
+    pub(super) fn next_of(&self, meant: impl Fn(RunId) -> bool) -> Option<Job> {
+        let mut state = self.state.borrow_mut();
+        let mut lines = state.lines.iter_mut().filter(|line| !line.is_empty() && meant(line.run.id));
+        lines.next()?.pop(&self.route.borrow(), &self.source)
+    }
+
     /// The site's hosts in the order in which the next session tries them: by preference, hosts of one preference taking
     /// turns (RFC 5321 section 5.1).
     pub(super) fn hosts(&self) -> Vec<MxHost> {

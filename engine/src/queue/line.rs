@@ -74,7 +74,9 @@ impl Line {
         if self.spilled > 0 {
             return self.spill_back();
         }
-        if self.front.len() > most + CHUNK {
+        // By the chunk, and all of it where nothing is to be sent.
+        let slack = if most == 0 { 0 } else { CHUNK };
+        if self.front.len() > most + slack {
             self.back.extend(self.front.split_off(most));
             while !self.back.is_empty() {
                 let rest = self.back.split_off(self.back.len().min(CHUNK));

@@ -122,6 +122,7 @@ impl Owner {
         if let Some((verdict, until)) = suspension {
             return self.postpone(lane, &verdict, until);
         }
+        self.cancel_waiting(lane);
         if !self.may_send(lane) {
             return;
         }
@@ -148,8 +149,12 @@ impl Owner {
 
     /// Whether another message may be begun here.
     pub(super) fn may_send(&self, lane: &Lane) -> bool {
-        !self.deps.conditions.stop_sending()
-            && !self.deps.controls.borrow().pause(lane.route.borrow().name(), &lane.source.name)
+        !self.deps.conditions.stop_sending() && !self.is_paused(lane)
+    }
+
+    /// Whether an operator has paused this provider or source.
+    pub(super) fn is_paused(&self, lane: &Lane) -> bool {
+        self.deps.controls.borrow().pause(lane.route.borrow().name(), &lane.source.name)
     }
 
     /// Gives rayon as many rows as the lane's sessions will want: some for each, and some to open one for.
@@ -165,11 +170,6 @@ impl Owner {
             drop(state);
             let Some(job) = lane.next_row() else { return };
             self.gauges.backlog.dec();
-            if self.deps.controls.borrow().cancel(job.run.id, lane.route.borrow().name(), &lane.source.name) {
-                job.run.settle.cancelled(&job.row);
-                self.settled(lane);
-                continue;
-            }
             lane.state.borrow_mut().rendering += 1;
             self.gauges.rendering.inc();
             self.render(job);

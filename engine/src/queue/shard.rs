@@ -154,4 +154,13 @@ pub(super) async fn work(
             owner.wind_down();
         }
     }
+    // What comes later finds nobody, and is let go by who brought it.
+    results.close();
+    while let Ok(rendered) = results.try_recv() {
+        rendered.job.run.settle.let_go();
+    }
+    inbox.close();
+    while let Some(job) = inbox.recv().await {
+        job.run.settle.let_go();
+    }
 }

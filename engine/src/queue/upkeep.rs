@@ -57,8 +57,16 @@ impl Owner {
 
     /// Where a run's room is full, rows that this lane would not send for a while go to the store.
     fn make_room(&self, lane: &Lane, now: Timestamp) {
+        let paused = self.is_paused(lane);
         let state = &mut *lane.state.borrow_mut();
-        for line in state.lines.iter_mut().filter(|line| line.in_memory() > KEPT && line.run.room.is_full()) {
+        for line in state.lines.iter_mut().filter(|line| line.run.room.is_full()) {
+            if paused {
+                line.keep(0);
+                continue;
+            }
+            if line.in_memory() <= KEPT {
+                continue;
+            }
             let Some(soon) = state.pace.rows_in(PATIENCE, now) else { return };
             line.keep(soon.max(KEPT));
         }
@@ -79,6 +87,21 @@ impl Owner {
         }
         for job in jobs {
             job.run.settle.postpone(job.row, verdict, until);
+            self.settled(lane);
+        }
+    }
+
+    /// Ends what an operator has cancelled here, paused or not; of rows in the store some at a time.
+    pub(super) fn cancel_waiting(&self, lane: &Lane) {
+        let controls = self.deps.controls.borrow().clone();
+        if controls.cancelled_providers.is_empty() && controls.cancelled_sources.is_empty() {
+            return;
+        }
+        let is_cancelled = |run| controls.cancel(run, lane.route.borrow().name(), &lane.source.name);
+        for _ in 0..AT_ONCE {
+            let Some(job) = lane.next_of(is_cancelled) else { return };
+            self.gauges.backlog.dec();
+            job.run.settle.cancelled(&job.row);
             self.settled(lane);
         }
     }

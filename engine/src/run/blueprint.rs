@@ -88,7 +88,12 @@ impl Blueprint {
 
     /// Gives the input a run of its own: that of the fingerprint `first`, with a suffix.
     pub(super) fn rename_from(&mut self, first: &str, suffix: &str) {
-        self.fingerprint = format!("{first}-{suffix}");
+        self.rename_to(&format!("{first}-{suffix}"));
+    }
+
+    /// Gives the input the run of a fingerprint.
+    pub(super) fn rename_to(&mut self, fingerprint: &str) {
+        fingerprint.clone_into(&mut self.fingerprint);
         self.run = run_id(&self.campaign.name, &self.fingerprint);
     }
 

@@ -1,13 +1,15 @@
 //! What an operator can tell the engine.
 
 use super::engine::Engine;
+use super::record::Record;
 use super::slot::{OpenRun, Slot};
 use super::{Blame, Error, Options, Setup};
 use crate::clock::Timestamp;
-use crate::control::{Commands, ConditionView, EngineView, Refusal, RunView, Submit, Target};
+use crate::control::{Commands, ConditionView, EngineView, Refusal, RunState, RunView, Submit, Target};
 use crate::mail::RunId;
 use crate::plan::Campaign;
 use crate::store::Manifest;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Commands for Engine {
@@ -18,10 +20,14 @@ impl Commands for Engine {
             why,
         };
         let mut runs: Vec<_> = self.runs().values_mut().map(Slot::view).collect();
+        if self.controls.borrow().all_paused {
+            let running = runs.iter_mut().filter(|run| run.state == RunState::Running);
+            running.for_each(|run| run.state = RunState::Paused);
+        }
         runs.sort_by_key(|view| view.opened);
         EngineView {
             pid: std::process::id(),
-            draining: self.draining.load(Ordering::SeqCst),
+            draining: self.draining.load(Ordering::SeqCst) && !self.is_stopping(),
             conditions: self.conditions.list().into_iter().map(condition).collect(),
             paused: self.paused(),
             runs,
@@ -59,12 +65,12 @@ impl Commands for Engine {
                 });
             }
             Target::Run(run) => {
-                self.with_run(run, |open| {
-                    open.record.change(true, |manifest| manifest.paused = true)?;
+                let record = self.with_run(run, |open| {
                     open.shared.hold.pause();
-                    Ok(())
+                    open.record.clone()
                 })?;
                 self.order(|_| {});
+                record.change(true, |manifest| manifest.paused = true).map_err(Error::from)?;
             }
         }
         Ok(())
@@ -77,8 +83,9 @@ impl Commands for Engine {
             Target::Provider(name) => self.order(|controls| was_paused = controls.paused_providers.remove(name)),
             Target::Source(name) => self.order(|controls| was_paused = controls.paused_sources.remove(name)),
             Target::Run(run) => {
-                was_paused = self.with_run(run, resume)?;
-                self.order(|_| {});
+                let resumed = self.with_run(run, resume)?;
+                was_paused = resumed.is_some();
+                self.write_resumed(resumed)?;
             }
         }
         let what = || match target {
@@ -98,12 +105,13 @@ impl Commands for Engine {
             }
             Target::Run(run) => {
                 let now = self.gear.clock.now();
+                let record = self.with_run(run, |open| open.record.clone())?;
+                // On the disk first: whatever happens now, nothing of it is sent again.
+                record.change(true, |manifest| manifest.cancelled = Some(now)).map_err(Error::from)?;
                 let left = self.with_run(run, |open| {
-                    // On the disk first: whatever happens now, nothing of it is sent again.
-                    open.record.change(true, |manifest| manifest.cancelled = Some(now))?;
                     open.cancelled = true;
                     open.leave();
-                    Ok(open.shared.settle.tally().left())
+                    open.shared.settle.tally().left()
                 })?;
                 self.order(|_| {});
                 return Ok(left);
@@ -111,7 +119,8 @@ impl Commands for Engine {
             Target::Provider(_) => {}
             Target::Source(name) => self.known_source(name)?,
         }
-        self.cancel_at(target).map_err(Refusal::from)
+        self.cancel_at(target)?;
+        Ok(0)
     }
 
     fn drain(&self) {
@@ -128,9 +137,10 @@ impl Engine {
     }
 
     fn resume_all(&self) -> Result<(), Error> {
+        let mut resumed = Vec::new();
         for slot in self.runs().values_mut() {
             if let Slot::Open(open) = slot {
-                resume(open)?;
+                resumed.extend(resume(open));
             }
         }
         self.order(|controls| {
@@ -138,25 +148,34 @@ impl Engine {
             controls.paused_providers.clear();
             controls.paused_sources.clear();
         });
+        self.write_resumed(resumed)
+    }
+
+    /// Writes down what goes on. Never with the runs in hand: a disk that is full must not hide them.
+    fn write_resumed(&self, records: impl IntoIterator<Item = Arc<Record>>) -> Result<(), Error> {
+        self.order(|_| {});
+        for record in records {
+            record.change(true, |manifest| manifest.paused = false)?;
+        }
         Ok(())
     }
 
-    /// Rows of every open run that are, or come to be, at a provider or source end as cancelled. Answers how many wait now.
-    fn cancel_at(&self, target: &Target) -> Result<u64, Error> {
-        let mut left = 0;
-        let mut open_runs = Vec::new();
-        for (run, slot) in self.runs().iter_mut() {
-            let Slot::Open(open) = slot else { continue };
-            open.record.change(true, |manifest: &mut Manifest| match target {
+    /// Rows of every open run that are, or come to be, at a provider or source end as cancelled.
+    fn cancel_at(&self, target: &Target) -> Result<(), Error> {
+        let open = |(run, slot): (&RunId, &Slot)| match slot {
+            Slot::Open(open) => Some((*run, open.record.clone())),
+            _ => None,
+        };
+        let open: Vec<_> = self.runs().iter().filter_map(open).collect();
+        for (_, record) in &open {
+            record.change(true, |manifest: &mut Manifest| match target {
                 Target::Provider(name) => manifest.cancelled_providers.push(name.clone()),
                 Target::Source(name) => manifest.cancelled_sources.push(name.clone()),
                 _ => {}
             })?;
-            left += open.shared.settle.tally().left();
-            open_runs.push(*run);
         }
         self.order(|controls| {
-            for run in open_runs {
+            for (run, _) in open {
                 match target {
                     Target::Provider(name) => controls.cancelled_providers.insert((run, name.clone())),
                     Target::Source(name) => controls.cancelled_sources.insert((run, name.clone())),
@@ -164,7 +183,7 @@ impl Engine {
                 };
             }
         });
-        Ok(left)
+        Ok(())
     }
 
     fn known_source(&self, name: &str) -> Result<(), Refusal> {
@@ -178,24 +197,22 @@ impl Engine {
     }
 
     /// Does something to an open run.
-    fn with_run<T>(&self, name: &str, work: impl FnOnce(&mut OpenRun) -> Result<T, Error>) -> Result<T, Refusal> {
+    fn with_run<T>(&self, name: &str, work: impl FnOnce(&mut OpenRun) -> T) -> Result<T, Refusal> {
         let run = run_id(name)?;
         let mut runs = self.runs();
         match runs.get_mut(&run) {
-            Some(Slot::Open(open)) => Ok(work(open)?),
+            Some(Slot::Open(open)) => Ok(work(open)),
             Some(_) => Err(Error::RunOver { run }.into()),
             None => Err(Error::NoRun { run: name.to_owned() }.into()),
         }
     }
 }
 
-fn resume(open: &mut OpenRun) -> Result<bool, Error> {
+/// Lets a paused run go on; its record, if it was paused.
+fn resume(open: &mut OpenRun) -> Option<Arc<Record>> {
     let was_paused = open.shared.hold.is_paused();
-    if was_paused {
-        open.record.change(true, |manifest| manifest.paused = false)?;
-        open.shared.hold.resume();
-    }
-    Ok(was_paused)
+    open.shared.hold.resume();
+    was_paused.then(|| open.record.clone())
 }
 
 /// A run by the name that `status` shows.

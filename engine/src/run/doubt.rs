@@ -1,11 +1,11 @@
 //! Rows that may have been delivered: listed, sent again, or settled by a person who knows.
 
-use super::offline::{open_run, take};
-use super::{Error, data_key};
+use super::offline::{open_run, take, take_any};
+use super::{Error, data_key, recovery};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::mail::{Kind, Outcome, RunId};
 use crate::secret::MasterKey;
-use crate::store::{Manifest, Store};
+use crate::store::{Manifest, Store, Tally};
 use std::path::Path;
 
 /// A row in doubt.
@@ -132,17 +132,20 @@ pub(super) fn settle_in(
 ///
 /// # Errors
 /// An engine is at work, or the store can't be written.
-pub fn settle_copy(state_dir: &Path, original_sent: bool) -> Result<usize, Error> {
-    let (_lock, store) = take(state_dir)?;
+pub fn settle_copy(state_dir: &Path, master: &MasterKey, original_sent: bool) -> Result<usize, Error> {
+    let (_lock, store) = take_any(state_dir)?;
     if store.copied(state_dir)?.is_none() {
         return Err(Error::NotCopied(state_dir.to_owned()));
     }
     let open: Vec<_> = store.runs()?.into_iter().filter(|(_, manifest)| manifest.finished.is_none()).collect();
-    let runs = open.len();
-    if original_sent {
-        for (run, manifest) in open {
-            store.put_manifest(run, &Manifest { copied: true, ..manifest }, true)?;
-        }
+    let (runs, now) = (open.len(), SystemClock.now());
+    for (run, manifest) in open.into_iter().filter(|_| original_sent) {
+        let key = data_key(&store, master, run)?;
+        let read = Tally::of(&store, run, &manifest, false)?.read;
+        // First: rows that were never read are found by the next engine.
+        store.put_manifest(run, &Manifest { copied: true, read, ..manifest }, true)?;
+        recovery::doubt_all(&store, run, &key, now)?;
+        recovery::doubt_rest(&store, run, &key, read, now)?;
     }
     store.adopt(state_dir)?;
     Ok(runs)
@@ -155,7 +158,7 @@ fn take_up(store: &Store, master: &MasterKey, run: RunId, which: &Which) -> Resu
     }
     let key = data_key(store, master, run)?;
     super::offline::end_cancelled(store, master, SystemClock.now())?;
-    super::recovery::take_up(store, run, &key, false, SystemClock.now())?;
+    recovery::take_up(store, run, &key, false)?;
     let mut rows = Vec::new();
     store.scan_outcomes(run, Some(&key), |row, outcome| {
         let meant = match which {
@@ -166,6 +169,9 @@ fn take_up(store: &Store, master: &MasterKey, run: RunId, which: &Which) -> Resu
             rows.push((row, outcome));
         }
     })?;
+    if rows.is_empty() && *which == Which::All {
+        return Err(Error::NothingInDoubt { run });
+    }
     if let Which::Rows(wanted) = which {
         let missing = wanted.iter().find(|wanted| rows.iter().all(|(row, _)| row != *wanted));
         if let Some(row) = missing {

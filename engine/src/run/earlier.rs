@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::opening::{Found, keep};
 use super::{Blueprint, Error, Options, Setup, offline, token_key};
 use crate::mail::RunId;
-use crate::store::{Hold, Manifest, Store, Tally};
+use crate::store::{Family, Hold, Manifest, Store, Tally};
 use std::collections::BTreeSet;
 
 /// Refuses an input that has taken the place of another which was not sent to its end, unless that run is given up: then it is
@@ -64,7 +64,12 @@ fn needs_input(store: &Store, run: RunId, manifest: &Manifest) -> Result<bool, E
         return Ok(true);
     }
     let tally = Tally::of(store, run, manifest, false)?;
-    let in_backlog = store.count(crate::store::Family::Backlog, run)?;
-    let again = store.leases(run)?.into_iter().any(|lease| lease.hold == Hold::Again);
+    let leases = store.leases(run)?;
+    // A row on the wire that came from the backlog stands there too, and counts as in doubt.
+    let doubtful = leases.iter().filter(|lease| lease.is_doubtful(store.boot()));
+    let doubtful: BTreeSet<_> = doubtful.map(|lease| lease.ordinal).collect();
+    let mut in_backlog = 0;
+    store.ordinals(Family::Backlog, run, |ordinal| in_backlog += u64::from(!doubtful.contains(&ordinal)))?;
+    let again = leases.iter().any(|lease| lease.hold == Hold::Again);
     Ok(again || tally.waiting > in_backlog)
 }

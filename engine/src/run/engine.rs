@@ -172,6 +172,10 @@ impl Engine {
         self.runs().values().any(|slot| !slot.is_over())
     }
 
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stop.borrow() != Stop::No
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
     }

@@ -127,6 +127,18 @@ pub enum Error {
         /// What was to be resumed.
         what: String,
     },
+    /// A cancelled run sends nothing again.
+    #[error("run {run} was cancelled: its rows are not sent again")]
+    RunCancelled {
+        /// The run.
+        run: RunId,
+    },
+    /// No row is in doubt.
+    #[error("run {run}: nothing is in doubt")]
+    NothingInDoubt {
+        /// The run.
+        run: RunId,
+    },
     /// No row in doubt of that number.
     #[error("run {run}: row {row} is not in doubt")]
     NoDoubt {
@@ -222,7 +234,10 @@ doubt, `sealpost doubt resend --copy` goes on as if the original had sent nothin
 up: --abandon {run}"
             ),
             Error::NoRun { .. } | Error::RunOver { .. } | Error::NotPaused { .. } => "`sealpost status` lists the runs".into(),
-            Error::NoDoubt { .. } => "`sealpost doubt list` lists the rows in doubt".into(),
+            Error::RunCancelled { .. } => {
+                "settle them: `sealpost doubt settle --undelivered` lets another file send to their keys".into()
+            }
+            Error::NoDoubt { .. } | Error::NothingInDoubt { .. } => "`sealpost doubt list` lists the rows in doubt".into(),
             Error::Draining(_) => "try again when it has ended".into(),
             _ => String::new(),
         }
@@ -272,6 +287,8 @@ up: --abandon {run}"
             | Error::RunOver { .. }
             | Error::NotPaused { .. }
             | Error::NoDoubt { .. }
+            | Error::NothingInDoubt { .. }
+            | Error::RunCancelled { .. }
             | Error::Draining(_) => Some(self.hint_of_runs()),
             Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
             Error::Store(store::Error::Format1 | store::Error::Later(_)) => {

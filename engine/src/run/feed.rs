@@ -81,25 +81,27 @@ impl Feed {
     pub(super) fn read(&self, scope: Scope, again: &BTreeMap<u64, Timestamp>) -> Result<ReadTo, Error> {
         let Scope { mut blueprint, mut gate, known, limit } = scope;
         let mut room = limit.unwrap_or(u64::MAX);
-        // What is new among rows of a stream that may be another than it seems: bounded by what the last engine held.
+        // Batches of a stream that may be another than it seems: bounded by what the last engine held.
         let mut unproven = Vec::new();
         let mut last = 0;
         while let Some(batch) = self.metrics.time(Stage::Load, || blueprint.next_batch()) {
             let batch = batch?;
-            let judge = || self.judge(&mut gate, &batch, &known, &mut room);
-            let sorted = self.metrics.time(Stage::Gate, judge)?;
             last = batch.first + batch.len() as u64 - 1;
-            let whole = sorted.read == Some(last);
-            unproven.push(sorted);
+            unproven.push(batch);
             match blueprint.watched() {
-                Watched::Same => unproven.drain(..).for_each(|sorted| self.admit(sorted, again, blueprint.mark())),
-                Watched::NotYet => {}
+                Watched::Same => {}
+                // It must be read as far as the mark, or what was taken of it could never be proven.
+                Watched::NotYet => continue,
                 Watched::Differs => return Err(another(&blueprint)),
             }
-            // A stream must be read as far as the mark, or what was taken of it could never be proven.
-            let proven = blueprint.watched() != Watched::NotYet;
-            if self.stopping() || (!whole && proven) {
-                return Ok(ReadTo::Somewhere);
+            for batch in unproven.drain(..) {
+                let judge = || self.judge(&mut gate, &batch, &known, &mut room);
+                let sorted = self.metrics.time(Stage::Gate, judge)?;
+                let whole = sorted.read == Some(batch.first + batch.len() as u64 - 1);
+                self.admit(sorted, again, blueprint.mark());
+                if self.stopping() || !whole {
+                    return Ok(ReadTo::Somewhere);
+                }
             }
         }
         if !unproven.is_empty() {
@@ -126,8 +128,11 @@ impl Feed {
 
     /// Records what the gate refused of a batch and passes the others on, as long as it is not told to stop.
     fn admit(&self, mut sorted: Sorted, again: &BTreeMap<u64, Timestamp>, mark: Mark) {
+        if self.stopping() {
+            return;
+        }
         if self.record.manifest().copied {
-            self.doubt(&mut sorted);
+            self.doubt(&mut sorted, again);
         }
         if let Some(read) = sorted.read {
             // First: an outcome whose octets no mark vouches for could be taken for another input's.
@@ -144,11 +149,13 @@ impl Feed {
         }
     }
 
-    /// Rows of a run that was open when the state directory was copied: the original may have sent them.
-    fn doubt(&self, sorted: &mut Sorted) {
+    /// Rows of a run that was open when the state directory was copied: the original may have sent them, unless a person
+    /// wants them sent again.
+    fn doubt(&self, sorted: &mut Sorted, again: &BTreeMap<u64, Timestamp>) {
         let now = self.run.settle.now();
         let doubt = |row: Row| (row.ordinal, Outcome::new(Kind::InDoubt, now, 0, "state_copied"));
-        sorted.refused.extend(sorted.admitted.drain(..).map(doubt));
+        let doubted = sorted.admitted.extract_if(.., |row| !again.contains_key(&row.ordinal));
+        sorted.refused.extend(doubted.map(doubt));
     }
 
     /// Takes up rows when they are due, until it is told to stop.

@@ -56,8 +56,17 @@ pub fn view(store: &Store, run: RunId, manifest: &Manifest, live: bool) -> Resul
     Ok(RunView::at_rest(run, manifest, &tally, state))
 }
 
-/// The store of a state directory where no engine is at work.
+/// The store of a state directory where no engine is at work; not of a copy, which knows too little to change anything.
 pub(super) fn take(state_dir: &Path) -> Result<(Lock, Store), Error> {
+    let (lock, store) = take_any(state_dir)?;
+    match store.copied(state_dir)? {
+        Some(copied) => Err(Error::Copied { path: state_dir.to_owned(), why: copied.to_string() }),
+        None => Ok((lock, store)),
+    }
+}
+
+/// The same, of a copy too.
+pub(super) fn take_any(state_dir: &Path) -> Result<(Lock, Store), Error> {
     let lock = Lock::take(state_dir)?;
     let store = Store::open(state_dir, &Settings::default())?;
     // Nobody waits here for a disk that is full: the command says so.
@@ -98,7 +107,8 @@ pub(super) fn end_cancelled(store: &Store, master: &MasterKey, now: Timestamp) -
 /// Ends the rows up to `read` that have not ended as cancelled, and clears what else the run left; those that may have been
 /// sent are in doubt. Answers how many were cancelled. The manifest says `cancelled` before, and `finished` after it.
 pub(super) fn cancel_rest(store: &Store, run: RunId, key: &DataKey, read: u64, now: Timestamp) -> Result<u64, Error> {
-    super::recovery::take_up(store, run, key, false, now)?;
+    super::recovery::take_up(store, run, key, false)?;
+    super::recovery::doubt_again(store, run, key)?;
     let ended = known(store, run, &[crate::store::Family::Outcome])?;
     let open = || (1..=read).filter(|ordinal| !ended.contains(*ordinal));
     let count = open().count() as u64;

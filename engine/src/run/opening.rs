@@ -44,12 +44,18 @@ impl Engine {
         }
         let mut blueprint = Blueprint::new(setup.campaign.clone())?;
         let choice = choose(&self.store, &mut blueprint)?;
-        if let Some(view) = self.at_work(blueprint.run()) {
+        if let Some(view) = self.at_work(blueprint.run(), setup.options) {
             return Ok(view);
         }
         let manifest = match choice {
-            Choice::Finished(_) if setup.options.again => self.once_more(&mut blueprint, &setup)?,
-            Choice::Finished(manifest) => return self.finished(blueprint.run(), &manifest),
+            Choice::Finished(_) if setup.options.again && blueprint.is_stream() => {
+                // It was read to its end to know it.
+                return Err(Error::AnotherStream { run: blueprint.run(), finished: true });
+            }
+            Choice::Finished(manifest) => match self.repeat(&mut blueprint, &setup)? {
+                Some(manifest) => manifest,
+                None => return self.finished(blueprint.run(), &manifest),
+            },
             // The engine died while it wrote down what was cancelled.
             Choice::Open(manifest) if manifest.cancelled.is_some() => {
                 offline::abandon(&self.store, &self.gear.master, blueprint.run(), self.gear.clock.now())?;
@@ -72,10 +78,15 @@ impl Engine {
         self.begin(&setup, setup.options, Found { run, manifest, renderer, blueprint: Some(blueprint) })
     }
 
-    /// How a run stands that is open in this engine.
-    fn at_work(&self, run: RunId) -> Option<RunView> {
+    /// How a run stands that is open in this engine. Who joins it may bring its end forward.
+    fn at_work(&self, run: RunId, options: Options) -> Option<RunView> {
         let mut runs = self.runs();
-        runs.get_mut(&run).filter(|slot| !slot.is_over()).map(Slot::view)
+        let slot = runs.get_mut(&run).filter(|slot| !slot.is_over())?;
+        if let Slot::Open(open) = slot {
+            open.until_empty |= options.until_empty;
+            open.deadline = open.deadline.into_iter().chain(options.deadline).min();
+        }
+        Some(slot.view())
     }
 
     fn finished(&self, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
@@ -96,18 +107,20 @@ impl Engine {
         }
     }
 
-    /// `--again` with an input that was sent: another run of it.
-    fn once_more(&self, blueprint: &mut Blueprint, setup: &Setup) -> Result<Manifest, Error> {
+    /// An input that was sent to its end: the run that sends it again and is still open, or with `--again` a new one.
+    fn repeat(&self, blueprint: &mut Blueprint, setup: &Setup) -> Result<Option<Manifest>, Error> {
         let first = blueprint.fingerprint().to_owned();
         for number in 2_u32.. {
             blueprint.rename_from(&first, &format!("again-{number}"));
             match self.store.manifest(blueprint.run())? {
-                None => return Ok(self.new_manifest(blueprint, setup)),
-                Some(manifest) if manifest.finished.is_none() => return Ok(manifest),
+                None if setup.options.again => return Ok(Some(self.new_manifest(blueprint, setup))),
+                None => break,
+                Some(manifest) if manifest.finished.is_none() => return Ok(Some(manifest)),
                 Some(_) => {}
             }
         }
-        Err(Error::Internal("more runs of one input than can be counted".into()))
+        blueprint.rename_to(&first);
+        Ok(None)
     }
 
     /// Recovers a run, starts its feeders and takes it among the open ones.
@@ -122,7 +135,7 @@ impl Engine {
         let beyond = now.after(self.gear.retry.furthest());
         // Put there by a clock that was wrong: they would wait for years.
         self.store.reschedule(run, beyond, |ordinal| self.gear.retry.soon(now, ordinal))?;
-        let left_over = recovery::take_up(&self.store, run, &key, transport.on_doubt.resends(), now)?;
+        let left_over = recovery::take_up(&self.store, run, &key, transport.on_doubt.resends())?;
         let before = Tally::of(&self.store, run, &manifest, false)?;
         let shared = Arc::new(Run {
             id: run,

@@ -5,16 +5,18 @@ use crate::store::{Error, Manifest, Store};
 use loader::Mark;
 use std::sync::{Arc, Mutex};
 
-/// The one copy of an open run's manifest.
+/// The one copy of an open run's manifest. Looking at it never waits for the disk.
 pub(super) struct Record {
     store: Arc<Store>,
     run: RunId,
     manifest: Mutex<Manifest>,
+    /// Held while it is written, so that an older one is never written over a newer.
+    writing: Mutex<()>,
 }
 
 impl Record {
     pub(super) fn new(store: Arc<Store>, run: RunId, manifest: Manifest) -> Arc<Record> {
-        Arc::new(Record { store, run, manifest: Mutex::new(manifest) })
+        Arc::new(Record { store, run, manifest: Mutex::new(manifest), writing: Mutex::default() })
     }
 
     pub(super) fn manifest(&self) -> Manifest {
@@ -23,10 +25,11 @@ impl Record {
 
     /// Changes the manifest and writes it; `synced` waits for the disk.
     pub(super) fn change(&self, synced: bool, change: impl FnOnce(&mut Manifest)) -> Result<Manifest, Error> {
-        let mut manifest = self.manifest.lock().expect("no holder panics");
-        change(&mut manifest);
+        let _one = self.writing.lock().expect("no holder panics");
+        change(&mut self.manifest.lock().expect("no holder panics"));
+        let manifest = self.manifest();
         self.store.put_manifest(self.run, &manifest, synced)?;
-        Ok(manifest.clone())
+        Ok(manifest)
     }
 
     /// Writes how far the input was read. Not synced: after a crash the reader reads again, and the store knows better.

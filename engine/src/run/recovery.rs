@@ -67,65 +67,89 @@ fn says(lease: &Lease, boot: [u8; 16]) -> Says {
 
 /// Settles what the leases of a run say: rows in doubt are recorded so (`hold`), or go out again under the same Message-ID
 /// (`resend`).
-pub(super) fn take_up(
-    store: &Store,
-    run: RunId,
-    key: &DataKey,
-    resend: bool,
-    now: Timestamp,
-) -> Result<LeftOver, Error> {
+pub(super) fn take_up(store: &Store, run: RunId, key: &DataKey, resend: bool) -> Result<LeftOver, Error> {
     let mut left = LeftOver { horizon: store.turns(0), ..LeftOver::default() };
     let (mut not_sent, mut doubt) = (Vec::new(), BTreeMap::new());
     for lease in store.leases(run)? {
         match says(&lease, store.boot()) {
             Says::NotSent => not_sent.push(lease.ordinal),
             Says::Again => drop(left.again.insert(lease.ordinal, lease.first)),
-            Says::Doubt(why) => drop(doubt.insert(lease.ordinal, (why, lease.first))),
+            Says::Doubt(why) => drop(doubt.insert(lease.ordinal, Doubted { why, lease })),
         }
     }
     store.forget_leases(run, not_sent.into_iter())?;
     left.in_doubt = doubt.len();
     if resend {
-        let again: Vec<_> = doubt.into_iter().map(|(ordinal, (_, first))| (ordinal, first)).collect();
+        let again: Vec<_> = doubt.into_iter().map(|(ordinal, doubted)| (ordinal, doubted.lease.first)).collect();
         store.lease_again(run, &again)?;
         left.again.extend(again);
     } else if !doubt.is_empty() {
-        hold(store, run, key, &doubt, now)?;
+        hold(store, run, key, &doubt)?;
     }
     Ok(left)
 }
 
+/// Rows that a person wanted sent again are in doubt again: they will not be sent.
+pub(super) fn doubt_again(store: &Store, run: RunId, key: &DataKey) -> Result<(), Error> {
+    let again = store.leases(run)?.into_iter().filter(|lease| lease.hold == Hold::Again);
+    let doubted = |lease: Lease| (lease.ordinal, Doubted { why: "not_sent_again", lease });
+    hold(store, run, key, &again.map(doubted).collect())
+}
+
 /// Records every row of the store that has not ended as in doubt: the original of a copied state directory may have sent it.
 pub(super) fn doubt_all(store: &Store, run: RunId, key: &DataKey, now: Timestamp) -> Result<(), Error> {
+    let again: Vec<_> = store.leases(run)?.into_iter().filter(|lease| lease.hold == Hold::Again).collect();
     let mut open = BTreeSet::new();
     for family in [Family::Deferred, Family::Backlog, Family::Lease] {
         store.ordinals(family, run, |ordinal| {
             open.insert(ordinal);
         })?;
     }
-    let outcome = |ordinal| (ordinal, Outcome::new(Kind::InDoubt, now, 1, "state_copied"));
-    let doubt: Vec<_> = open.into_iter().map(outcome).collect();
-    for rows in doubt.chunks(CHUNK) {
-        store.put_outcomes(run, rows, key)?;
+    // A person wants these sent again, whatever the original did.
+    for lease in &again {
+        open.remove(&lease.ordinal);
     }
-    store.clear(run)
+    doubt_rows(store, run, key, open.into_iter(), now)?;
+    store.clear(run)?;
+    store.lease_again(run, &again.into_iter().map(|lease| (lease.ordinal, lease.first)).collect::<Vec<_>>())
 }
 
-/// Records rows as in doubt, wherever they stood.
-fn hold(
+/// Records every row up to `read` that has not ended as in doubt.
+pub(super) fn doubt_rest(store: &Store, run: RunId, key: &DataKey, read: u64, now: Timestamp) -> Result<(), Error> {
+    let ended = known(store, run, &[Family::Outcome, Family::Lease])?;
+    doubt_rows(store, run, key, (1..=read).filter(|ordinal| !ended.contains(*ordinal)), now)
+}
+
+fn doubt_rows(
     store: &Store,
     run: RunId,
     key: &DataKey,
-    doubt: &BTreeMap<u64, (&'static str, Timestamp)>,
+    rows: impl Iterator<Item = u64>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let outcome = |why, attempts| Outcome::new(Kind::InDoubt, now, attempts + 1, why);
+    let doubt: Vec<_> = rows.map(|row| (row, Outcome::new(Kind::InDoubt, now, 1, "state_copied"))).collect();
+    doubt.chunks(CHUNK).try_for_each(|rows| store.put_outcomes(run, rows, key))
+}
+
+/// A row in doubt, and the lease that says so.
+struct Doubted {
+    why: &'static str,
+    lease: Lease,
+}
+
+/// Records rows as in doubt, wherever they stood.
+fn hold(store: &Store, run: RunId, key: &DataKey, doubt: &BTreeMap<u64, Doubted>) -> Result<(), Error> {
+    let outcome = |doubted: &Doubted, attempts| {
+        // Whoever searches the receiver's log wants the time of the message, not of our coming back.
+        let since = doubted.lease.started.unwrap_or(doubted.lease.first);
+        Outcome::new(Kind::InDoubt, since, attempts + 1, doubted.why)
+    };
     let mut fresh: BTreeMap<u64, Outcome> =
-        doubt.iter().map(|(ordinal, (why, _))| (*ordinal, outcome(why, 0))).collect();
+        doubt.iter().map(|(ordinal, doubted)| (*ordinal, outcome(doubted, 0))).collect();
     backlog(store, run, key, |row| {
-        if let Some((why, _)) = doubt.get(&row.ordinal) {
+        if let Some(doubted) = doubt.get(&row.ordinal) {
             fresh.remove(&row.ordinal);
-            store.settle(run, &row, &Change::Ended(&outcome(why, row.attempts)), key)?;
+            store.settle(run, &row, &Change::Ended(&outcome(doubted, row.attempts)), key)?;
         }
         Ok(())
     })?;

@@ -125,11 +125,12 @@ impl OpenRun {
     }
 
     /// Whether nothing of it is left in memory or on a wire, or too long was waited for that.
-    pub(super) fn has_left(&mut self) -> bool {
+    pub(super) fn has_left(&mut self, stopping: bool) -> bool {
         let Some(since) = self.leaving else { return false };
         let patient = since.elapsed() < READER_LEAVES;
         let gone = self.shared.settle.is_idle() && self.feeders.have_ended(patient);
-        gone || since.elapsed() >= WIND_DOWN
+        // While the engine goes on, so do messages on a wire: only their own timeouts end them.
+        gone || (stopping && since.elapsed() >= WIND_DOWN)
     }
 
     /// How it stands.
@@ -231,7 +232,7 @@ impl End<'_> {
                 manifest.read_all |= read_all;
                 manifest.seconds += seconds;
                 manifest.latency = latency.or(manifest.latency);
-                if cancelled || (manifest.read_all && tally.left() == 0) {
+                if all_settled && (cancelled || (manifest.read_all && tally.left() == 0)) {
                     manifest.finished = Some(self.now);
                 }
             })

@@ -43,7 +43,7 @@ fn look_after_runs(engine: &Engine) {
             open.leave();
             left = true;
         }
-        if open.has_left() {
+        if open.has_left(engine.is_stopping()) {
             over.push(*run);
         }
     }

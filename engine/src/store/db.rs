@@ -10,8 +10,8 @@ use crate::condition::Conditions;
 use crate::mail::RunId;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, Options, ReadOptions};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The store of one state directory.
@@ -24,6 +24,7 @@ pub struct Store {
     /// The next turn in the backlog.
     pub(super) turns: AtomicU64,
     pub(super) settings: Settings,
+    pub(super) claims: Mutex<()>,
     #[cfg(test)]
     pub(super) witness: super::crash::Witness,
 }
@@ -81,6 +82,7 @@ impl Store {
             boot,
             turns,
             settings,
+            claims: Mutex::default(),
             #[cfg(test)]
             witness: Default::default(),
         }
@@ -88,6 +90,11 @@ impl Store {
 
     pub(super) fn open_database(&self) -> Result<DB, Error> {
         open_database(&self.state_dir, &self.sizes, &self.settings)
+    }
+
+    /// Held while keys are looked up and reserved, so that two runs don't both find one free.
+    pub fn claiming(&self) -> MutexGuard<'_, ()> {
+        self.claims.lock().expect("no holder panics")
     }
 
     /// Whether a store was ever made under `state_dir`.

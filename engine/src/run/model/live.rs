@@ -45,7 +45,7 @@ impl Live {
         let manifest = store.manifest(id).expect("readable").expect("made");
         let key = data_key(store, &rig.master, id).expect("a key");
         store.reschedule(id, now.after(RETRY.furthest()), |ordinal| RETRY.soon(now, ordinal)).expect("rescheduled");
-        let left = recovery::take_up(store, id, &key, resend, now).expect("taken up");
+        let left = recovery::take_up(store, id, &key, resend).expect("taken up");
         let before = Tally::of(store, id, &manifest, false).expect("readable");
         let rules = Rules { retry: RETRY, lifetime: LIFETIME, resend_doubt: resend, marks: true };
         let shared = Arc::new(data_key(store, &rig.master, id).expect("a key"));

@@ -62,8 +62,10 @@ impl World {
         live.next_chunk += 1;
         let (now, last) = (rig.now(), batch.first + batch.len() as u64 - 1);
         let expected = self::claims(state, index, batch.first..=last, case, now);
-        let verdicts =
-            live.gate.judge(batch, 0..batch.len(), now, |ordinal| live.known.contains(ordinal)).map_err(|error| error.to_string())?;
+        let verdicts = live
+            .gate
+            .judge(batch, 0..batch.len(), now, |ordinal| live.known.contains(ordinal))
+            .map_err(|error| error.to_string())?;
         let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         for verdict in verdicts {
             match verdict {
