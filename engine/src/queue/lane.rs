@@ -38,6 +38,8 @@ pub(super) struct State {
     /// How fast they go.
     pub(super) pace: Pace,
     pub(super) ready: VecDeque<(Job, Message)>,
+    /// Turns so far.
+    turns: u64,
     /// Jobs on rayon or with the clerk.
     pub(super) rendering: usize,
     /// Messages made ahead for each session: more where sessions wait for them.
@@ -105,7 +107,9 @@ impl Lane {
     /// The row whose turn it is.
     pub(super) fn next_row(&self) -> Option<Job> {
         let mut state = self.state.borrow_mut();
-        next_turn(&mut state.lines)?.pop(&self.route.borrow(), &self.source)
+        let job = next_turn(&mut state.lines)?.pop(&self.route.borrow(), &self.source)?;
+        state.turns += 1;
+        Some(Job { turn: state.turns, ..job })
     }
 
     /// The next row of a run that is `meant`.
@@ -149,6 +153,7 @@ impl State {
             lines: Vec::new(),
             pace: Pace::new(now),
             ready: VecDeque::new(),
+            turns: 0,
             rendering: 0,
             depth: DEPTH,
             sessions: 0,
@@ -187,6 +192,12 @@ impl State {
     pub(super) fn trouble(&mut self, address: SocketAddr, now: Timestamp) {
         self.troubled.retain(|_, until| now < *until);
         self.troubled.insert(address, now.after(TROUBLE_HOLDS));
+    }
+
+    /// A message is ready, behind those whose turn was before: of two threads that render, either may be first.
+    pub(super) fn add_ready(&mut self, job: Job, message: Message) {
+        let before = self.ready.iter().rev().take_while(|(other, _)| other.turn > job.turn).count();
+        self.ready.insert(self.ready.len() - before, (job, message));
     }
 
     /// A session found nothing ready: if rows wait, more of them are made ahead.

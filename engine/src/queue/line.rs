@@ -117,7 +117,7 @@ impl Line {
                 self.spilled = self.spilled.saturating_sub(1);
                 let place = self.run.room.squeeze_in();
                 let (route, source, run) = (route.clone(), source.clone(), self.run.clone());
-                self.front.push_back(Job { row, route, source, run, place });
+                self.front.push_back(Job { row, route, source, run, place, turn: 0 });
             }
         }
         if self.spilled == 0 {

@@ -100,7 +100,7 @@ impl Owner {
             Ok(_) if job.run.leaves() => self.let_go(&job),
             Ok(message) => {
                 self.ready_octets.set(self.ready_octets.get() + message.octets().len());
-                lane.state.borrow_mut().ready.push_back((job, message));
+                lane.state.borrow_mut().add_ready(job, message);
                 self.gauges.ready.inc();
                 lane.bell.notify_one();
             }

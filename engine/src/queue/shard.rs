@@ -32,6 +32,8 @@ pub struct Job {
     pub run: Arc<Run>,
     /// Its place in memory.
     pub place: Place,
+    /// Which of its lane's rows it is, once it has had its turn.
+    pub turn: u64,
 }
 
 /// A row that rayon has seen.

@@ -85,13 +85,25 @@ pub fn list(store: &Store, run: Option<RunId>, live: bool) -> Result<Vec<Doubt>,
 /// An engine is at work, there is no such run or row in doubt, or the store can't be written.
 pub fn resend(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which) -> Result<usize, Error> {
     let (_lock, store) = take(state_dir)?;
-    resend_from(&store, master, run, which)
+    if store.manifest(run)?.is_some_and(|manifest| manifest.cancelled.is_some()) {
+        // The rest of its input would go out with them.
+        return Err(Error::RunCancelled { run });
+    }
+    some(run, resend_from(&store, master, run, which)?)
+}
+
+/// A person who decides about nothing was wrong about something.
+fn some(run: RunId, rows: usize) -> Result<usize, Error> {
+    if rows == 0 { Err(Error::NothingInDoubt { run }) } else { Ok(rows) }
 }
 
 /// [`resend`], for the holder of the lock.
 pub(super) fn resend_from(store: &Store, master: &MasterKey, run: RunId, which: &Which) -> Result<usize, Error> {
     let rows = take_up(store, master, run, which)?;
     let again: Vec<_> = rows.iter().map(|(row, outcome)| (*row, outcome.at)).collect();
+    if rows.is_empty() {
+        return Ok(0);
+    }
     // First: a row that waits in a run that is over is found by nobody.
     reopen(store, run)?;
     store.lease_again(run, &again)?;
@@ -104,7 +116,7 @@ pub(super) fn resend_from(store: &Store, master: &MasterKey, run: RunId, which: 
 /// As [`resend`].
 pub fn settle(state_dir: &Path, master: &MasterKey, run: RunId, which: &Which, truth: Truth) -> Result<usize, Error> {
     let (_lock, store) = take(state_dir)?;
-    settle_in(&store, master, run, which, truth)
+    some(run, settle_in(&store, master, run, which, truth)?)
 }
 
 /// [`settle`], for the holder of the lock.
@@ -169,9 +181,6 @@ fn take_up(store: &Store, master: &MasterKey, run: RunId, which: &Which) -> Resu
             rows.push((row, outcome));
         }
     })?;
-    if rows.is_empty() && *which == Which::All {
-        return Err(Error::NothingInDoubt { run });
-    }
     if let Which::Rows(wanted) = which {
         let missing = wanted.iter().find(|wanted| rows.iter().all(|(row, _)| row != *wanted));
         if let Some(row) = missing {

@@ -97,6 +97,7 @@ impl Live {
             source: rig.source.clone(),
             run: self.run.clone(),
             place,
+            turn: 0,
         });
         Ok(())
     }
