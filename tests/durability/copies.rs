@@ -1,11 +1,12 @@
 //! State directories that were copied: a copy can't know what its original sent since, and sends nothing until it is told.
 
 use super::{adds_up, count, no_accepted_row_waits, people};
-use crate::support::process::{freeze, thaw};
+use crate::support::process::{freeze, thaw, until};
 use crate::support::{Desk, Lasting, Ran};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const ROWS: u64 = 300;
 
@@ -89,6 +90,15 @@ fn a_copy_beside_a_living_one_refuses_and_its_original_goes_on() {
     copied.mx.journal(&copied.desk).reaches(100);
     // Between two writes, as a snapshot of the file system would be.
     freeze(sender.id());
+    // What was on the wire still arrives.
+    let (mut last, mut since) = (0, Instant::now());
+    until("rest", || {
+        let now = copied.mx.accepted(&copied.desk).len();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        since.elapsed() > Duration::from_millis(500)
+    });
     copied.shell("cp -a state copy");
     copied.refuses("copy.toml");
     thaw(sender.id());

@@ -296,6 +296,7 @@ impl World {
             Says::Undelivered => doubt::settle_in(&self.store, master, id, &Which::All, Truth::Undelivered),
         };
         let done = done.map_err(|error| error.to_string())?;
+        let decided = !rows.is_empty();
         if done != rows.len() {
             return Err(format!("{done} rows were in doubt, should be {rows:?}"));
         }
@@ -312,7 +313,8 @@ impl World {
                 }
             }
         }
-        if says == Says::Resend {
+        // Nothing in doubt, nothing changed.
+        if says == Says::Resend && decided {
             (state.finished, state.cancelled) = (false, if state.finished { false } else { state.cancelled });
         }
         Ok(())
