@@ -93,7 +93,11 @@ pub(super) fn take_up(store: &Store, run: RunId, key: &DataKey, resend: bool) ->
 pub(super) fn doubt_again(store: &Store, run: RunId, key: &DataKey) -> Result<(), Error> {
     let again = store.leases(run)?.into_iter().filter(|lease| lease.hold == Hold::Again);
     let doubted = |lease: Lease| (lease.ordinal, Doubted { why: "not_sent_again", lease });
-    hold(store, run, key, &again.map(doubted).collect())
+    let again: BTreeMap<_, _> = again.map(doubted).collect();
+    if again.is_empty() {
+        return Ok(());
+    }
+    hold(store, run, key, &again)
 }
 
 /// Records every row of the store that has not ended as in doubt: the original of a copied state directory may have sent it.

@@ -100,9 +100,13 @@ impl RunState {
         }
     }
 
-    /// Every row that was read and has not ended is cancelled, but for those that may have been sent.
+    /// Every row that was read and has not ended is cancelled, but for those that may have been sent, also those that were to
+    /// be sent again.
     pub(super) fn cancel(&mut self, boot: [u8; 16]) {
         self.recover(boot, false);
+        for ordinal in self.ordinals(|stand| matches!(stand.lease, Some((Hold::Again, _)))) {
+            self.end(ordinal, Kind::InDoubt);
+        }
         for ordinal in 1..=self.read {
             if !matches!(self.row(ordinal).at, At::Ended(_)) {
                 self.end(ordinal, Kind::Cancelled);
