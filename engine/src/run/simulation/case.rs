@@ -82,26 +82,38 @@ pub(super) fn play(seed: u64, store: &Arc<Store>) -> Story {
     })
 }
 
+/// What every shard is given, but for its own orders and its stop.
+fn deps(
+    world: &World,
+    store: &Arc<Store>,
+    net: &Arc<Net>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    conditions: Arc<Conditions>,
+) -> Deps {
+    Deps {
+        resolver: net.clone(),
+        connector: CONNECTOR.clone(),
+        limits: Limits { ..world.plan.limits },
+        retry: world.plan.retry,
+        clock,
+        metrics,
+        pool: Pool::Here,
+        dial: net.clone(),
+        clerk: Clerk::here(store.clone(), Sync::Never),
+        conditions,
+        controls: watch::channel(Arc::default()).1,
+        stop: watch::channel(Stop::No).1,
+    }
+}
+
 async fn act(world: &Arc<World>, store: &Arc<Store>) {
     let (mut stops, mut controls, mut glances) = (Vec::new(), Vec::new(), Vec::new());
     let turns = store.turns(0);
     let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::start());
     let (metrics, conditions) = (Arc::new(Metrics::new(Config { providers: 4 })), Arc::new(Conditions::default()));
     let net = Arc::new(Net::new(world.clone()));
-    let deps = Deps {
-        resolver: net.clone(),
-        connector: CONNECTOR.clone(),
-        limits: Limits { ..world.plan.limits },
-        retry: world.plan.retry,
-        clock: clock.clone(),
-        metrics: metrics.clone(),
-        pool: Pool::Here,
-        dial: net.clone(),
-        clerk: Clerk::here(store.clone(), Sync::Never),
-        conditions: conditions.clone(),
-        controls: watch::channel(Arc::default()).1,
-        stop: watch::channel(Stop::No).1,
-    };
+    let deps = deps(world, store, &net, clock.clone(), metrics.clone(), conditions.clone());
     let (jobs, shards): (Vec<_>, Vec<_>) = (0..world.plan.shards)
         .map(|_| {
             let (stop, stopped) = watch::channel(Stop::No);
