@@ -41,11 +41,11 @@ impl World {
         }
         self.store.copy_no_more();
         if folder.path().join("db").exists() {
-            let Step { before, after, .. } = self.steps.swap_remove(steps);
+            let Step { before, taken_up, after, .. } = self.steps.swap_remove(steps);
             self.take(folder, self.store.boot());
             (self.state, self.ghost) = before;
             let seen = observe(&self.store, &self.keys)?;
-            self.agree(&seen, Some(&after))?;
+            self.agree(&seen, &[&taken_up, &after])?;
             self.steps.clear();
         }
         self.begin()
@@ -86,7 +86,7 @@ impl World {
     /// The model as it stood when the WAL ended at `at`.
     fn settle_on(&mut self, at: WalEnd, torn: bool, seen: &State) -> Done {
         let Some(next) = self.steps.iter().position(|step| step.to > at) else {
-            return self.agree(seen, None);
+            return self.agree(seen, &[]);
         };
         let last = self.steps.last().map(|step| step.before.1.clone()).unwrap_or_default();
         let step = self.steps.swap_remove(next);
@@ -100,13 +100,14 @@ impl World {
                 |(run, ordinal): &(usize, u64)| seen.runs[*run].row(*ordinal).at == At::Ended(Kind::Cancelled);
             self.ghost.may_have.retain(|row| !settled(row));
         }
-        self.agree(seen, Some(&step.after).filter(|_| step.from < at))
+        let later = [&step.taken_up, &step.after];
+        self.agree(seen, if step.from < at { &later } else { &[] })
     }
 
-    /// Where a step was cut short, each row stands as before it or as after it.
-    fn agree(&mut self, seen: &State, after: Option<&State>) -> Done {
+    /// Where a step was cut short, each row stands as before it or as at one of the `later` states of it.
+    fn agree(&mut self, seen: &State, later: &[&State]) -> Done {
         let mut expected = self.state.clone();
-        if let Some(after) = after {
+        for after in later {
             for (index, run) in expected.runs.iter_mut().enumerate() {
                 either(run, &after.runs[index], &seen.runs[index]);
             }

@@ -43,6 +43,8 @@ pub(super) struct Step {
     pub(super) to: WalEnd,
     pub(super) synced: WalEnd,
     pub(super) before: (State, Ghost),
+    /// Once the leases of a dead engine were taken up, which is the first thing that some steps do.
+    pub(super) taken_up: State,
     pub(super) after: State,
 }
 
@@ -96,6 +98,10 @@ impl World {
     pub(super) fn step(&mut self, op: Option<Op>, act: impl FnOnce(&mut World) -> Done) -> Done {
         let (from, synced) = (WalEnd::of(self.folder.path()), self.store.synced_to());
         let before = (self.state.clone(), self.ghost.clone());
+        let mut taken_up = self.state.clone();
+        if matches!(op, None | Some(Op::Person { .. } | Op::Cancel { .. })) {
+            taken_up.runs.iter_mut().for_each(|run| run.recover(self.store.boot(), false));
+        }
         self.loose.clear();
         act(self)?;
         let seen = observe(&self.store, &self.keys)?;
@@ -105,7 +111,7 @@ impl World {
         }
         self.check()?;
         let (to, after) = (WalEnd::of(self.folder.path()), self.state.clone());
-        self.steps.push(Step { op, from, to, synced, before, after });
+        self.steps.push(Step { op, from, to, synced, before, taken_up, after });
         Ok(())
     }
 
