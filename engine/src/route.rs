@@ -145,8 +145,7 @@ fn place(place: &Place) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resolve::{Answer, Fixed, Mx, NoAddress, StaticRoute};
-    use std::net::SocketAddr;
+    use crate::resolve::{Addresses, Answer, Fixed, Mx, NoAddress, Security, StaticRoute};
 
     fn host(name: &str, place: Place) -> MxHost {
         MxHost { name: name.into(), preference: 10, place }
@@ -181,11 +180,11 @@ mod tests {
             let hosts = vec![host(&format!("mx{number}.{domain}"), Place::Named(25))];
             let valid_until = Some(Instant::now() + self.1);
             Box::pin(async move {
-                if domain == "down.example" { Err(NoRoute::TimedOut) } else { Ok(Mx { hosts, valid_until }) }
+                if domain == "down.example" { Err(NoRoute::TimedOut) } else { Ok(Mx { hosts, valid_until, security: Security::Insecure }) }
             })
         }
 
-        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
+        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>> {
             Box::pin(async { Err(NoAddress::None) })
         }
     }
@@ -219,11 +218,11 @@ mod tests {
     impl Resolver for Once {
         fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
             let first = !self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
-            let mx = Mx { hosts: vec![host(domain, Place::Named(25))], valid_until: None };
+            let mx = Mx { hosts: vec![host(domain, Place::Named(25))], valid_until: None, security: Security::Insecure };
             Box::pin(async move { if first { Ok(mx) } else { Err(NoRoute::TimedOut) } })
         }
 
-        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
+        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>> {
             Box::pin(async { Err(NoAddress::None) })
         }
     }

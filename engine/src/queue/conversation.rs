@@ -94,7 +94,7 @@ impl Attempt<'_> {
     /// Where `host` is, as far as our source can go there.
     async fn places(&mut self, host: &MxHost) -> Vec<Place> {
         let addresses = match self.owner.deps.resolver.addresses(host).await {
-            Ok(addresses) => addresses,
+            Ok(addresses) => addresses.at,
             Err(trouble) => {
                 tracing::debug!(host = host.shown(), why = trouble.label(), "no address");
                 if self.is_ours(trouble) {

@@ -1,6 +1,6 @@
 //! The DNS, by hickory on a thread of its own: shards and the router ask it from their own runtimes.
 
-use super::{Mx, MxHost, Nets, NoAddress, NoRoute, Place};
+use super::{Addresses, Mx, MxHost, Nets, NoAddress, NoRoute, Place, Security};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
@@ -133,11 +133,11 @@ impl Dns {
         hosts.dedup_by(|later, first| later.name == first.name);
         hosts.sort_by(|a, b| (a.preference, &a.name).cmp(&(b.preference, &b.name)));
         hosts.truncate(MOST_HOSTS);
-        Ok(Mx { hosts, valid_until: Some(found.valid_until()) })
+        Ok(Mx { hosts, valid_until: Some(found.valid_until()), security: Security::Insecure })
     }
 
     /// Where `host` listens; addresses in denied networks are left out if `public`.
-    pub(super) async fn addresses(&self, host: &str, port: u16, public: bool) -> Result<Vec<SocketAddr>, NoAddress> {
+    pub(super) async fn addresses(&self, host: &str, port: u16, public: bool) -> Result<Addresses, NoAddress> {
         let (first, second) = match self.0.config.family {
             Family::Ipv4 => (self.of(host, RecordType::A).await, Ok(Vec::new())),
             Family::Ipv6 => (self.of(host, RecordType::AAAA).await, Ok(Vec::new())),
@@ -151,7 +151,7 @@ impl Dns {
         let usable: Vec<_> =
             all.iter().filter(|address| !denied(address)).map(|address| SocketAddr::new(*address, port)).collect();
         match (usable.is_empty(), failed, all.is_empty()) {
-            (false, _, _) => Ok(usable),
+            (false, _, _) => Ok(Addresses { at: usable, security: Security::Insecure }),
             (true, _, _) if exhausted => Err(NoAddress::Exhausted),
             // One family may answer where the other failed: nothing is certain before both did.
             (true, true, _) => Err(NoAddress::Failed),
@@ -176,7 +176,8 @@ impl Dns {
         };
         let place = Place::Implicit(self.0.config.port);
         let hosts = vec![MxHost { name: domain.to_owned(), preference: 0, place }];
-        Ok(Mx { hosts, valid_until: Some(found.valid_until().min(Instant::now() + LONGEST_IMPLICIT)) })
+        let until = found.valid_until().min(Instant::now() + LONGEST_IMPLICIT);
+        Ok(Mx { hosts, valid_until: Some(until), security: Security::Insecure })
     }
 
     fn host(&self, name: String, preference: u16) -> MxHost {

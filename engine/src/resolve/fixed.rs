@@ -1,6 +1,6 @@
 //! Routes by configuration; the DNS for what they leave open.
 
-use super::{Answer, Dns, Mx, MxHost, NoAddress, NoRoute, Place, Resolver};
+use super::{Addresses, Answer, Dns, Mx, MxHost, NoAddress, NoRoute, Place, Resolver, Security};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -42,7 +42,7 @@ impl Resolver for Fixed {
     fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
         let route = self.routes.get(domain).or_else(|| self.routes.get("*")).map(StaticRoute::host);
         if let Some(host) = route.or_else(|| self.smarthost.clone()) {
-            return Box::pin(async { Ok(Mx { hosts: vec![host], valid_until: None }) });
+            return Box::pin(async { Ok(Mx { hosts: vec![host], valid_until: None, security: Security::Insecure }) });
         }
         match &self.dns {
             Some(dns) => Box::pin(dns.mx(domain)),
@@ -57,12 +57,17 @@ impl Resolver for Fixed {
         }
     }
 
-    fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
+    fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>> {
         match (&host.place, &self.dns) {
-            (Place::Fixed(address) | Place::RelayAt(address), _) => Box::pin(async { Ok(vec![*address]) }),
+            (Place::Fixed(address) | Place::RelayAt(address), _) => Box::pin(async { Ok(fixed(*address)) }),
             (Place::Named(port) | Place::Implicit(port), Some(dns)) => Box::pin(dns.addresses(&host.name, *port, true)),
             (Place::Relay(port), Some(dns)) => Box::pin(dns.addresses(&host.name, *port, false)),
             (Place::Named(_) | Place::Implicit(_) | Place::Relay(_), None) => Box::pin(async { Err(NoAddress::None) }),
         }
     }
+}
+
+/// Where configuration says that a host is; no DNSSEC vouches for that.
+fn fixed(address: SocketAddr) -> Addresses {
+    Addresses { at: vec![address], security: Security::Insecure }
 }

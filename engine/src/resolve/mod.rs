@@ -28,6 +28,39 @@ pub struct Mx {
     pub hosts: Vec<MxHost>,
     /// Until when that is so; `None` is for ever.
     pub valid_until: Option<Instant>,
+    /// What DNSSEC says of the answer that named them.
+    pub security: Security,
+}
+
+/// What DNSSEC says of an answer (RFC 4035 section 4.3). What is bogus is no answer at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Security {
+    /// Signed up to a root that we trust; so are denials.
+    Secure,
+    /// Provably unsigned, or nobody asked for signatures.
+    Insecure,
+}
+
+/// Where a host is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Where to connect, in order; at least one.
+    pub at: Vec<SocketAddr>,
+    /// What DNSSEC says of them (RFC 7672 section 2.2.2: where they are insecure, nobody asks for TLSA records).
+    pub security: Security,
+}
+
+/// A TLSA record (RFC 6698 section 2.1), as it stands in the zone: usable or not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TlsaRecord {
+    /// 2 is DANE-TA, 3 is DANE-EE; others are not used for SMTP (RFC 7672 section 3.1).
+    pub usage: u8,
+    /// 0 is the whole certificate, 1 its public key.
+    pub selector: u8,
+    /// 0 is the thing itself, 1 its SHA-256, 2 its SHA-512.
+    pub matching: u8,
+    /// What is to match.
+    pub data: Vec<u8>,
 }
 
 /// An MX host: its name, which TLS must prove, and where it is found.
@@ -155,5 +188,16 @@ pub trait Resolver: Send + Sync {
     }
 
     /// Where to connect to `host`, in order.
-    fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>>;
+    fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>>;
+
+    /// The TLSA records of `host` at the port where it is (RFC 7672 section 2.2), if they are secure; none where DNSSEC proves
+    /// that there are none, or that the name is unsigned. An error where nobody can say: then no session may be opened.
+    fn tlsa<'a>(&'a self, _host: &'a MxHost) -> Answer<'a, Result<Vec<TlsaRecord>, NoAddress>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// The TXT records of `name`, the strings of each put together (RFC 7208 section 3.3); none is an answer.
+    fn txt<'a>(&'a self, _name: &'a str) -> Answer<'a, Result<Vec<String>, NoRoute>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }

@@ -5,7 +5,7 @@ use super::setup::chosen_sources;
 use super::{Durability, Error, Machinery, Options, Setup};
 use crate::clock::SteadyClock;
 use crate::plan::{self, Campaign, Machine};
-use crate::resolve::{Answer, Mx, MxHost, NoAddress, NoRoute, Place, Resolver};
+use crate::resolve::{Addresses, Answer, Mx, MxHost, NoAddress, NoRoute, Place, Resolver, Security};
 use crate::retry::Retry;
 use crate::sandbox::{Ledger, Recipe, Sandbox};
 use crate::secret::MasterKey;
@@ -81,11 +81,11 @@ struct Everywhere(SocketAddr);
 impl Resolver for Everywhere {
     fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
         let host = MxHost { name: format!("mx.{domain}"), preference: 0, place: Place::Fixed(self.0) };
-        Box::pin(async { Ok(Mx { hosts: vec![host], valid_until: None }) })
+        Box::pin(async { Ok(Mx { hosts: vec![host], valid_until: None, security: Security::Insecure }) })
     }
 
-    fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
-        Box::pin(async { Ok(vec![self.0]) })
+    fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>> {
+        Box::pin(async { Ok(Addresses { at: vec![self.0], security: Security::Insecure }) })
     }
 }
 

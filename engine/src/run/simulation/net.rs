@@ -4,7 +4,7 @@ use super::dice::Dice;
 use super::plan::{Domain, Host};
 use super::server;
 use super::world::{Connected, World};
-use crate::resolve::{Answer, Mx, MxHost, NoAddress, NoRoute, Place, Resolver};
+use crate::resolve::{Addresses, Answer, Mx, MxHost, NoAddress, NoRoute, Place, Resolver, Security};
 use crate::smtp::{Dial, Dialling, IoFault, Target, Wire};
 use std::io;
 use std::net::SocketAddr;
@@ -116,7 +116,7 @@ impl Resolver for Net {
         })
     }
 
-    fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Vec<SocketAddr>, NoAddress>> {
+    fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>> {
         let mut dice = self.dice();
         Box::pin(async move {
             sleep(dice.millis(0..50)).await;
@@ -124,7 +124,8 @@ impl Resolver for Net {
             if self.is_out() || dice.chance(self.world.plan.domains[0].fails / 10) {
                 return Err(NoAddress::Failed);
             }
-            Ok(known.map(|known| known.addresses.clone()).unwrap_or_default())
+            let at = known.map(|known| known.addresses.clone()).unwrap_or_default();
+            Ok(Addresses { at, security: Security::Insecure })
         })
     }
 }
@@ -142,7 +143,8 @@ impl Net {
         let host =
             |host: &Host| MxHost { name: host.name.clone(), preference: host.preference, place: Place::Named(25) };
         let hosts = self.world.plan.sites[site].hosts.iter().map(host).collect();
-        Ok(Mx { hosts, valid_until: Some((Instant::now() + domain.ttl).into_std()) })
+        let valid_until = Some((Instant::now() + domain.ttl).into_std());
+        Ok(Mx { hosts, valid_until, security: Security::Insecure })
     }
 }
 
