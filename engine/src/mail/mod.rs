@@ -23,4 +23,4 @@ pub use outcome::{Kind, Outcome, why};
 pub use reply::{Enhanced, Reply};
 pub use row::{Fields, Origin, Row};
 pub use run_id::RunId;
-pub use tls::{Demand, Level, TlsFault};
+pub use tls::{Demand, Level, MxPattern, MxTrust, NoPattern, Peer, Peers, TlsFault, Tlsa, TlsaRecord};

@@ -15,6 +15,7 @@ mod nets;
 
 pub use dns::{Dns, DnsConfig, DnsError, Family};
 pub use fixed::{Fixed, StaticRoute};
+pub use crate::mail::TlsaRecord;
 pub use nets::{Nets, parse as parse_net};
 
 use std::net::SocketAddr;
@@ -48,19 +49,6 @@ pub struct Addresses {
     pub at: Vec<SocketAddr>,
     /// What DNSSEC says of them (RFC 7672 section 2.2.2: where they are insecure, nobody asks for TLSA records).
     pub security: Security,
-}
-
-/// A TLSA record (RFC 6698 section 2.1), as it stands in the zone: usable or not.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TlsaRecord {
-    /// 2 is DANE-TA, 3 is DANE-EE; others are not used for SMTP (RFC 7672 section 3.1).
-    pub usage: u8,
-    /// 0 is the whole certificate, 1 its public key.
-    pub selector: u8,
-    /// 0 is the thing itself, 1 its SHA-256, 2 its SHA-512.
-    pub matching: u8,
-    /// What is to match.
-    pub data: Vec<u8>,
 }
 
 /// An MX host: its name, which TLS must prove, and where it is found.

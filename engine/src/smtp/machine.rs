@@ -118,7 +118,7 @@ impl Machine {
     }
 
     /// Opens a transaction; only when the last directive was `Idle`.
-    pub fn begin(&mut self, envelope: &Envelope, demand: Demand) {
+    pub fn begin(&mut self, envelope: &Envelope, demand: &Demand) {
         assert_eq!(self.state, State::Idle, "a transaction begins when nothing is open");
         if !self.proof.as_ref().is_some_and(|proof| proof.satisfies(demand)) {
             return self.end(verdict::of_proof());
@@ -190,11 +190,12 @@ impl Machine {
 
     /// TLS did not come up.
     pub fn tls_failed(&mut self, fault: TlsFault) {
-        self.end(verdict::of_tls(fault, self.policy.exclusive));
+        self.end(verdict::of_tls(fault));
     }
 
     /// The connection broke, timed out, or spoke no SMTP.
     pub fn broke(&mut self, fault: IoFault) {
+        let handshaking = self.state == State::Handshake;
         let step = self.awaited.front().copied().or(match self.state {
             // Written in part: the server can't have seen the final dot.
             State::Content => Some(Step::Data),
@@ -202,7 +203,8 @@ impl Machine {
             State::Idle | State::Transaction | State::Reset => Some(Step::Rset),
             _ => None,
         });
-        self.end(verdict::of_fault(step, fault));
+        let verdict = verdict::of_fault(step, fault);
+        self.end(if handshaking { verdict.in_handshake() } else { verdict });
         self.close();
     }
 
@@ -266,7 +268,7 @@ impl Machine {
     /// Greeted inside TLS: who we are comes first, where the server asks. It learns that only once it is proven.
     fn enter_service(&mut self) {
         let Some(login) = &self.policy.access.login else { return self.enter(State::Idle) };
-        if !self.proof.as_ref().is_some_and(|proof| proof.satisfies(Demand::new(Level::Verified))) {
+        if !self.proof.as_ref().is_some_and(|proof| proof.satisfies(&Demand::new(Level::Verified))) {
             return self.end(verdict::of_proof());
         }
         match Exchange::begin(login, &self.extensions.auth) {

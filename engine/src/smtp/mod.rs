@@ -30,6 +30,6 @@ pub use reply::{Malformed, ReplyParser};
 pub use session::{Session, Target, Timeouts};
 pub use source::{Source, WrongFamily};
 pub use step::Step;
-pub use tls::{Connector, Identity, Proof, Root, RootsError};
+pub use tls::{Connector, Evidence, Identity, Proof, Root, RootsError, trusted};
 pub use verdict::{EXHAUSTED, Fate, IoFault, Scope, Verdict};
-pub use verdict::{of_address, of_machine};
+pub use verdict::{of_address, of_machine, of_tls};

@@ -1,7 +1,7 @@
 //! What a session is opened for.
 
 use super::Access;
-use crate::mail::Demand;
+use crate::mail::{Demand, MxTrust, Tlsa};
 
 /// What a session is opened for.
 #[derive(Clone, Debug)]
@@ -10,8 +10,10 @@ pub struct Policy {
     pub ehlo: String,
     /// What must hold before MAIL FROM.
     pub demand: Demand,
-    /// Drop where STARTTLS is missing.
-    pub exclusive: bool,
+    /// What the host's TLSA records say; the demand is raised by it already.
+    pub tlsa: Tlsa,
+    /// How it is known that the domain's mail goes to the host.
+    pub mx_trust: MxTrust,
     /// Don't try STARTTLS: it failed here before and is not demanded.
     pub avoid_tls: bool,
     /// What the server asks of us.

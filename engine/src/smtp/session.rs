@@ -1,6 +1,7 @@
 //! Drives a [`Machine`] over a connection. It reads, writes and waits; it decides nothing.
 
 use super::step::BLOCK_TIMEOUT;
+use super::tls::{Terms, Trouble};
 use super::{Connector, Dial, Directive, Envelope, IoFault, Machine, Policy, Proof, ReplyParser, Step, Verdict, Wire};
 use crate::mail::{Demand, TlsFault};
 use crate::metrics::Metrics;
@@ -45,9 +46,7 @@ pub struct Target<'a> {
 #[derive(Clone, Copy)]
 struct Tls<'a> {
     connector: &'a Connector,
-    host: &'a str,
-    demand: Demand,
-    identified: bool,
+    terms: Terms<'a>,
 }
 
 /// An open session: greeted, encrypted as demanded, idle between messages.
@@ -83,13 +82,20 @@ impl Session {
     pub async fn open(
         dial: &dyn Dial,
         target: Target<'_>,
-        policy: Policy,
+        policy: &Policy,
         connector: &Connector,
         timeouts: Timeouts,
         metrics: Arc<Metrics>,
     ) -> Result<Session, Verdict> {
-        let tls = Tls { connector, host: target.host, demand: policy.demand, identified: policy.access.certificate };
-        let (machine, replies) = (Machine::new(policy), ReplyParser::default());
+        let terms = Terms {
+            host: target.host,
+            demand: &policy.demand,
+            tlsa: &policy.tlsa,
+            mx_trust: policy.mx_trust,
+            identified: policy.access.certificate,
+        };
+        let tls = Tls { connector, terms };
+        let (machine, replies) = (Machine::new(policy.clone()), ReplyParser::default());
         let mut session = Session { machine, stream: Stream::Gone, replies, timeouts, metrics };
         match timeout(timeouts.connect, dial.dial(target)).await {
             Ok(Ok(stream)) => session.stream = Stream::Clear(stream),
@@ -109,7 +115,7 @@ impl Session {
     pub async fn send(
         &mut self,
         envelope: &Envelope,
-        demand: Demand,
+        demand: &Demand,
         content: &[u8],
         started: impl FnOnce() -> bool,
     ) -> Verdict {
@@ -207,13 +213,14 @@ impl Session {
             return self.machine.tls_failed(TlsFault::HandshakeFailed);
         };
         let Some(tls) = tls else { return self.machine.tls_failed(TlsFault::HandshakeFailed) };
-        let handshake = tls.connector.connect(stream, tls.host, tls.demand, tls.identified);
+        let handshake = tls.connector.connect(stream, &tls.terms);
         match timeout(self.timeouts.of(Step::StartTls.timeout()), handshake).await {
             Ok(Ok((stream, proof))) => {
                 self.stream = Stream::Tls(Box::new(stream));
                 self.machine.secured(proof);
             }
-            Ok(Err(fault)) => self.machine.tls_failed(fault),
+            Ok(Err(Trouble::Tls(fault))) => self.machine.tls_failed(fault),
+            Ok(Err(Trouble::Connection(fault))) => self.machine.broke(fault),
             Err(_) => self.machine.broke(IoFault::TimedOut),
         }
     }

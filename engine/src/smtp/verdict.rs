@@ -59,7 +59,8 @@ pub struct Verdict {
     pub reason: &'static str,
     /// The reply's text; may be PHI.
     pub text: String,
-    tls: bool,
+    tls: Option<TlsFault>,
+    in_handshake: bool,
 }
 
 impl Verdict {
@@ -68,9 +69,19 @@ impl Verdict {
         crate::mail::why(self.code, self.enhanced, self.reason)
     }
 
-    /// Whether TLS is what stood in the way.
-    pub fn is_tls(&self) -> bool {
+    /// How TLS fell short, if that is what stood in the way.
+    pub fn tls_fault(&self) -> Option<TlsFault> {
         self.tls
+    }
+
+    /// Whether there may be a session without TLS, where none is demanded.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some() || self.in_handshake
+    }
+
+    /// It came in the middle of a handshake.
+    pub(super) fn in_handshake(self) -> Verdict {
+        Verdict { in_handshake: true, ..self }
     }
 }
 
@@ -141,7 +152,7 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
         // A positive reply where it makes no sense, 250 to DATA say.
         (_, _) => (Fate::Deferred, Scope::Session, "unexpected_reply"),
     };
-    Verdict { fate, scope, code: Some(reply.code), enhanced: reply.enhanced, reason, text: reply.text(), tls: false }
+    Verdict { fate, scope, code: Some(reply.code), enhanced: reply.enhanced, reason, text: reply.text(), tls: None, in_handshake: false }
 }
 
 /// What a broken connection means while the reply to `step` was awaited. After the last octet of a message nobody knows
@@ -158,10 +169,9 @@ pub(super) fn of_fault(step: Option<Step>, fault: IoFault) -> Verdict {
     bare(fate, scope, fault.label())
 }
 
-/// What a TLS fault means. Exclusive mode's simple half: a site without STARTTLS is dropped, everything else may mend.
-pub(super) fn of_tls(fault: TlsFault, exclusive: bool) -> Verdict {
-    let fate = if exclusive && fault == TlsFault::NoStartTls { Fate::Dropped } else { Fate::Deferred };
-    Verdict { tls: true, ..bare(fate, Scope::Site, fault.label()) }
+/// What a TLS fault means: it may mend. Whether it is for good, exclusive mode decides by what the host has shown before.
+pub fn of_tls(fault: TlsFault) -> Verdict {
+    Verdict { tls: Some(fault), ..bare(Fate::Deferred, Scope::Site, fault.label()) }
 }
 
 /// Nothing can be done at all for now, for this reason of our own machine.
@@ -220,7 +230,7 @@ pub(super) fn of_store() -> Verdict {
 }
 
 fn bare(fate: Fate, scope: Scope, reason: &'static str) -> Verdict {
-    Verdict { fate, scope, code: None, enhanced: None, reason, text: String::new(), tls: false }
+    Verdict { fate, scope, code: None, enhanced: None, reason, text: String::new(), tls: None, in_handshake: false }
 }
 
 #[cfg(test)]
@@ -276,12 +286,5 @@ mod tests {
             assert_eq!((verdict.fate, verdict.scope, verdict.reason), (Fate::Deferred, Scope::Machine, EXHAUSTED));
         }
         assert_eq!(of_fault(None, IoFault::SourceGone).scope, Scope::Site);
-    }
-
-    #[test]
-    fn exclusive_drops_only_what_offers_no_starttls() {
-        assert_eq!(of_tls(TlsFault::NoStartTls, true).fate, Fate::Dropped);
-        assert_eq!(of_tls(TlsFault::NoStartTls, false).fate, Fate::Deferred);
-        assert_eq!(of_tls(TlsFault::UnknownIssuer, true).fate, Fate::Deferred);
     }
 }
