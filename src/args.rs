@@ -121,6 +121,10 @@ pub struct Preview {
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
+    /// As this run has it, by the name `status` shows [default: the one that `send` would resume, else the one it would open]
+    #[arg(long, value_name = "RUN", conflicts_with = "unsigned")]
+    pub run: Option<String>,
+
     /// Without signatures and with a throw-away Message-ID: needs neither keys nor state
     #[arg(long)]
     pub unsigned: bool,

@@ -50,6 +50,13 @@ impl Failure {
         Failure::refused(error.into())
     }
 
+    /// The same, of the state directory that it is about.
+    pub fn about(self, state_dir: &std::path::Path) -> Failure {
+        let folder = state_dir.display().to_string();
+        // Some name it, or a file in it, themselves.
+        if self.what.starts_with(&folder) { self } else { Failure { what: format!("{folder}: {}", self.what), ..self } }
+    }
+
     /// A file that can't be written.
     pub fn writing(path: &std::path::Path, cause: &std::io::Error) -> Failure {
         Failure::usage(format!("{}: {cause}", path.display()), None)

@@ -1,5 +1,6 @@
 //! What an operator sees during a run: a bar on a terminal, a line now and then elsewhere.
 
+use engine::clock::{Clock, Recent, SteadyClock};
 use engine::control::{RunState, RunView};
 use engine::mail::Kind;
 use engine::store::Tally;
@@ -12,8 +13,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Shows a run's counts on stderr.
 pub struct Progress {
     bar: Option<ProgressBar>,
-    since: Instant,
-    settled_before: u64,
+    clock: Box<dyn Clock>,
+    recent: Recent,
     last_line: Instant,
 }
 
@@ -25,13 +26,19 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        let now = Instant::now();
-        Progress { bar, since: now, settled_before: run.tally().ended(), last_line: now }
+        Progress::by(Box::new(SteadyClock::start()), bar, run)
+    }
+
+    fn by(clock: Box<dyn Clock>, bar: Option<ProgressBar>, run: &RunView) -> Progress {
+        let mut recent = Recent::default();
+        recent.note(clock.now(), run.tally().ended());
+        Progress { bar, clock, recent, last_line: Instant::now() }
     }
 
     /// Shows how the run stands now.
     pub fn show(&mut self, run: &RunView) {
         let (tally, rows) = (&run.tally(), run.rows);
+        self.recent.note(self.clock.now(), tally.ended());
         let paused = if run.state == RunState::Paused { "paused · " } else { "" };
         match &self.bar {
             Some(bar) => {
@@ -68,9 +75,7 @@ impl Progress {
     }
 
     fn line(&self, tally: &Tally, rows: Option<u64>) -> String {
-        let seconds = self.since.elapsed().as_secs_f64().max(0.001);
-        #[expect(clippy::cast_precision_loss, reason = "shown, not counted")]
-        let rate = tally.ended().saturating_sub(self.settled_before) as f64 / seconds;
+        let rate = self.recent.per_second(self.clock.now(), tally.ended());
         let mut parts = vec![format!("{rate:.0}/s")];
         #[expect(clippy::cast_precision_loss, reason = "shown, not counted")]
         if let Some(left) = rows.map(|rows| rows.saturating_sub(tally.ended())).filter(|left| *left > 0 && rate > 0.5) {
@@ -96,5 +101,54 @@ pub fn hours(seconds: f64) -> String {
         (0, 0, seconds) => format!("{seconds} s"),
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::clock::Timestamp;
+    use engine::mail::RunId;
+    use engine::store::Manifest;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Hand(Arc<AtomicU64>);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    fn view(delivered: u64) -> RunView {
+        let manifest = serde_json::json!({
+            "campaign": "eob", "input": "eob.csv", "fingerprint": "", "opened": 0, "finished": null, "read": 0,
+            "read_all": false, "seconds": 0.0,
+        });
+        let manifest: Manifest = serde_json::from_value(manifest).expect("a manifest");
+        let tally = Tally { read: 10_000, ended: [(Kind::Delivered, delivered)].into(), ..Tally::default() };
+        RunView { rows: Some(10_000), ..RunView::at_rest(RunId(1), &manifest, &tally, RunState::Running) }
+    }
+
+    #[test]
+    fn a_stall_is_seen_and_the_time_left_goes_by_what_is_sent_lately() {
+        let hand = Arc::new(AtomicU64::new(0));
+        let mut progress = Progress::by(Box::new(Hand(hand.clone())), None, &view(0));
+        let mut line = |seconds: std::ops::Range<u64>, begin: u64, per_second: u64| {
+            let mut delivered = begin;
+            for second in seconds {
+                hand.store(second * 1000 + 1000, Ordering::SeqCst);
+                delivered += per_second;
+                progress.show(&view(delivered));
+            }
+            progress.line(&view(delivered).tally(), Some(10_000))
+        };
+        // Two minutes at 50 a second, then 10 a second, then nothing.
+        assert!(line(0..120, 0, 50).starts_with("50/s · 1 min 20 s left"));
+        let slow = line(120..160, 6000, 10);
+        assert!(slow.starts_with("10/s · 6 min 0 s left"), "{slow}");
+        let stalled = line(160..200, 6400, 0);
+        assert!(stalled.starts_with("0/s · 6400 delivered"), "{stalled}");
     }
 }

@@ -5,7 +5,7 @@ use crate::stored;
 use engine::clock::{Clock, SystemClock};
 use engine::control::{self, Client, Commands, ConditionView, EngineView, RunState, RunView};
 use engine::mail::Kind;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ pub struct Attached {
     client: RefCell<Client>,
     run: String,
     last: RefCell<EngineView>,
+    gone: Cell<bool>,
 }
 
 impl Attached {
@@ -52,7 +53,13 @@ impl Attached {
             client: RefCell::new(client),
             run: run.run.clone(),
             last: RefCell::new(last),
+            gone: Cell::new(false),
         }
+    }
+
+    /// Whether the engine has ended, so that the last look was at the store.
+    pub fn engine_is_gone(&self) -> bool {
+        self.gone.get()
     }
 
     /// The engine's view, with the run as the store has it if it knows nothing of it (any more).
@@ -101,6 +108,7 @@ impl Seat for Attached {
             Err(error) if error.is_gone() => match self.again() {
                 // Whoever still holds the lock is winding down, or begins.
                 Err(error) if error.is_gone() && !stored::is_held(&self.state_dir) => {
+                    self.gone.set(true);
                     self.completed(EngineView::default())
                 }
                 Err(error @ (control::Error::Strange { .. } | control::Error::Refused(_))) => {

@@ -7,7 +7,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// A desk whose engine has sent ten of so many messages, one at a time.
-fn at_work(rows: usize, mx_args: &[&str]) -> (Desk, Mx, String, Child) {
+pub fn at_work(rows: usize, mx_args: &[&str]) -> (Desk, Mx, String, Child) {
     let desk = Desk::new();
     let mx = Mx::start(&desk, mx_args);
     desk.machine(mx.port, "[limits]\nconnections_per_provider = 1\n");
@@ -33,7 +33,7 @@ fn attached(desk: &Desk, campaign: &str) -> Child {
     second
 }
 
-fn ended(child: Child) -> Ran {
+pub fn ended(child: Child) -> Ran {
     child.wait_with_output().expect("it ends").into()
 }
 
@@ -63,6 +63,8 @@ fn engine_killed_under_an_attached_send() {
     let known = ["delivered", "in_doubt", "waiting"].map(|word| counts[word].as_u64().expect("a count"));
     assert_eq!(Some(known.iter().sum()), counts["rows"].as_u64(), "{counts}");
     assert!(known[0] >= 10 && known[1] <= 1, "{counts}");
+    assert!(ran.stderr.contains("the engine that was sending this has ended"), "{ran:?}");
+    assert!(ran.stderr.contains("nothing is lost: `sealpost send small.toml` goes on"), "{ran:?}");
     let again = desk.sealpost(&["send", &campaign, "--json"]);
     assert!(again.stderr.lines().all(|line| !line.contains("handed over")), "{again:?}");
     assert_eq!(again.json()["waiting"], 0, "{again:?}");
@@ -135,9 +137,48 @@ fn doubt_is_listed_with_its_reason() {
     assert_eq!((rows.len(), &rows[0]["why"], &rows[0]["attempts"]), (1, &"engine_died".into(), &1.into()), "{listed}");
     let text = desk.sealpost(&["doubt", "list"]).stdout;
     assert!(text.starts_with("small (run ") && text.contains("1 row in doubt"), "{text}");
-    assert!(text.contains("the engine died") && !text.contains('@'), "{text}");
+    assert!(text.contains("the engine died") && !text.contains("@mail.example"), "{text}");
+    let row = rows[0]["row"].to_string();
+    // What the receiver calls it, whether it took it or not.
+    let preview = desk.sealpost(&["preview", &campaign, "--row", &row]).stdout;
+    let id = rows[0]["message_id"].as_str().expect("its Message-ID");
+    assert!(id.ends_with("@acme-health.example") && preview.contains(&format!("Message-ID: <{id}>\r\n")), "{preview}");
+    assert!(text.contains(&format!(", 1 attempt, Message-ID {id}\n")), "{text}");
+    let key = (desk.path("sealpost-master.key"), desk.path("elsewhere.key"));
+    std::fs::rename(&key.0, &key.1).expect("moved");
+    let without = desk.sealpost(&["doubt", "list", "--json"]);
+    assert!(without.stderr.contains("Message-IDs are made with the master key"), "{without:?}");
+    assert_eq!(without.json()["runs"][0]["rows"][0]["message_id"], serde_json::Value::Null, "{without:?}");
+    std::fs::rename(&key.1, &key.0).expect("moved back");
     assert_eq!(desk.sealpost(&["doubt", "list", "--run", "00aa"]).code, 2);
     assert_eq!(desk.sealpost(&["send", &campaign]).code, 1, "one is held in doubt");
     assert_eq!(desk.sealpost(&["doubt", "list", "--json"]).json()["runs"][0]["rows"][0]["row"], rows[0]["row"]);
+    drop(mx);
+}
+
+#[test]
+fn what_a_dead_engine_had_on_the_wire_is_in_doubt_whoever_is_at_work_now() {
+    let (desk, mx, campaign, engine) = at_work(14, &["--latency", "300ms"]);
+    std::thread::sleep(Duration::from_millis(150));
+    signal(engine.id(), "KILL");
+    ended(engine);
+    let idle = desk.start(&["serve"]);
+    crate::support::process::until("an engine", || desk.status()["pid"] == idle.id());
+    let listed = desk.sealpost(&["doubt", "list", "--json"]).json();
+    assert_eq!(listed["runs"][0]["rows"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(desk.run_of("small")["in_doubt"], 1);
+    let report = desk.sealpost(&["report", &campaign, "--json"]).json();
+    assert_eq!(report["in_doubt"], 1, "{report}");
+    idle.kill();
+    drop(mx);
+}
+
+#[test]
+fn what_a_living_engine_has_on_the_wire_is_not_in_doubt() {
+    let (desk, mx, campaign, engine) = at_work(14, &["--latency", "300ms"]);
+    std::thread::sleep(Duration::from_millis(150));
+    assert_eq!(desk.in_doubt().len(), 0);
+    assert_eq!(desk.sealpost(&["report", &campaign, "--json"]).json()["in_doubt"], 0);
+    assert_eq!(ended(engine).code, 0);
     drop(mx);
 }

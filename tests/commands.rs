@@ -57,6 +57,43 @@ fn preview_shows_the_very_octets_that_are_sent() {
 }
 
 #[test]
+fn preview_names_the_run_whose_message_it_shows() {
+    let desk = Desk::new();
+    let mx = Mx::start(&desk, &[]);
+    desk.machine(mx.port, "");
+    let campaign = desk.small(3, "");
+    let preview = |more: &[&str]| {
+        let ran = desk.sealpost(&[&["preview", &campaign, "--row", "2"], more].concat());
+        let id = ran.stdout.lines().find_map(|line| line.strip_prefix("Message-ID: ")).map(|id| id.trim().to_owned());
+        (ran, id.unwrap_or_default())
+    };
+    let run_of = |counts: serde_json::Value| counts["run"].as_str().expect("its name").to_owned();
+    let (ran, first_id) = preview(&[]);
+    assert!(ran.stderr.contains(", which `sealpost send` would open"), "{ran:?}");
+    let first = run_of(desk.send(&campaign).1);
+    let (ran, id) = preview(&[]);
+    assert!(id == first_id && ran.stderr.contains(&format!("row 2 as in run {first}, which is over")), "{ran:?}");
+
+    let again = desk.sealpost(&["send", &campaign, "--again", "--limit", "1", "--json"]);
+    assert_eq!(again.code, 3, "{again:?}");
+    let again = run_of(again.json());
+    let (ran, id) = preview(&[]);
+    assert!(ran.stderr.contains(&format!("row 2 as in run {again}, which `sealpost send` goes on with")), "{ran:?}");
+    assert!(id != first_id && preview(&["--run", &again]).1 == id && preview(&["--run", &first]).1 == first_id);
+    assert_eq!(desk.send(&campaign).0, 0);
+    assert!(crate::support::receivers::ledger(&desk).contains(&id), "it is what was sent");
+
+    desk.small_of(11..=13, "");
+    let (ran, _) = preview(&["--run", &first]);
+    assert_eq!((ran.code, &*ran.stdout), (2, ""), "its row 2 was somebody else: {ran:?}");
+    assert!(ran.stderr.contains(first_id.trim_matches(['<', '>'])), "{ran:?}");
+    let (ran, id) = preview(&[]);
+    assert!(ran.code == 0 && id != first_id && ran.stderr.contains("would open"), "{ran:?}");
+    assert_eq!(preview(&["--run", "00000000000000aa"]).0.code, 2);
+    drop(mx);
+}
+
+#[test]
 fn dry_run_and_check_count_without_sending() {
     let desk = Desk::new();
     desk.machine(9, "");

@@ -5,7 +5,7 @@
 use crate::mail::{Demand, Level};
 use crate::resolve::{MxHost, NoRoute, Place, Resolver};
 use crate::smtp::Access;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,25 @@ impl Route {
     }
 }
 
+/// The names of providers that rows were routed to, over all runs of an engine. A name takes less than a row, and a million
+/// recipients have tens of thousands of sites.
+#[derive(Debug, Default)]
+pub struct Met(RwLock<BTreeSet<String>>);
+
+impl Met {
+    /// A route was found.
+    fn note(&self, route: &Route) {
+        if !self.0.read().expect("no holder panics").contains(route.name()) {
+            self.0.write().expect("no holder panics").insert(route.name().to_owned());
+        }
+    }
+
+    /// All of them.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.0.read().expect("no holder panics").clone()
+    }
+}
+
 /// A route, or why there is none.
 pub type Found = Result<Arc<Route>, NoRoute>;
 
@@ -56,6 +75,7 @@ pub struct Router {
     demand: Demand,
     relay: Access,
     known: RwLock<HashMap<String, Known>>,
+    met: Arc<Met>,
 }
 
 struct Known {
@@ -72,7 +92,12 @@ const MOST_KNOWN: usize = 50_000;
 impl Router {
     /// Routes for a campaign that demands `demand` everywhere. A smarthost is entered as `relay` says.
     pub fn new(resolver: Arc<dyn Resolver>, demand: Demand, relay: Access) -> Router {
-        Router { resolver, demand, relay, known: RwLock::default() }
+        Router { resolver, demand, relay, known: RwLock::default(), met: Arc::default() }
+    }
+
+    /// The same, which tells `met` whom it found.
+    pub fn telling(self, met: Arc<Met>) -> Router {
+        Router { met, ..self }
     }
 
     /// What is known of `domain` at `now`, without asking anybody.
@@ -92,6 +117,7 @@ impl Router {
             .as_ref()
             .map_or_else(|_| Some(tokio::time::Instant::now().into_std() + NOTHING_FOR), |mx| mx.valid_until);
         let found = mx.map(|mx| Arc::new(self.route(mx.hosts)));
+        found.iter().for_each(|route| self.met.note(route));
         let mut known = self.known.write().expect("no holder panics");
         // Two look-ups of one domain may be under way: the one that nobody answered does not undo the other's answer.
         let now = Instant::now();
@@ -196,9 +222,10 @@ mod tests {
 
     #[test]
     fn routes_are_remembered_while_they_are_valid_and_failures_for_a_while() {
+        let met = Arc::new(Met::default());
         let router = |valid| {
             let resolver = Arc::new(Changing(0.into(), valid));
-            Router::new(resolver, Demand::new(Level::Verified), Access::default())
+            Router::new(resolver, Demand::new(Level::Verified), Access::default()).telling(met.clone())
         };
         let lasting = router(Duration::from_secs(3600));
         let found = ask(&lasting, "a.example").expect("a route");
@@ -210,6 +237,8 @@ mod tests {
         let fleeting = router(Duration::ZERO);
         let (one, other) = (ask(&fleeting, "a.example"), ask(&fleeting, "a.example"));
         assert_ne!(one.expect("a route").site, other.expect("a route").site, "asked again");
+        let names: Vec<_> = met.names().into_iter().collect();
+        assert_eq!(names, ["mx0.a.example", "mx1.a.example"], "who was found is known by name, once");
     }
 
     /// Answers once, then never again.

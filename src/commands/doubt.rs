@@ -4,13 +4,13 @@ use crate::args::{Args, Doubt as Options};
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use crate::progress::hours;
-use crate::stored;
+use crate::stored::{self, Reading};
 use engine::clock::{Clock, SystemClock, Timestamp};
-use engine::mail::RunId;
+use engine::mail::{RunId, rows as counted};
 use engine::plan::Machine;
 use engine::report::rfc3339;
 use engine::run::doubt::{self, Doubt, Truth, Which};
-use engine::run::{Error, Holder};
+use engine::run::{Error, token_key};
 use engine::secret::MasterKey;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
             Some(run) => {
                 let (run, which) = (named(run)?, which(&options.row));
                 let rows = doubt::resend(&machine.state_dir, &MasterKey::fetch(&machine.master)?, run, &which)?;
-                settled(args, rows, "will be sent again, under their old Message-IDs, by the next `sealpost send`");
+                settled(args, rows, "to be sent again by the next `sealpost send`, under the Message-ID of before");
             }
             None => copied(
                 args,
@@ -41,14 +41,18 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
         },
         Options::Settle(options) => match &options.run {
             Some(run) => {
-                let (truth, became) = if options.delivered {
-                    (Truth::Delivered, "count as delivered")
-                } else {
-                    (Truth::Undelivered, "count as undelivered; their keys are free to be sent to again")
-                };
+                let truth = if options.delivered { Truth::Delivered } else { Truth::Undelivered };
                 let (run, which) = (named(run)?, which(&options.row));
                 let master = MasterKey::fetch(&machine.master)?;
-                settled(args, doubt::settle(&machine.state_dir, &master, run, &which, truth)?, became);
+                let rows = doubt::settle(&machine.state_dir, &master, run, &which, truth)?;
+                let became = match truth {
+                    Truth::Delivered => "settled as delivered",
+                    Truth::Undelivered => "settled as undelivered; their keys are free to be sent to again",
+                };
+                settled(args, rows, became);
+                if truth == Truth::Undelivered && !args.json {
+                    how_to_reach_them(run);
+                }
             }
             None => copied(
                 args,
@@ -62,9 +66,19 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
 
 fn list(machine: &Machine, run: Option<&str>) -> Result<Vec<Doubt>, Failure> {
     let run = run.map(named).transpose()?;
-    let Some((store, holder, _scratch)) = stored::observe(&machine.state_dir)? else { return Ok(Vec::new()) };
-    // While an engine is at work, messages on its wire are not in doubt.
-    Ok(doubt::list(&store, run, holder == Holder::Somebody)?)
+    let Some(Reading { store, at_work, .. }) = &Reading::of(&machine.state_dir)? else {
+        return run.map_or(Ok(Vec::new()), |run| Err(Error::NoRun { run: run.to_string() }.into()));
+    };
+    let token = MasterKey::fetch(&machine.master).map_err(Error::from).and_then(|master| token_key(store, &master));
+    let rows = match doubt::list(store, run, |run| at_work.has(run), token.as_ref().ok()) {
+        Err(Error::Store(error)) => return Err(stored::unreadable(&machine.state_dir, error)),
+        rows => rows?,
+    };
+    if let (Err(error), false) = (token, rows.is_empty()) {
+        // Who has to decide at night may not be the one who has the key.
+        eprintln!("warning: {error}; Message-IDs are made with the master key, and not shown");
+    }
+    Ok(rows)
 }
 
 fn named(run: &str) -> Result<RunId, Failure> {
@@ -79,7 +93,7 @@ fn copied(args: &Args, runs: usize, became: &str) {
     if args.json {
         outln!("{}", json!({"open_runs": runs}));
     } else {
-        outln!("this state directory is the one that sends now; its {runs} open runs {became}");
+        outln!("this state directory is the one that sends now; open runs: {runs}; they {became}");
     }
 }
 
@@ -87,16 +101,22 @@ fn settled(args: &Args, rows: usize, became: &str) {
     if args.json {
         outln!("{}", json!({"rows": rows}));
     } else {
-        outln!("{rows} rows {became}");
+        outln!("{} {became}", counted(rows as u64));
     }
+}
+
+/// This run is over with them, and its very input is not sent again.
+fn how_to_reach_them(run: RunId) {
+    outln!("  who they are:   sealpost report CAMPAIGN --run {run} --list   (reason settled_undelivered)");
+    outln!("  to reach them:  put their rows into another file of the same campaign, and `sealpost send` that");
 }
 
 fn print_json(rows: &[Doubt]) {
     let mut runs = Vec::new();
     for ((campaign, run), rows) in by_run(rows) {
         let rows = rows.iter().map(|row| {
-            let Doubt { row, since, why, attempts, .. } = row;
-            json!({"row": row, "since": rfc3339(*since), "why": why, "attempts": attempts})
+            let Doubt { row, since, why, attempts, message_id, .. } = row;
+            json!({"row": row, "since": rfc3339(*since), "why": why, "attempts": attempts, "message_id": message_id})
         });
         runs.push(json!({"campaign": campaign, "run": run.to_string(), "rows": rows.collect::<Vec<_>>()}));
     }
@@ -112,8 +132,7 @@ fn lines(rows: &[Doubt], now: Timestamp) -> Vec<String> {
     }
     let mut lines = Vec::new();
     for ((campaign, run), rows) in by_run(rows) {
-        let many = if rows.len() == 1 { "1 row".into() } else { format!("{} rows", rows.len()) };
-        lines.push(format!("{campaign} (run {run}): {many} in doubt"));
+        lines.push(format!("{campaign} (run {run}): {} in doubt", counted(rows.len() as u64)));
         for (why, rows) in by_reason(&rows) {
             lines.push(format!("  {}", because(why)));
             lines.extend(rows.iter().take(ONE_BY_ONE).map(|row| line(row, now)));
@@ -125,14 +144,15 @@ fn lines(rows: &[Doubt], now: Timestamp) -> Vec<String> {
         lines.push(format!("  you know how they ended:    sealpost doubt settle --run {run} [--row N] --delivered"));
         lines.push(format!("                              sealpost doubt settle --run {run} [--row N] --undelivered"));
     }
-    lines.push("the receiver's log knows: look there for the Message-IDs (sealpost preview CAMPAIGN --row N)".into());
+    lines.push("the receiver's log knows: look there for the Message-IDs".into());
     lines
 }
 
 fn line(row: &Doubt, now: Timestamp) -> String {
     let ago = hours(now.since(row.since).as_secs_f64());
     let times = if row.attempts == 1 { "1 attempt".into() } else { format!("{} attempts", row.attempts) };
-    format!("    row {:<9} since {} ({ago} ago), {times}", row.row, rfc3339(row.since))
+    let id = row.message_id.as_ref().map_or_else(String::new, |id| format!(", Message-ID {id}"));
+    format!("    row {:<9} since {} ({ago} ago), {times}{id}", row.row, rfc3339(row.since))
 }
 
 /// A closed label in words.
@@ -170,7 +190,7 @@ mod tests {
 
     fn row(run: u64, row: u64, why: &str, attempts: u32) -> Doubt {
         let since = Timestamp(1_795_312_800_000);
-        Doubt { campaign: "eob".into(), run: RunId(run), row, since, why: why.into(), attempts }
+        Doubt { campaign: "eob".into(), run: RunId(run), row, since, why: why.into(), attempts, message_id: None }
     }
 
     #[test]
@@ -192,6 +212,8 @@ mod tests {
         );
         assert!(said[5].ends_with("sealpost doubt resend --run 00000000000000aa [--row N]"), "{said:?}");
         assert_eq!(said[8], "eob (run 00000000000000bb): 1 row in doubt");
+        rows[0].message_id = Some("abc@acme.example".into());
+        assert!(lines(&rows, now)[2].ends_with(", 1 attempt, Message-ID abc@acme.example"));
         rows = (0..100).map(|ordinal| row(0xaa, ordinal, "power_lost", 1)).collect();
         let said = lines(&rows, now);
         assert!(

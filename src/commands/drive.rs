@@ -8,7 +8,7 @@ use crate::progress::{Progress, words};
 use crate::seat::Seat;
 use crate::signals::Signals;
 use engine::control::{EngineView, RunState, RunView};
-use engine::mail::Kind;
+use engine::mail::{Kind, rows};
 use engine::report::{counts, latency_into, rounded};
 use engine::run::Exporter;
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ pub fn print(args: &Args, run: &RunView) {
         outln!("{}", serde_json::Value::Object(object));
         return;
     }
-    outln!("{} (run {}): {} rows read", run.campaign, run.run, tally.read);
+    outln!("{} (run {}): {} read", run.campaign, run.run, rows(tally.read));
     outln!("  {}", words(&tally).join(" · "));
     if run.delivered_now > 0 {
         outln!("  {} delivered in {:.1} s, {rate:.0} a second", run.delivered_now, run.seconds);
@@ -143,6 +143,8 @@ mod tests {
             delivered_now: 0,
             latency: None,
             failed: None,
+            recent: 0.0,
+            cancelled_at: Vec::new(),
         }
     }
 

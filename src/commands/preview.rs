@@ -6,7 +6,7 @@ use crate::stored;
 use engine::clock::{Clock, SystemClock};
 use engine::plan::{Campaign, Machine};
 use engine::queue::Press;
-use engine::run::{Blueprint, Error, Lock, Options, Setup, token_key};
+use engine::run::{Blueprint, Error, Lock, Options, Outlook, Setup, run_of_input, run_of_name, token_key};
 use engine::secret::{MasterKey, TokenKey, write_owner_only};
 use engine::sign::Signer;
 use engine::store::{Settings, Store};
@@ -16,16 +16,17 @@ use std::sync::Arc;
 /// Prints what one row would get.
 pub fn run(args: &Args, options: &Preview) -> Result<u8, Failure> {
     let campaign = Campaign::read(&options.campaign)?;
-    let (token, signer) = if options.unsigned {
+    let (blueprint, token, signer) = if options.unsigned {
         let domain = campaign.message.from.address.domain();
         let signer = Signer::new(domain, Vec::new(), campaign.transport.lifetime);
-        (TokenKey::new(&[0; 32]), Arc::new(signer))
+        (Blueprint::new(campaign)?, TokenKey::new(&[0; 32]), Arc::new(signer))
     } else {
         let machine = super::machine(args)?;
         let setup = Setup::of(&machine, campaign.clone(), Options::default())?;
-        (token(&machine)?, setup.signer)
+        let mut blueprint = Blueprint::new(campaign)?;
+        let token = named(&machine, options, &mut blueprint)?;
+        (blueprint, token, setup.signer)
     };
-    let blueprint = Blueprint::new(campaign)?;
     let renderer = blueprint.renderer(token)?;
     let now = SystemClock.now();
     let refused = |what: &str| {
@@ -48,17 +49,40 @@ pub fn run(args: &Args, options: &Preview) -> Result<u8, Failure> {
     Ok(SETTLED)
 }
 
-/// The state directory's token key, so that the Message-ID is the one that would be sent. Made now if nothing was sent yet.
-fn token(machine: &Machine) -> Result<TokenKey, Failure> {
+/// Gives the blueprint the run that is meant, and the state directory's token key, so that the Message-ID is the one that would
+/// be sent. The key is made now if nothing was sent yet.
+fn named(machine: &Machine, options: &Preview, blueprint: &mut Blueprint) -> Result<TokenKey, Failure> {
     let master = MasterKey::fetch(&machine.master)?;
-    let key = match Lock::take(&machine.state_dir) {
-        Ok(_lock) => token_key(&Store::open(&machine.state_dir, &Settings::default()).map_err(Error::from)?, &master)?,
+    match Lock::take(&machine.state_dir) {
+        Ok(_lock) => {
+            let store = Store::open(&machine.state_dir, &Settings::default());
+            named_in(&store.map_err(Error::from)?, &master, options, blueprint)
+        }
         Err(Error::Busy(_)) => {
             let observed = stored::observe(&machine.state_dir)?;
             let (store, _, _scratch) = observed.ok_or_else(|| Failure::internal("the state directory went away"))?;
-            token_key(&store, &master)?
+            named_in(&store, &master, options, blueprint)
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn named_in(
+    store: &Store,
+    master: &MasterKey,
+    options: &Preview,
+    blueprint: &mut Blueprint,
+) -> Result<TokenKey, Failure> {
+    let token = token_key(store, master)?;
+    let standing = match &options.run {
+        Some(run) => run_of_name(store, blueprint, run, &token, options.row)?,
+        None => run_of_input(store, blueprint)?,
     };
-    Ok(key)
+    let said = match standing {
+        Outlook::New => "which `sealpost send` would open",
+        Outlook::Open => "which `sealpost send` goes on with",
+        Outlook::Finished => "which is over; --run names another",
+    };
+    eprintln!("row {} as in run {}, {said}", options.row, blueprint.run());
+    Ok(token)
 }

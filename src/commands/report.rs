@@ -3,10 +3,10 @@
 use crate::args::{Args, Report as Options};
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
-use crate::stored;
+use crate::stored::{self, Reading};
 use engine::plan::Campaign;
 use engine::report::{Report, Undelivered, undelivered};
-use engine::run::{Error, Holder, data_key};
+use engine::run::data_key;
 use engine::secret::MasterKey;
 use serde_json::json;
 
@@ -18,19 +18,21 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
         let hint = "`sealpost status` lists the runs of this state directory";
         Failure::usage(format!("{} has no such run", campaign.name), Some(hint.into()))
     };
-    let (store, engine, _scratch) = stored::observe(&machine.state_dir)?.ok_or_else(none)?;
-    let runs = store.runs().map_err(Error::from)?;
+    let reading = Reading::of(&machine.state_dir)?.ok_or_else(none)?;
+    let unreadable = |error| stored::unreadable(&machine.state_dir, error);
+    let store = &reading.store;
+    let runs = store.runs().map_err(unreadable)?;
     let wanted = |name: &String| options.run.as_ref().is_none_or(|wanted| wanted == name);
     let mut of_campaign =
         runs.into_iter().filter(|(run, manifest)| manifest.campaign == campaign.name && wanted(&run.to_string()));
     let (run, manifest) = of_campaign.next_back().ok_or_else(none)?;
     if options.list {
         let master = MasterKey::fetch(&machine.master)?;
-        let rows = undelivered(&store, run, &data_key(&store, &master, run)?).map_err(Error::from)?;
+        let rows = undelivered(store, run, &data_key(store, &master, run)?).map_err(unreadable)?;
         print_list(args, &rows);
         return Ok(SETTLED);
     }
-    let report = Report::read(&store, run, manifest, engine == Holder::Somebody).map_err(Error::from)?;
+    let report = Report::read(store, run, manifest, reading.at_work.has(run)).map_err(unreadable)?;
     if args.json {
         outln!("{}", report.json());
     } else {

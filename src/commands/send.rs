@@ -131,7 +131,14 @@ impl Desk<'_> {
         if let Some(code) = self.found_over(&opened) {
             return Ok(Some(code));
         }
-        let run = drive::watch(&Attached::new(state_dir, client, &opened), &opened, signals)?;
+        let seat = Attached::new(state_dir, client, &opened);
+        let run = drive::watch(&seat, &opened, signals)?;
+        if seat.engine_is_gone() && run.state == RunState::Stopped {
+            eprintln!(
+                "the engine that was sending this has ended: it was stopped, or it died, and nobody is at work here now"
+            );
+            eprintln!("nothing is lost: `sealpost send {}` goes on with what is left", self.options.campaign.display());
+        }
         if run.state.is_over() {
             return Ok(Some(drive::conclude(self.args, &run, self.options.tolerate)));
         }

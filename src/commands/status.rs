@@ -8,8 +8,9 @@ use crate::progress::{hours, words};
 use crate::stored;
 use engine::clock::{Clock, SystemClock, Timestamp};
 use engine::control::{Client, ConditionView, EngineView, RunState, RunView};
+use engine::mail::rows as counted;
 use engine::report::{counts, rfc3339, rounded};
-use engine::run::{Error, Holder, offline};
+use engine::run::{Error, Holder, Lock, offline};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -44,17 +45,21 @@ impl Status {
     fn of(state_dir: &Path) -> Result<Option<Status>, Failure> {
         let live = live(state_dir)?;
         let Some((store, engine, _scratch)) = stored::observe(state_dir)? else { return Ok(None) };
+        let unreadable = |error| stored::unreadable(state_dir, error);
         let at_work = live.is_some() || engine == Holder::Somebody;
-        let copy = !at_work && store.copied(state_dir).map_err(Error::from)?.is_some();
+        let copy = !at_work && store.copied(state_dir).map_err(unreadable)?.is_some();
         // Its engine did not answer.
         let unheard = at_work && live.is_none();
         let mut view = live.unwrap_or_default();
         let mut runs = Vec::new();
-        for (run, manifest) in store.runs().map_err(Error::from)? {
+        for (run, manifest) in store.runs().map_err(unreadable)? {
             let name = run.to_string();
             match view.runs.iter().position(|live| live.run == name) {
                 Some(at) => runs.push(view.runs.remove(at)),
-                None => runs.push(offline::view(&store, run, &manifest, unheard)?),
+                None => runs.push(match offline::view(&store, run, &manifest, unheard) {
+                    Err(Error::Store(error)) => return Err(unreadable(error)),
+                    stored => stored?,
+                }),
             }
         }
         // Opened since we looked at the store.
@@ -69,6 +74,8 @@ impl Status {
         );
         json!({
             "engine": self.engine,
+            "pid": (self.view.pid != 0).then_some(self.view.pid),
+            "since": (self.view.since != 0).then(|| rfc3339(Timestamp(self.view.since))),
             "conditions": conditions.collect::<Vec<_>>(),
             "paused": self.view.paused,
             "draining": self.view.draining,
@@ -78,19 +85,17 @@ impl Status {
     }
 
     fn lines(&self, now: Timestamp) -> Vec<String> {
-        let EngineView { pid, draining, conditions, paused, runs } = &self.view;
-        let mut lines = Vec::new();
-        if self.engine == "running" {
-            let pid = if *pid == 0 { String::new() } else { format!(" (process {pid})") };
-            let draining = if *draining { ", draining: it takes nothing more and ends" } else { "" };
-            lines.push(format!("engine at work{pid}{draining}"));
-        }
+        let EngineView { draining, conditions, paused, runs, .. } = &self.view;
+        let mut lines = vec![self.about_engine(now)];
+        let held_up = if *draining { steer::held_up_by(&self.view) } else { Vec::new() };
+        lines.extend(held_up.iter().map(|target| format!("  but {}", steer::is_paused(target))));
         for ConditionView { what, since, why } in conditions {
             #[expect(clippy::cast_precision_loss, reason = "shown, not counted")]
             let span = hours(now.0.saturating_sub(*since) as f64 / 1000.0);
             lines.push(format!("  waits for {span}: {why} ({})", what.replace('_', " ")));
         }
-        lines.extend(paused.iter().map(|target| format!("  paused: {}", steer::words(target))));
+        let paused = paused.iter().filter(|target| !held_up.contains(target));
+        lines.extend(paused.map(|target| format!("  paused: {}", steer::words(target))));
         if self.copy {
             lines.push(
                 "  this is a copy of a state directory: nothing is sent before `sealpost doubt` has settled it".into(),
@@ -103,8 +108,28 @@ impl Status {
     }
 }
 
+impl Status {
+    /// Whether one is at work, and since when.
+    fn about_engine(&self, now: Timestamp) -> String {
+        let EngineView { pid, since, draining, .. } = self.view;
+        if self.engine != "running" {
+            return "no engine is at work here".into();
+        }
+        if pid == 0 {
+            return "an engine is at work here, and does not say how it stands".into();
+        }
+        let since = Timestamp(since);
+        let draining = if draining { "; draining: it takes nothing more and ends" } else { "" };
+        let span = hours(now.since(since).as_secs_f64());
+        format!("engine at work: process {pid}, since {} ({span}){draining}", rfc3339(since))
+    }
+}
+
 /// The engine's own view. Where it is at work and does not answer, the store has to do.
 fn live(state_dir: &Path) -> Result<Option<EngineView>, Failure> {
+    if Lock::look(state_dir)? != Some(Holder::Somebody) {
+        return Ok(None);
+    }
     let asked = Client::connect(state_dir, || stored::is_held(state_dir)).and_then(|client| client.view());
     match asked {
         Ok(view) => Ok(Some(view)),
@@ -122,6 +147,8 @@ fn object(run: &RunView) -> Value {
     object.insert("state".into(), run.state.word().into());
     object.insert("read_all".into(), run.read_all.into());
     object.insert("messages_per_second".into(), rounded(run.messages_per_second()));
+    object.insert("recent_messages_per_second".into(), rounded(run.recent));
+    object.insert("cancelled_at".into(), json!(run.cancelled_at));
     if let Some(refusal) = &run.failed {
         object.insert("failed".into(), refusal.what.clone().into());
     }
@@ -129,12 +156,16 @@ fn object(run: &RunView) -> Value {
 }
 
 fn about(run: &RunView) -> Vec<String> {
-    let at_work = matches!(run.state, RunState::Running | RunState::Paused);
+    // Where the engine does not say, the store knows no rate.
+    let is_sent = run.state == RunState::Running && run.seconds > 0.0;
     let of = run.rows.filter(|rows| *rows != run.read).map_or_else(String::new, |rows| format!(" of {rows}"));
-    let rate = if at_work { format!(", {:.0}/s", run.messages_per_second()) } else { String::new() };
-    let head = format!("{} (run {}): {}, {}{of} rows read{rate}", run.campaign, run.run, run.state.word(), run.read);
+    let rate = if is_sent { format!(", {:.0}/s lately", run.recent) } else { String::new() };
+    let read = if of.is_empty() { counted(run.read) } else { format!("{}{of} rows", run.read) };
+    let head = format!("{} (run {}): {}, {read} read{rate}", run.campaign, run.run, run.state.word());
+    let at: Vec<_> = run.cancelled_at.iter().map(steer::words).collect();
+    let cancelled = (!at.is_empty()).then(|| format!("  cancelled at {}", at.join(", ")));
     let broke = run.input_broke.iter().map(|why| format!("  {why}"));
     let failed = run.failed.iter().map(|refusal| format!("  {}", refusal.what));
     let counts = format!("  {}", words(&run.tally()).join(" · "));
-    [head, counts].into_iter().chain(broke).chain(failed).collect()
+    [head, counts].into_iter().chain(cancelled).chain(broke).chain(failed).collect()
 }

@@ -4,8 +4,8 @@ use crate::args::Args;
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use crate::stored;
-use engine::control::{Client, Error, Target};
-use engine::mail::RunId;
+use engine::control::{Client, EngineView, Error, RunState, Target};
+use engine::mail::{RunId, rows as counted};
 use engine::plan::Machine;
 use engine::run::offline;
 use engine::secret::MasterKey;
@@ -14,11 +14,15 @@ use serde_json::json;
 /// Begins no further message of `target`.
 pub fn pause(args: &Args, target: &Target) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
-    match engine(&machine)? {
+    let note = match engine(&machine)? {
         Some(engine) => engine.pause(target).map_err(Failure::asking)?,
-        None => offline::pause(&machine.state_dir, resting(&machine, target)?)?,
-    }
+        None => {
+            offline::pause(&machine.state_dir, resting(&machine, target)?)?;
+            None
+        }
+    };
     said(args, "paused", target);
+    note.iter().for_each(|note| eprintln!("{note}"));
     Ok(SETTLED)
 }
 
@@ -44,7 +48,7 @@ pub fn cancel(args: &Args, target: &Target) -> Result<u8, Failure> {
         outln!("{}", json!({"cancelled": target, "rows": rows}));
     } else {
         match target {
-            Target::Run(_) => outln!("cancelled {}: {rows} rows", words(target)),
+            Target::Run(_) => outln!("cancelled {}: {}", words(target), counted(rows)),
             _ => outln!("cancelled at {}: rows of the open runs end there when their turn comes", words(target)),
         }
     }
@@ -56,12 +60,36 @@ pub fn drain(args: &Args) -> Result<u8, Failure> {
     let machine = super::machine(args)?;
     let engine = engine(&machine)?.ok_or_else(|| no_engine(&machine))?;
     engine.drain().map_err(Failure::asking)?;
+    // It may have had nothing left, and be gone.
+    let held_up = engine.view().map_or_else(|_| Vec::new(), |view| held_up_by(&view));
     if args.json {
-        outln!("{}", json!({"draining": true}));
+        outln!("{}", json!({"draining": true, "paused": held_up}));
     } else {
         outln!("draining: it sends what it has in memory and ends; the next `send` goes on with the rest");
+        held_up.iter().for_each(|target| outln!("  but {}", is_paused(target)));
     }
     Ok(SETTLED)
+}
+
+/// What is paused and keeps a draining engine from its end: rows in memory wait for it.
+pub fn held_up_by(view: &EngineView) -> Vec<Target> {
+    if view.runs.iter().all(|run| run.state.is_over()) {
+        return Vec::new();
+    }
+    let everything = view.paused.contains(&Target::All);
+    let runs = view.runs.iter().filter(|run| run.state == RunState::Paused && !everything);
+    view.paused.iter().cloned().chain(runs.map(|run| Target::Run(run.run.clone()))).collect()
+}
+
+/// That it is, and how it goes on.
+pub fn is_paused(target: &Target) -> String {
+    let option = match target {
+        Target::All => String::new(),
+        Target::Run(name) => format!(" --run {name}"),
+        Target::Provider(name) => format!(" --provider {name}"),
+        Target::Source(name) => format!(" --source {name}"),
+    };
+    format!("{} is paused; `sealpost resume{option}` lets it go on", words(target))
 }
 
 /// `everything`, `run 00…`, `provider mx.example`, `source a`.

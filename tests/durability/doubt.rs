@@ -70,7 +70,19 @@ fn a_row_sent_again_by_hand_bears_the_same_message_id() {
 fn what_a_person_found_out_is_written_down() {
     let doubtful = Doubtful::new();
     let row = *doubtful.rows.last().expect("some");
-    doubtful.doubt("settle", &["--row", &row.to_string(), "--undelivered"]);
+    let settled = doubtful.desk.sealpost(&[
+        "doubt",
+        "settle",
+        "--run",
+        &doubtful.run,
+        "--row",
+        &row.to_string(),
+        "--undelivered",
+    ]);
+    assert!(settled.stdout.starts_with("1 row settled as undelivered"), "{settled:?}");
+    assert!(settled.stdout.contains(&format!("sealpost report CAMPAIGN --run {} --list", doubtful.run)), "{settled:?}");
+    let named = doubtful.desk.sealpost(&["report", &doubtful.campaign, "--run", &doubtful.run, "--list"]);
+    assert!(named.stdout.contains(&format!("row {row}: cancelled: settled_undelivered")), "{named:?}");
     doubtful.doubt("settle", &["--delivered"]);
     assert!(doubtful.desk.in_doubt().is_empty());
     let run = doubtful.desk.run_of("doubtful");
@@ -85,6 +97,33 @@ fn what_a_person_found_out_is_written_down() {
     let (code, counts) = doubtful.desk.send(&doubtful.campaign);
     assert_eq!((code, count(&counts, "delivered"), count(&counts, "duplicate")), (0, 2, ROWS - 1), "{counts}");
     assert_eq!(doubtful.mx.accepted(&doubtful.desk).rows(2), BTreeSet::from([row]));
+}
+
+#[test]
+fn the_message_ids_listed_are_those_in_the_receiver_s_log() {
+    let doubtful = Doubtful::new();
+    let log = std::fs::read_to_string(doubtful.desk.path("mx.ledger")).expect("the receiver's log");
+    let ids = || {
+        let listed = doubtful.desk.sealpost(&["doubt", "list", "--json"]).json();
+        let rows = listed["runs"][0]["rows"].as_array().expect("rows").clone();
+        rows.into_iter().map(|row| (row["row"].clone(), row["message_id"].as_str().expect("an ID").to_owned()))
+    };
+    for (row, id) in ids() {
+        assert!(log.contains(&format!("<{id}> r{row}@mail.example\n")), "row {row}: {id} in {log}");
+    }
+    // Of two domains it isn't known which a row went out with; what stands before the @ is right.
+    let text = std::fs::read_to_string(doubtful.desk.path(&doubtful.campaign)).expect("written");
+    let other = text.replace("notices@acme-health.example", "notices@other.example");
+    doubtful.desk.write(&doubtful.campaign, other.as_bytes());
+    let machine = std::fs::read_to_string(doubtful.desk.path("sealpost.toml")).expect("written");
+    let more = "[dkim.\"other.example\"]\ned25519 = { selector = \"s2\", key = \"keys/s2.pem\" }\n";
+    doubtful.desk.write("sealpost.toml", format!("{machine}\n{more}").as_bytes());
+    let row = doubtful.rows.first().expect("some").to_string();
+    doubtful.doubt("resend", &["--row", &row]);
+    assert_eq!(doubtful.desk.send(&doubtful.campaign).0, 1);
+    for (row, id) in ids() {
+        assert!(!id.contains('@') && log.contains(&format!("<{id}@")), "row {row}: {id} in {log}");
+    }
 }
 
 #[test]

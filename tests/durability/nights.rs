@@ -121,6 +121,7 @@ fn a_file_with_unread_rows_is_not_overwritten_unnoticed() {
     assert_eq!(mx.accepted(&desk).len(), 10, "nothing of it was sent");
     let another = desk.sealpost(&["send", &campaign, "--abandon", "00000000000000aa"]);
     assert_eq!(another.code, 2, "no such run: {another:?}");
+    assert!(another.stderr.contains("--abandon 00000000000000aa: there is no such run"), "{another:?}");
 
     let ran = desk.sealpost(&["send", &campaign, "--abandon", &run, "--json"]);
     assert_eq!((ran.code, count(&ran.json(), "delivered")), (0, 30), "{ran:?}");
@@ -131,6 +132,24 @@ fn a_file_with_unread_rows_is_not_overwritten_unnoticed() {
     assert_eq!(count(old, "waiting"), 0, "{old}");
     assert!(!["running", "paused", "stopped"].contains(&old["state"].as_str().unwrap_or("")), "it is closed: {old}");
     assert_eq!(mx.accepted(&desk).people(), 40);
+
+    // Nothing that is accepted in silence and does nothing.
+    let ours = ran.json()["run"].as_str().expect("its name").to_owned();
+    for (run, why) in [(&run, "it is over"), (&ours, "it is over")] {
+        let refused = desk.sealpost(&["send", &campaign, "--abandon", run]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(
+            refused.stderr.contains(&format!("error: --abandon {run}: {why}\nhint: send without --abandon")),
+            "{refused:?}"
+        );
+    }
+    night(&desk, 201..=230);
+    let left = desk.sealpost(&["send", &campaign, "--limit", "10", "--json"]);
+    let (left, code) = (left.json()["run"].as_str().expect("its name").to_owned(), left.code);
+    let refused = desk.sealpost(&["send", &campaign, "--abandon", &left]);
+    assert_eq!((code, refused.code), (3, 2), "{refused:?}");
+    assert!(refused.stderr.contains("this input has not taken the place of its own"), "{refused:?}");
+    assert_eq!(desk.run_of("nightly")["state"], "stopped", "it is left alone");
 }
 
 #[test]

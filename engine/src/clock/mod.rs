@@ -3,8 +3,10 @@
 //! The engine goes by [`SteadyClock`], which no setting of the wall clock moves at once; what is over in a moment reads
 //! [`SystemClock`].
 
+mod recent;
 mod steady;
 
+pub use recent::Recent;
 pub use steady::{Sources, SteadyClock, SystemSources};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

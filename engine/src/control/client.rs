@@ -90,11 +90,11 @@ impl Client {
         self.ask(Method::POST, "/submit", Some(campaign), SUBMITTED)
     }
 
-    /// Begins no further message of `target`.
+    /// Begins no further message of `target`. Answers with what the operator should know, if there is something.
     ///
     /// # Errors
     /// There is no such target, or the engine can't be asked.
-    pub fn pause(&self, target: &Target) -> Result<(), Error> {
+    pub fn pause(&self, target: &Target) -> Result<Option<String>, Error> {
         self.ask(Method::POST, "/pause", Some(target), self.answer)
     }
 

@@ -33,12 +33,15 @@ fn run_view() -> RunView {
         delivered_now: 5,
         latency: Some(crate::store::Latency { p50: 0.1, p90: 0.2, p99: 0.3 }),
         failed: Some(Refusal::usage("no")),
+        recent: 2.5,
+        cancelled_at: vec![Target::Provider("mx.example".into())],
     }
 }
 
 fn engine_view() -> EngineView {
     EngineView {
         pid: 7,
+        since: 8,
         draining: true,
         conditions: vec![ConditionView { what: "disk_full".into(), since: 9, why: "/state: no room".into() }],
         paused: vec![Target::All, Target::Provider("mx.example".into()), Target::Source("a".into())],
@@ -74,9 +77,9 @@ impl Commands for Fake {
         Ok(run_view())
     }
 
-    fn pause(&self, target: &Target) -> Result<(), Refusal> {
+    fn pause(&self, target: &Target) -> Result<Option<String>, Refusal> {
         self.note(("pause", target));
-        Ok(())
+        Ok(Some("no row went there yet".into()))
     }
 
     fn resume(&self, target: &Target) -> Result<(), Refusal> {
@@ -109,7 +112,7 @@ fn every_call_arrives_and_is_answered() {
     assert_eq!(client.view().unwrap(), engine_view());
     assert_eq!(client.run("00000000000000aa").unwrap(), run_view());
     assert_eq!(client.submit(&submit()).unwrap(), run_view());
-    client.pause(&Target::All).unwrap();
+    assert_eq!(client.pause(&Target::All).unwrap().as_deref(), Some("no row went there yet"));
     assert_eq!(client.cancel(&Target::Run("00000000000000aa".into())).unwrap(), 41);
     client.drain().unwrap();
     let asked = fake.asked.lock().unwrap().clone();

@@ -11,6 +11,9 @@ use std::path::PathBuf;
 pub struct EngineView {
     /// Its process.
     pub pid: u32,
+    /// When it was started, in milliseconds since 1970.
+    #[serde(default)]
+    pub since: u64,
     /// Whether it takes no more campaigns and reads no more input.
     pub draining: bool,
     /// What keeps it from sending.
@@ -67,6 +70,12 @@ pub struct RunView {
     pub latency: Option<Latency>,
     /// Why it ended, if it failed.
     pub failed: Option<Refusal>,
+    /// Messages delivered a second, lately ([`Recent`](crate::clock::Recent)).
+    #[serde(default)]
+    pub recent: f64,
+    /// Providers and sources at which its rows are cancelled.
+    #[serde(default)]
+    pub cancelled_at: Vec<Target>,
 }
 
 /// What a run is doing.
@@ -123,6 +132,8 @@ impl RunView {
             delivered_now: 0,
             latency: manifest.latency,
             failed: None,
+            recent: 0.0,
+            cancelled_at: cancelled_at(manifest),
         }
     }
 
@@ -144,6 +155,12 @@ impl RunView {
         let delivered = self.delivered_now as f64;
         if self.seconds > 0.0 { delivered / self.seconds } else { 0.0 }
     }
+}
+
+/// What an operator cancelled of a run besides its whole.
+fn cancelled_at(manifest: &Manifest) -> Vec<Target> {
+    let providers = manifest.cancelled_providers.iter().cloned().map(Target::Provider);
+    providers.chain(manifest.cancelled_sources.iter().cloned().map(Target::Source)).collect()
 }
 
 /// A campaign handed over.
@@ -218,11 +235,11 @@ pub trait Commands: Send + Sync {
     /// # Errors
     /// Whatever stops it before its first message.
     fn submit(&self, campaign: &Submit) -> Result<RunView, Refusal>;
-    /// Begins no further message of `target`.
+    /// Begins no further message of `target`. Answers with what whoever asked should know, if there is something.
     ///
     /// # Errors
     /// There is no such target.
-    fn pause(&self, target: &Target) -> Result<(), Refusal>;
+    fn pause(&self, target: &Target) -> Result<Option<String>, Refusal>;
     /// Takes a pause back.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub struct Sent {
     run: RunId,
     kept: Duration,
     again: bool,
-    /// Whether a run is open; asked of the store once.
+    /// Whether a run is open; asked of the store once a batch, since one may be cancelled while another is read.
     open: HashMap<RunId, bool>,
 }
 
@@ -74,6 +74,7 @@ impl Keys for Sent {
         // Two runs of a campaign may read the same key at once: one of them must see that the other has it.
         let store = self.store.clone();
         let _one = store.claiming();
+        self.open.clear();
         let found = self.store.reservations(&keys)?;
         // The batch may hold a key twice.
         let mut here: HashSet<SentKey> = HashSet::with_capacity(rows.len());

@@ -2,6 +2,7 @@
 
 mod address;
 mod closest;
+mod counted;
 mod exhausted;
 mod hidden;
 mod hint;
@@ -14,7 +15,8 @@ mod tls;
 
 pub use address::{Address, AddressFault, Mailbox};
 pub(crate) use address::{ascii_domain, is_host_name};
-pub use closest::closest;
+pub use closest::{closest, instead_of};
+pub use counted::rows;
 pub use exhausted::is_exhausted;
 pub(crate) use hidden::misleads;
 pub use hint::hint;

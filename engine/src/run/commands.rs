@@ -1,6 +1,7 @@
 //! What an operator can tell the engine.
 
 use super::engine::Engine;
+use super::names::Provider;
 use super::record::Record;
 use super::slot::{OpenRun, Slot};
 use super::{Blame, Error, Options, Setup};
@@ -19,7 +20,8 @@ impl Commands for Engine {
             since: since.0,
             why,
         };
-        let mut runs: Vec<_> = self.runs().values_mut().map(Slot::view).collect();
+        let now = self.gear.clock.now();
+        let mut runs: Vec<_> = self.runs().values_mut().map(|slot| slot.view(now)).collect();
         if self.controls.borrow().all_paused {
             let running = runs.iter_mut().filter(|run| run.state == RunState::Running);
             running.for_each(|run| run.state = RunState::Paused);
@@ -27,6 +29,7 @@ impl Commands for Engine {
         runs.sort_by_key(|view| view.opened);
         EngineView {
             pid: std::process::id(),
+            since: self.since.0,
             draining: self.draining.load(Ordering::SeqCst) && !self.is_stopping(),
             conditions: self.conditions.list().into_iter().map(condition).collect(),
             paused: self.paused(),
@@ -52,12 +55,17 @@ impl Commands for Engine {
         open().map_err(Refusal::from)
     }
 
-    fn pause(&self, target: &Target) -> Result<(), Refusal> {
+    fn pause(&self, target: &Target) -> Result<Option<String>, Refusal> {
         match target {
             Target::All => self.order(|controls| controls.all_paused = true),
-            Target::Provider(name) => self.order(|controls| {
-                controls.paused_providers.insert(name.clone());
-            }),
+            Target::Provider(name) => {
+                let Provider { name, met } = self.known_provider(name)?;
+                let note = (!met).then(|| format!("no row was routed to {name} yet; those that will be wait"));
+                self.order(|controls| {
+                    controls.paused_providers.insert(name);
+                });
+                return Ok(note);
+            }
             Target::Source(name) => {
                 self.known_source(name)?;
                 self.order(|controls| {
@@ -73,14 +81,18 @@ impl Commands for Engine {
                 record.change(true, |manifest| manifest.paused = true).map_err(Error::from)?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn resume(&self, target: &Target) -> Result<(), Refusal> {
         let mut was_paused = true;
         match target {
             Target::All => self.resume_all()?,
-            Target::Provider(name) => self.order(|controls| was_paused = controls.paused_providers.remove(name)),
+            Target::Provider(name) => self.order(|controls| {
+                let before = controls.paused_providers.len();
+                controls.paused_providers.retain(|paused| !paused.eq_ignore_ascii_case(name));
+                was_paused = controls.paused_providers.len() < before;
+            }),
             Target::Source(name) => self.order(|controls| was_paused = controls.paused_sources.remove(name)),
             Target::Run(run) => {
                 let resumed = self.with_run(run, resume)?;
@@ -116,10 +128,15 @@ impl Commands for Engine {
                 self.order(|_| {});
                 return Ok(left);
             }
-            Target::Provider(_) => {}
-            Target::Source(name) => self.known_source(name)?,
+            Target::Provider(name) => {
+                let Provider { name, .. } = self.known_provider(name)?;
+                self.cancel_at(&Target::Provider(name))?;
+            }
+            Target::Source(name) => {
+                self.known_source(name)?;
+                self.cancel_at(target)?;
+            }
         }
-        self.cancel_at(target)?;
         Ok(0)
     }
 
@@ -129,13 +146,6 @@ impl Commands for Engine {
 }
 
 impl Engine {
-    fn paused(&self) -> Vec<Target> {
-        let controls = self.controls.borrow().clone();
-        let providers = controls.paused_providers.iter().cloned().map(Target::Provider);
-        let sources = controls.paused_sources.iter().cloned().map(Target::Source);
-        controls.all_paused.then_some(Target::All).into_iter().chain(providers).chain(sources).collect()
-    }
-
     fn resume_all(&self) -> Result<(), Error> {
         let mut resumed = Vec::new();
         for slot in self.runs().values_mut() {
@@ -167,10 +177,13 @@ impl Engine {
             _ => None,
         };
         let open: Vec<_> = self.runs().iter().filter_map(open).collect();
+        if open.is_empty() {
+            return Err(Error::NothingOpen);
+        }
         for (_, record) in &open {
             record.change(true, |manifest: &mut Manifest| match target {
-                Target::Provider(name) => manifest.cancelled_providers.push(name.clone()),
-                Target::Source(name) => manifest.cancelled_sources.push(name.clone()),
+                Target::Provider(name) => note(&mut manifest.cancelled_providers, name),
+                Target::Source(name) => note(&mut manifest.cancelled_sources, name),
                 _ => {}
             })?;
         }
@@ -184,16 +197,6 @@ impl Engine {
             }
         });
         Ok(())
-    }
-
-    fn known_source(&self, name: &str) -> Result<(), Refusal> {
-        let sources = self.gear.machine.iter().flat_map(|machine| &machine.sources);
-        let present: Vec<_> = sources.map(|source| source.name.to_string()).collect();
-        if present.iter().any(|source| source == name) {
-            return Ok(());
-        }
-        let hint = Some(format!("its sources are: {}", present.join(", ")));
-        Err(Refusal { what: format!("there is no source \"{name}\""), hint, code: 2 })
     }
 
     /// Does something to an open run.
@@ -213,6 +216,13 @@ fn resume(open: &mut OpenRun) -> Option<Arc<Record>> {
     let was_paused = open.shared.hold.is_paused();
     open.shared.hold.resume();
     was_paused.then(|| open.record.clone())
+}
+
+/// Adds a name that isn't there.
+fn note(names: &mut Vec<String>, name: &str) {
+    if names.iter().all(|known| known != name) {
+        names.push(name.to_owned());
+    }
 }
 
 /// A run by the name that `status` shows.

@@ -4,7 +4,7 @@ use super::offline::{open_run, take, take_any};
 use super::{Error, data_key, recovery};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::mail::{Kind, Outcome, RunId};
-use crate::secret::MasterKey;
+use crate::secret::{MasterKey, TokenKey};
 use crate::store::{Manifest, Store, Tally};
 use std::path::Path;
 
@@ -23,6 +23,8 @@ pub struct Doubt {
     pub why: String,
     /// Attempts made, that one included.
     pub attempts: u32,
+    /// What the receiver's log calls it ([`Manifest::message_id`]), where the token key is known.
+    pub message_id: Option<String>,
 }
 
 /// Which rows of a run are meant.
@@ -43,11 +45,16 @@ pub enum Truth {
     Undelivered,
 }
 
-/// Rows in doubt, of `run` or of all runs. Where an engine is at work (`live`) only what it has recorded.
+/// Rows in doubt, of `run` or of all runs. Of a run that an engine is at work on (`live`) only what that has recorded.
 ///
 /// # Errors
 /// There is no such run, or the store can't be read.
-pub fn list(store: &Store, run: Option<RunId>, live: bool) -> Result<Vec<Doubt>, Error> {
+pub fn list(
+    store: &Store,
+    run: Option<RunId>,
+    live: impl Fn(RunId) -> bool,
+    token: Option<&TokenKey>,
+) -> Result<Vec<Doubt>, Error> {
     if let Some(run) = run
         && store.manifest(run)?.is_none()
     {
@@ -62,13 +69,14 @@ pub fn list(store: &Store, run: Option<RunId>, live: bool) -> Result<Vec<Doubt>,
             since,
             why: why.to_owned(),
             attempts,
+            message_id: token.map(|token| manifest.message_id(token, id, row)),
         };
         store.scan_outcomes(id, None, |row, outcome| {
             if outcome.kind == Kind::InDoubt {
                 doubts.push(doubt(row, outcome.at, &outcome.why(), outcome.attempts));
             }
         })?;
-        if !live {
+        if !live(id) {
             // What the last engine left, and no other has taken up yet.
             let leases = store.leases(id)?.into_iter().filter(|lease| lease.is_doubtful(store.boot()));
             let why = |boot| if boot == store.boot() { "engine_died" } else { "power_lost" };

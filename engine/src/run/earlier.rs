@@ -7,21 +7,39 @@ use crate::mail::RunId;
 use crate::store::{Family, Hold, Manifest, Store, Tally};
 use std::collections::BTreeSet;
 
-/// Refuses an input that has taken the place of another which was not sent to its end, unless that run is given up: then it is
-/// cancelled.
-pub(super) fn may_be_overwritten(engine: &Engine, blueprint: &Blueprint, abandon: Option<RunId>) -> Result<(), Error> {
-    let store = &engine.store;
-    for (run, manifest) in open(store, blueprint)? {
-        if manifest.input != blueprint.input() || !needs_input(store, run, &manifest)? {
-            continue;
-        }
-        if abandon != Some(run) || engine.runs().get(&run).is_some_and(|slot| !slot.is_over()) {
+/// Refuses an input that has taken the place of another which was not sent to its end.
+pub(super) fn may_be_overwritten(engine: &Engine, blueprint: &Blueprint) -> Result<(), Error> {
+    for (run, manifest) in open(&engine.store, blueprint)? {
+        if is_overwritten(&engine.store, blueprint, run, &manifest)? {
             return Err(Error::Overwritten { input: manifest.input, run, read: manifest.read });
         }
-        let cancelled = offline::abandon(store, &engine.gear.master, run, engine.gear.clock.now())?;
-        tracing::warn!(%run, cancelled, "abandoned: its rows are cancelled, those it never read are given up");
     }
     Ok(())
+}
+
+/// Gives up a run whose input this one has taken the place of: it is cancelled. Any other is left alone, and that is said.
+pub(super) fn give_up(engine: &Engine, blueprint: &Blueprint, run: RunId) -> Result<(), Error> {
+    let nothing = |why| Err(Error::NothingToGiveUp { run, why });
+    let store = &engine.store;
+    let Some(manifest) = store.manifest(run)? else { return nothing("there is no such run") };
+    if manifest.finished.is_some() {
+        return nothing("it is over");
+    }
+    if engine.runs().get(&run).is_some_and(|slot| !slot.is_over()) {
+        return nothing("it is at work");
+    }
+    let others = manifest.campaign != blueprint.campaign().name || run == blueprint.run();
+    if others || !is_overwritten(store, blueprint, run, &manifest)? {
+        return nothing("this input has not taken the place of its own");
+    }
+    let cancelled = offline::abandon(store, &engine.gear.master, run, engine.gear.clock.now())?;
+    tracing::warn!(%run, cancelled, "abandoned: its rows are cancelled, those it never read are given up");
+    Ok(())
+}
+
+/// Whether an open run needs what stood where this input stands now.
+fn is_overwritten(store: &Store, blueprint: &Blueprint, run: RunId, manifest: &Manifest) -> Result<bool, Error> {
+    Ok(manifest.input == blueprint.input() && needs_input(store, run, manifest)?)
 }
 
 /// Takes up earlier runs whose rows are all in the store. One whose rows were kept without a column that the letter needs now

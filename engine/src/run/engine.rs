@@ -3,11 +3,13 @@
 use super::feeders::thread;
 use super::slot::Slot;
 use super::{Error, Exporter, Lock, Machinery, steward};
+use crate::clock::Timestamp;
 use crate::condition::Conditions;
 use crate::control::Socket;
 use crate::mail::RunId;
 use crate::metrics::Metrics;
 use crate::queue::{Clerk, Controls, Deps, Limits, Pool, Shard, Stop};
+use crate::route::Met;
 use crate::smtp::{Connector, Tcp};
 use crate::store::{Settings, Store};
 use std::collections::BTreeMap;
@@ -25,6 +27,9 @@ pub struct Engine {
     pub(super) metrics: Arc<Metrics>,
     pub(super) controls: watch::Sender<Arc<Controls>>,
     pub(super) runs: Mutex<BTreeMap<RunId, Slot>>,
+    /// Whom rows were routed to.
+    pub(super) met: Arc<Met>,
+    pub(super) since: Timestamp,
     /// Held while a run is opened: two commands may bring the same input.
     pub(super) opening: Mutex<()>,
     pub(super) draining: AtomicBool,
@@ -79,6 +84,8 @@ impl Engine {
         let shards = shards(cpus(), &deps)?;
         drop(deps);
         let engine = Arc::new(Engine {
+            since: gear.clock.now(),
+            met: Arc::default(),
             gear,
             store,
             conditions,

@@ -2,8 +2,9 @@
 
 use crate::mail::RunId;
 use crate::{plan, render, resolve, secret, sign, smtp, store};
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A run that can't start or go on. Refusals by receivers are outcomes, never this.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +107,29 @@ pub enum Error {
         /// How far it came.
         read: u64,
     },
+    /// The run that was named is not one to give up.
+    #[error("--abandon {run}: {why}")]
+    NothingToGiveUp {
+        /// The run.
+        run: RunId,
+        /// Why not.
+        why: &'static str,
+    },
+    /// An order about the open runs, and none is.
+    #[error("no run is open: there is nothing to cancel")]
+    NothingOpen,
+    /// The run was made with another input.
+    #[error("{input} is not what run {run} was opened with; its row {row} has the Message-ID {message_id}")]
+    AnotherInput {
+        /// The input.
+        input: String,
+        /// The run.
+        run: RunId,
+        /// The row asked for.
+        row: u64,
+        /// Its Message-ID.
+        message_id: String,
+    },
     /// The engine takes no more campaigns.
     #[error("{}: the engine is being drained and takes no more campaigns", .0.display())]
     Draining(PathBuf),
@@ -200,6 +224,21 @@ pub enum Error {
     Internal(String),
 }
 
+/// What can be done about a state directory that the system refuses.
+fn hint_of_folder(path: &Path, cause: ErrorKind) -> Option<String> {
+    match cause {
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            Some("state_dir of sealpost.toml must name a folder, or nothing yet: it is made then".into())
+        }
+        ErrorKind::PermissionDenied => Some(format!(
+            "sealpost must be able to write in {}: run it as that folder's owner, or give the folder to its user (`chown`)",
+            path.display()
+        )),
+        ErrorKind::ReadOnlyFilesystem => Some("mount its file system writable, or name another state_dir".into()),
+        _ => None,
+    }
+}
+
 /// Whose fault an error is; the command line makes its exit code of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -233,7 +272,12 @@ doubt, `sealpost doubt resend --copy` goes on as if the original had sent nothin
                 "put the old file back and send it first, name the new one otherwise, or give the rest of the old one \
 up: --abandon {run}"
             ),
-            Error::NoRun { .. } | Error::RunOver { .. } | Error::NotPaused { .. } => "`sealpost status` lists the runs".into(),
+            Error::NoRun { .. } | Error::RunOver { .. } | Error::NothingOpen => "`sealpost status` lists the runs".into(),
+            Error::NotPaused { .. } => "`sealpost status` says what is paused".into(),
+            Error::NothingToGiveUp { .. } => {
+                "send without --abandon; `sealpost status` lists the runs, `sealpost cancel --run` ends one whatever its input"
+                    .into()
+            }
             Error::RunCancelled { .. } => {
                 "settle them: `sealpost doubt settle --undelivered` lets another file send to their keys".into()
             }
@@ -283,6 +327,8 @@ up: --abandon {run}"
             }
             Error::Copied { .. }
             | Error::Overwritten { .. }
+            | Error::NothingToGiveUp { .. }
+            | Error::NothingOpen
             | Error::NoRun { .. }
             | Error::RunOver { .. }
             | Error::NotPaused { .. }
@@ -301,7 +347,30 @@ up: --abandon {run}"
             Error::Store(_) => Some(
                 "is the disk full or the state directory damaged? nothing more is sent until it can be written".into(),
             ),
-            Error::NotCopied(_) | Error::State { .. } | Error::NoRow { .. } | Error::Internal(_) => None,
+            Error::AnotherInput { .. } => Some(
+                "its message can't be made without that input; the receiver's log knows it by its Message-ID".into(),
+            ),
+            Error::State { path, cause } => hint_of_folder(path, cause.kind()),
+            Error::NotCopied(_) | Error::NoRow { .. } | Error::Internal(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_directory_that_can_t_be_used_says_what_to_do() {
+        for (cause, told) in [
+            (ErrorKind::PermissionDenied, "write in /var/lib/sealpost"),
+            (ErrorKind::ReadOnlyFilesystem, "mount its file system writable"),
+            (ErrorKind::NotADirectory, "must name a folder"),
+            (ErrorKind::AlreadyExists, "must name a folder"),
+        ] {
+            let error = Error::State { path: "/var/lib/sealpost".into(), cause: cause.into() };
+            assert!(error.hint().is_some_and(|hint| hint.contains(told)), "{cause}");
+            assert_eq!(error.blame(), Blame::Configuration);
         }
     }
 }

@@ -25,6 +25,7 @@ mod keys;
 mod lock;
 #[cfg(test)]
 mod model;
+mod names;
 pub mod offline;
 mod opening;
 mod outage;
@@ -38,6 +39,7 @@ mod slot;
 mod steward;
 
 pub use blueprint::{Blueprint, Sample, SampleRow};
+pub use choice::{Outlook, run_of_input, run_of_name};
 pub use engine::Engine;
 pub use error::{Blame, Error};
 pub use exporter::Exporter;

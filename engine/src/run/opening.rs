@@ -1,6 +1,6 @@
 //! Opens a run in the engine: finds or makes its record, recovers it, starts its feeders.
 
-use super::choice::{Choice, choose};
+use super::choice::{Choice, choose, repeated};
 use super::dispatch::Dispatch;
 use super::engine::Engine;
 use super::feed::{Feed, Scope};
@@ -9,6 +9,7 @@ use super::record::Record;
 use super::recovery::{self, LeftOver};
 use super::slot::{OpenRun, Slot, state_of};
 use super::{Blueprint, Error, Options, Setup, data_key, earlier, index_key, offline, token_key};
+use crate::clock::Recent;
 use crate::control::RunView;
 use crate::gate::Sent;
 use crate::mail::RunId;
@@ -44,6 +45,9 @@ impl Engine {
         }
         let mut blueprint = Blueprint::new(setup.campaign.clone())?;
         let choice = choose(&self.store, &mut blueprint)?;
+        if let Some(run) = setup.options.abandon {
+            earlier::give_up(self, &blueprint, run)?;
+        }
         if let Some(view) = self.at_work(blueprint.run(), setup.options) {
             return Ok(view);
         }
@@ -64,7 +68,7 @@ impl Engine {
             }
             Choice::Open(manifest) => manifest,
             Choice::New => {
-                earlier::may_be_overwritten(self, &blueprint, setup.options.abandon)?;
+                earlier::may_be_overwritten(self, &blueprint)?;
                 self.new_manifest(&blueprint, &setup)
             }
         };
@@ -86,7 +90,7 @@ impl Engine {
             open.until_empty |= options.until_empty;
             open.deadline = open.deadline.into_iter().chain(options.deadline).min();
         }
-        Some(slot.view())
+        Some(slot.view(self.gear.clock.now()))
     }
 
     fn finished(&self, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
@@ -110,17 +114,14 @@ impl Engine {
     /// An input that was sent to its end: the run that sends it again and is still open, or with `--again` a new one.
     fn repeat(&self, blueprint: &mut Blueprint, setup: &Setup) -> Result<Option<Manifest>, Error> {
         let first = blueprint.fingerprint().to_owned();
-        for number in 2_u32.. {
-            blueprint.rename_from(&first, &format!("again-{number}"));
-            match self.store.manifest(blueprint.run())? {
-                None if setup.options.again => return Ok(Some(self.new_manifest(blueprint, setup))),
-                None => break,
-                Some(manifest) if manifest.finished.is_none() => return Ok(Some(manifest)),
-                Some(_) => {}
+        match repeated(&self.store, blueprint)? {
+            Some(manifest) => Ok(Some(manifest)),
+            None if setup.options.again => Ok(Some(self.new_manifest(blueprint, setup))),
+            None => {
+                blueprint.rename_to(&first);
+                Ok(None)
             }
         }
-        blueprint.rename_to(&first);
-        Ok(None)
     }
 
     /// Recovers a run, starts its feeders and takes it among the open ones.
@@ -169,9 +170,10 @@ impl Engine {
             leaving: None,
             cancelled: false,
             failed: None,
+            recent: Recent::default(),
         };
         let mut slot = Slot::Open(Box::new(open));
-        let view = slot.view();
+        let view = slot.view(now);
         self.runs().insert(run, slot);
         self.metrics.begins();
         self.share_room();
@@ -219,9 +221,10 @@ impl Engine {
         };
         let demand = setup.campaign.transport.demand;
         let shards = self.shards.lock().expect("no holder panics").iter().map(|shard| shard.jobs.clone()).collect();
+        let router = || Router::new(self.gear.resolver.clone(), demand, self.gear.relay.clone());
         let dispatch = |stop| Dispatch {
             run: shared.clone(),
-            router: Arc::new(Router::new(self.gear.resolver.clone(), demand, self.gear.relay.clone())),
+            router: Arc::new(router().telling(self.met.clone())),
             shards,
             sources: setup.sources.iter().cloned().map(Arc::new).collect(),
             metrics: self.metrics.clone(),
@@ -264,6 +267,10 @@ pub(super) fn keep(
             }
         }
         None => manifest.kept = needed,
+    }
+    let domain = blueprint.campaign().message.from.address.domain();
+    if manifest.message_domains.iter().all(|known| known != domain) {
+        manifest.message_domains.push(domain.to_owned());
     }
     store.put_manifest(run, &manifest, true)?;
     Ok(manifest)

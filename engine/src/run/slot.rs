@@ -5,7 +5,7 @@ use super::engine::{Engine, WIND_DOWN};
 use super::feed::ReadTo;
 use super::feeders::Feeders;
 use super::record::Record;
-use crate::clock::Timestamp;
+use crate::clock::{Recent, Timestamp};
 use crate::control::{Refusal, RunState, RunView};
 use crate::mail::{Kind, RunId};
 use crate::metrics::{Metrics, Stage};
@@ -40,6 +40,7 @@ pub(super) struct OpenRun {
     pub(super) leaving: Option<Instant>,
     pub(super) cancelled: bool,
     pub(super) failed: Option<String>,
+    pub(super) recent: Recent,
 }
 
 /// How long the reader may take to notice a stop: it may be waiting for a pipe that says nothing.
@@ -47,9 +48,9 @@ const READER_LEAVES: Duration = Duration::from_secs(2);
 
 impl Slot {
     /// The run's view now.
-    pub(super) fn view(&mut self) -> RunView {
+    pub(super) fn view(&mut self, now: Timestamp) -> RunView {
         match self {
-            Slot::Open(open) => open.view(),
+            Slot::Open(open) => open.view(now),
             Slot::Ending(view) | Slot::Over(view) => (**view).clone(),
         }
     }
@@ -75,8 +76,8 @@ impl Slot {
     }
 
     /// The run itself, to be ended.
-    pub(super) fn take(&mut self) -> Option<Box<OpenRun>> {
-        let view = Box::new(self.view());
+    pub(super) fn take(&mut self, now: Timestamp) -> Option<Box<OpenRun>> {
+        let view = Box::new(self.view(now));
         match std::mem::replace(self, Slot::Ending(view)) {
             Slot::Open(open) => Some(open),
             other => {
@@ -133,12 +134,16 @@ impl OpenRun {
         gone || (stopping && since.elapsed() >= WIND_DOWN)
     }
 
+    /// Remembers how many messages were delivered by now.
+    pub(super) fn note(&mut self, now: Timestamp) {
+        let delivered = self.shared.settle.tally().count(Kind::Delivered);
+        self.recent.note(now, delivered);
+    }
+
     /// How it stands.
-    pub(super) fn view(&mut self) -> RunView {
-        let state = match (self.shared.hold.is_paused(), self.leaving) {
-            (true, None) => RunState::Paused,
-            _ => RunState::Running,
-        };
+    pub(super) fn view(&mut self, now: Timestamp) -> RunView {
+        // One that leaves because its deadline has come was not resumed.
+        let state = if self.shared.hold.is_paused() { RunState::Paused } else { RunState::Running };
         let broke = self.feeders.read().and_then(|read| read.as_ref().err().map(ToString::to_string));
         let read_to_end = matches!(self.feeders.read(), Some(Ok(ReadTo::End)));
         let tally = self.shared.settle.tally();
@@ -150,12 +155,13 @@ impl OpenRun {
         view.input_broke = broke;
         view.seconds = self.since.elapsed().as_secs_f64();
         view.delivered_now = tally.count(Kind::Delivered).saturating_sub(self.before.count(Kind::Delivered));
+        view.recent = self.recent.per_second(now, tally.count(Kind::Delivered));
         view
     }
 
     /// Writes down how it ended, or how far it came. Nothing of it is in memory any more.
     pub(super) fn end(mut self, engine: &Engine, now: Timestamp) -> RunView {
-        let mut last = self.view();
+        let mut last = self.view(now);
         let all_settled = self.shared.settle.is_idle();
         let (run, fault) = (self.id(), self.shared.settle.fault().or(self.failed.take()));
         let delivered_before = self.before.count(Kind::Delivered);

@@ -36,6 +36,7 @@ fn look_after_runs(engine: &Engine) {
     let mut over = Vec::new();
     for (run, slot) in engine.runs().iter_mut() {
         let Slot::Open(open) = slot else { continue };
+        open.note(now);
         if broken {
             open.fail("a part of the engine failed");
         }
@@ -54,7 +55,7 @@ fn look_after_runs(engine: &Engine) {
         engine.metrics.rests();
     }
     for run in over {
-        let Some(open) = engine.runs().get_mut(&run).and_then(Slot::take) else { continue };
+        let Some(open) = engine.runs().get_mut(&run).and_then(|slot| slot.take(now)) else { continue };
         let view = open.end(engine, now);
         engine.runs().insert(run, Slot::Over(Box::new(view)));
         ended = true;

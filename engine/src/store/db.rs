@@ -8,7 +8,7 @@ use super::options::{self, Sizes};
 use super::{Error, Family};
 use crate::condition::Conditions;
 use crate::mail::RunId;
-use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, Options, ReadOptions};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, ReadOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -52,6 +52,8 @@ impl Store {
     /// # Errors
     /// RocksDB can't open it, or another version of sealpost made it.
     pub fn open(state_dir: &Path, settings: &Settings) -> Result<Store, Error> {
+        // Before RocksDB makes a new one in its place, and clears away what is left of the old.
+        refuse_lost(state_dir)?;
         refuse_format_1(state_dir)?;
         let (free, total) = room(state_dir).unwrap_or((u64::MAX, u64::MAX));
         let (sizes, ballast) = (Sizes::of(total), Ballast::new(state_dir, total));
@@ -97,26 +99,48 @@ impl Store {
         self.claims.lock().expect("no holder panics")
     }
 
-    /// Whether a store was ever made under `state_dir`.
+    /// Whether there is a store under `state_dir`, or what is left of one.
     pub fn exists(state_dir: &Path) -> bool {
-        state_dir.join("db/CURRENT").exists()
+        has_current(state_dir) || refuse_lost(state_dir).is_err()
     }
 
     /// Opens the store to read it while an engine may be writing it; `scratch` takes RocksDB's own log files.
     ///
     /// # Errors
-    /// RocksDB can't open it, or another version of sealpost made it.
+    /// RocksDB can't open it, or another version of sealpost made it; or what it shows is not what an engine has left here.
     pub fn observe(state_dir: &Path, scratch: &Path) -> Result<Store, Error> {
         refuse_format_1(state_dir)?;
-        let (settings, sizes) = (Settings::default(), Sizes::of(u64::MAX));
-        let mut options = options::database(&sizes);
-        options.set_max_open_files(-1);
-        let families = options::families(&sizes, settings.sent_kept);
+        let (options, families) = for_readers();
         let db = DB::open_cf_descriptors_as_secondary(&options, folder(state_dir).as_path(), scratch, families)?;
         db.try_catch_up_with_primary()?;
-        let ballast = Ballast::new(state_dir, 0);
-        let store = Store::of(Health::new(db, true), state_dir, sizes, ballast, settings);
+        Store::to_read(db, state_dir)
+    }
+
+    /// The same while nobody is at work on it. A secondary passes over files that are damaged or gone, and shows what was there
+    /// before them; this looks at each and refuses.
+    ///
+    /// # Errors
+    /// As [`observe`](Store::observe), and whatever is damaged.
+    pub fn read_at_rest(state_dir: &Path, scratch: &Path) -> Result<Store, Error> {
+        refuse_lost(state_dir)?;
+        refuse_format_1(state_dir)?;
+        let (mut options, families) = for_readers();
+        // Its logs would otherwise go beside the database.
+        options.set_db_log_dir(scratch);
+        Store::to_read(DB::open_cf_descriptors_read_only(&options, folder(state_dir), families, false)?, state_dir)
+    }
+
+    fn to_read(db: DB, state_dir: &Path) -> Result<Store, Error> {
+        let (ballast, sizes) = (Ballast::new(state_dir, 0), Sizes::of(u64::MAX));
+        let store = Store::of(Health::new(db, true), state_dir, sizes, ballast, Settings::default());
         store.format()?;
+        // Who takes a standing writes it to the store first, and then to the file.
+        if store.standing()?.is_none() && was_used(state_dir) {
+            return Err(Error::Lost {
+                path: folder(state_dir),
+                what: "nothing can be read of what an engine left here",
+            });
+        }
         Ok(store)
     }
 
@@ -216,9 +240,44 @@ fn folder(state_dir: &Path) -> PathBuf {
     state_dir.join("db")
 }
 
+/// What a database is opened with that is only read.
+fn for_readers() -> (Options, Vec<ColumnFamilyDescriptor>) {
+    let sizes = Sizes::of(u64::MAX);
+    let mut options = options::database(&sizes);
+    options.set_max_open_files(-1);
+    (options, options::families(&sizes, Settings::default().sent_kept))
+}
+
+/// RocksDB's name for the newest list of its files, without which it takes a folder for empty.
+fn has_current(state_dir: &Path) -> bool {
+    folder(state_dir).join("CURRENT").exists()
+}
+
+/// Whether an engine has worked here to the point of sending.
+fn was_used(state_dir: &Path) -> bool {
+    state_dir.join(super::standing::FILE).exists()
+}
+
+/// Nothing is taken for new that something else is left of: who was sent to would be forgotten. A store that was not made to
+/// its end has neither tables nor logs.
+fn refuse_lost(state_dir: &Path) -> Result<(), Error> {
+    if has_current(state_dir) {
+        return Ok(());
+    }
+    let files = std::fs::read_dir(folder(state_dir)).into_iter().flatten().flatten();
+    let left = |name: &Path| name.extension().is_some_and(|ending| ending == "sst" || ending == "log");
+    if was_used(state_dir) || files.into_iter().any(|file| left(&file.path())) {
+        return Err(Error::Lost {
+            path: folder(state_dir),
+            what: "CURRENT is missing, without which nothing here can be read",
+        });
+    }
+    Ok(())
+}
+
 /// Format 1 had no family `engine`, which is the first to be made now.
 fn refuse_format_1(state_dir: &Path) -> Result<(), Error> {
-    if !Store::exists(state_dir) {
+    if !has_current(state_dir) {
         return Ok(());
     }
     let present = DB::list_cf(&Options::default(), folder(state_dir))?;

@@ -34,6 +34,14 @@ pub enum Error {
         /// What RocksDB says.
         cause: rocksdb::Error,
     },
+    /// Files that it can't do without are gone.
+    #[error("{}: {what}", path.display())]
+    Lost {
+        /// The database's folder.
+        path: PathBuf,
+        /// What is gone.
+        what: &'static str,
+    },
     /// It could not be opened again after trouble with the disk, and the engine stops.
     #[error("the store is closed")]
     Closed,
@@ -57,7 +65,7 @@ impl Error {
     /// Whether something in the store can't be read, and never will be.
     pub fn is_damage(&self) -> bool {
         match self {
-            Error::Damaged { .. } | Error::Corrupt { .. } => true,
+            Error::Damaged { .. } | Error::Corrupt { .. } | Error::Lost { .. } => true,
             Error::RocksDb(cause) => cause.kind() == ErrorKind::Corruption,
             _ => false,
         }

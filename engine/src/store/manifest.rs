@@ -1,6 +1,8 @@
 //! What is known of a run as a whole.
 
 use crate::clock::Timestamp;
+use crate::mail::RunId;
+use crate::secret::TokenKey;
 use loader::{Mark, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -67,6 +69,9 @@ pub struct Manifest {
     /// Whether keys that were delivered before are sent to again (`--again`).
     #[serde(default)]
     pub again: bool,
+    /// The domains of From that it was opened with, and so of its Message-IDs. More than one where From was changed meanwhile.
+    #[serde(default)]
+    pub message_domains: Vec<String>,
     /// Whether every row without an outcome is in doubt, also those never read: the store is a copy, and the original may
     /// have sent them.
     #[serde(default)]
@@ -95,7 +100,20 @@ impl Manifest {
             cancelled_providers: Vec::new(),
             cancelled_sources: Vec::new(),
             again: false,
+            message_domains: Vec::new(),
             copied: false,
+        }
+    }
+}
+
+impl Manifest {
+    /// The Message-ID of a row of `run`, as a receiver's log has it. Only the part before the `@`, which is enough to find it,
+    /// where From's domain was changed during the run.
+    pub fn message_id(&self, token: &TokenKey, run: RunId, row: u64) -> String {
+        let local = token.message_id(run, row);
+        match self.message_domains.as_slice() {
+            [domain] => format!("{local}@{domain}"),
+            _ => local,
         }
     }
 }

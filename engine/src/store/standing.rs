@@ -51,7 +51,7 @@ pub enum Copied {
 }
 
 const KEY: &[u8] = b"standing";
-const FILE: &str = "generation";
+pub(super) const FILE: &str = "generation";
 
 impl Home {
     /// Where the state directory is now: its lock file, which is made once and never replaced.

@@ -113,3 +113,18 @@ fn rows_to_be_sent_again_are_not_lost_where_that_is_cut_short() {
         lived_through(&case).unwrap_or_else(|what| panic!("{what}"));
     }
 }
+
+/// The gate had asked once whether the other run was open, and its keys were held for ever after.
+#[test]
+fn a_run_that_is_cancelled_lets_go_of_keys_whose_rows_were_never_read() {
+    // All rows have one key, but for row 7 of the run that dies in the middle of its reading, and row 9 of the other.
+    let mut keys = vec![0; 2 * rig::ROWS as usize];
+    (keys[8], keys[21]) = (19, 19);
+    let case = |cut| {
+        let ops = [Op::Read { run: 1 }, Op::Read { run: 1 }, Op::Die { cut }, READ, Op::Cancel { run: 1 }, READ];
+        Case { keys: keys.clone(), resend: false, again: false, ops: ops.to_vec() }
+    };
+    for cut in (0..=255).step_by(8) {
+        lived_through(&case(cut)).unwrap_or_else(|what| panic!("{what}"));
+    }
+}

@@ -132,6 +132,8 @@ impl World {
                 let first = *job.row.first_attempt.get_or_insert(now);
                 group.push((RUNS[index], job.row.ordinal, first));
                 self.state.runs[index].lease(job.row.ordinal, Hold::Leased, boot);
+                // What was promised of an earlier lease says nothing of this one.
+                self.ghost.promised.remove(&(index, job.row.ordinal));
                 live.wire.push(job);
             }
         }

@@ -219,7 +219,7 @@ impl World {
                 continue;
             }
             then.recover(self.store.boot(), false);
-            let listed = doubt::list(&self.store, Some(id), false).map_err(|error| error.to_string())?;
+            let listed = doubt::list(&self.store, Some(id), |_| false, None).map_err(|error| error.to_string())?;
             let mut listed: Vec<_> = listed.into_iter().map(|doubt| doubt.row).collect();
             listed.sort_unstable();
             let expected = then.ordinals(|stand| stand.at == At::Ended(Kind::InDoubt));
