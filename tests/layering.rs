@@ -8,12 +8,12 @@ use std::path::Path;
 const LAYERS: [&[&str]; 4] = [
     &["clock", "condition", "mail", "metrics", "secret"],
     &["render", "resolve", "retry", "sandbox", "sign", "smtp", "store"],
-    &["gate", "route", "settle", "queue"],
+    &["gate", "route", "settle", "standing", "queue"],
     &["control", "plan", "report", "run"],
 ];
 
 /// Words build on words; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 9] = [
+const WITHIN: [(&str, &str); 10] = [
     ("mail", "clock"),
     ("condition", "clock"),
     ("run", "control"),
@@ -22,6 +22,7 @@ const WITHIN: [(&str, &str); 9] = [
     ("secret", "mail"),
     ("queue", "route"),
     ("queue", "settle"),
+    ("queue", "standing"),
     ("run", "plan"),
 ];
 

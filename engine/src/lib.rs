@@ -16,6 +16,7 @@ pub mod route;
 
 pub mod queue;
 pub mod settle;
+pub mod standing;
 
 pub mod render;
 pub mod sign;

@@ -2,8 +2,8 @@
 //!
 //! Comes in: a gated row's domain. Goes next: the shard that owns the provider. Promise: a provider is always on one shard.
 
-use crate::mail::{Demand, Level};
-use crate::resolve::{MxHost, NoRoute, Place, Resolver};
+use crate::mail::{Demand, Level, MxTrust};
+use crate::resolve::{Mx, MxHost, NoRoute, Place, Resolver, Security};
 use crate::smtp::Access;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, RwLock};
@@ -30,8 +30,39 @@ pub struct Route {
     pub hosts: Vec<MxHost>,
     /// What must hold before MAIL FROM.
     pub demand: Demand,
+    /// How it is known that the domain's mail goes to these hosts.
+    pub mx_trust: MxTrust,
+    /// Which other domains' sessions its messages may share.
+    pub class: Class,
     /// What its hosts ask of us.
     pub access: Access,
+}
+
+/// What the sessions of a route depend on, besides its hosts. Domains of one site and one class share sessions, whatever
+/// policies they have: each session's proof is still held against each message's demand.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class {
+    level: Level,
+    mx_trust: MxTrust,
+    /// A bit for each host, in order, that the demand allows whatever it proves itself by.
+    allowed: u32,
+    /// The domain, where no host can do: what is confirmed of that, is of this domain alone.
+    alone: Option<Arc<str>>,
+}
+
+impl Class {
+    /// The class of `domain`, whose mail goes to `hosts`.
+    pub fn of(domain: &str, hosts: &[MxHost], demand: &Demand, mx_trust: MxTrust) -> Class {
+        let allows = |host: &MxHost, dane| demand.excludes(&host.name, mx_trust, dane).is_none();
+        let bits = hosts.iter().enumerate().filter(|(_, host)| allows(host, false)).map(|(at, _)| 1 << (at % 32));
+        let alone = !hosts.iter().any(|host| allows(host, true));
+        Class { level: demand.level(), mx_trust, allowed: bits.sum(), alone: alone.then(|| domain.into()) }
+    }
+
+    /// The domain, where no host can do.
+    pub fn alone(&self) -> Option<&str> {
+        self.alone.as_deref()
+    }
 }
 
 impl Route {
@@ -116,7 +147,7 @@ impl Router {
         let valid_until = mx
             .as_ref()
             .map_or_else(|_| Some(tokio::time::Instant::now().into_std() + NOTHING_FOR), |mx| mx.valid_until);
-        let found = mx.map(|mx| Arc::new(self.route(mx.hosts)));
+        let found = mx.map(|mx| Arc::new(self.route(domain, mx)));
         found.iter().for_each(|route| self.met.note(route));
         let mut known = self.known.write().expect("no holder panics");
         // Two look-ups of one domain may be under way: the one that nobody answered does not undo the other's answer.
@@ -137,13 +168,29 @@ impl Router {
         self.resolver.says_anything().await
     }
 
-    fn route(&self, hosts: Vec<MxHost>) -> Route {
+    fn route(&self, domain: &str, mx: Mx) -> Route {
+        let mx_trust = mx_trust(&mx);
+        let hosts = mx.hosts;
         let site = site(&hosts);
         let relayed = hosts.iter().any(|host| matches!(host.place, Place::Relay(_) | Place::RelayAt(_)));
         let access = if relayed { self.relay.clone() } else { Access::default() };
         // Who learns our password or sees our certificate must have proven who it is.
-        let demand = if access.needs_proof() { self.demand.raise(Level::Verified) } else { self.demand };
-        Route { site, provider: ProviderId(site.0), hosts, demand, access }
+        let proven = Demand::new(if access.needs_proof() { Level::Verified } else { Level::Opportunistic });
+        let demand = self.demand.raise(&proven);
+        let class = Class::of(domain, &hosts, &demand, mx_trust);
+        Route { site, provider: ProviderId(site.0), hosts, demand, mx_trust, class, access }
+    }
+}
+
+/// How it is known that a domain's mail goes to these hosts, before its policy is asked.
+fn mx_trust(mx: &Mx) -> MxTrust {
+    let by_configuration = |host: &MxHost| matches!(host.place, Place::Fixed(_) | Place::Relay(_) | Place::RelayAt(_));
+    if mx.hosts.iter().all(by_configuration) {
+        return MxTrust::Static;
+    }
+    match mx.security {
+        Security::Secure => MxTrust::Dnssec,
+        Security::Insecure => MxTrust::Plain,
     }
 }
 
@@ -206,7 +253,11 @@ mod tests {
             let hosts = vec![host(&format!("mx{number}.{domain}"), Place::Named(25))];
             let valid_until = Some(Instant::now() + self.1);
             Box::pin(async move {
-                if domain == "down.example" { Err(NoRoute::TimedOut) } else { Ok(Mx { hosts, valid_until, security: Security::Insecure }) }
+                if domain == "down.example" {
+                    Err(NoRoute::TimedOut)
+                } else {
+                    Ok(Mx { hosts, valid_until, security: Security::Insecure })
+                }
             })
         }
 
@@ -247,7 +298,8 @@ mod tests {
     impl Resolver for Once {
         fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
             let first = !self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
-            let mx = Mx { hosts: vec![host(domain, Place::Named(25))], valid_until: None, security: Security::Insecure };
+            let mx =
+                Mx { hosts: vec![host(domain, Place::Named(25))], valid_until: None, security: Security::Insecure };
             Box::pin(async move { if first { Ok(mx) } else { Err(NoRoute::TimedOut) } })
         }
 

@@ -234,11 +234,15 @@ impl Default for SmtpTable {
 pub struct TlsTable {
     /// `"system"` and PEM files.
     pub roots: Vec<Spanned<String>>,
+    /// How long a host must fall short before exclusive runs drop rows for it.
+    pub exclusive_confirm: Span,
 }
 
 impl Default for TlsTable {
     fn default() -> Self {
-        TlsTable { roots: vec![Spanned::new(0..0, "system".to_owned())] }
+        // A certificate that is renewed late is noticed by half an hour; a letter takes days.
+        let exclusive_confirm = Span(Duration::from_secs(30 * 60));
+        TlsTable { roots: vec![Spanned::new(0..0, "system".to_owned())], exclusive_confirm }
     }
 }
 

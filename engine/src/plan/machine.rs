@@ -40,6 +40,8 @@ pub struct Machine {
     pub dns: DnsConfig,
     /// `[tls] roots`: `system` and PEM files.
     pub roots: Vec<Root>,
+    /// `[tls] exclusive_confirm`: how long a host must fall short before exclusive runs drop rows for it.
+    pub exclusive_confirm: Duration,
     /// When deferred rows are tried again.
     pub retry: Retry,
     /// Bounds.
@@ -136,6 +138,7 @@ impl Machine {
             smarthost: file.smarthost.as_ref().map(|table| smarthost(folder, table, &fail)).transpose()?,
             dns: DnsConfig { ours: dkim.keys().next().cloned(), ..dns(&file.dns, file.smtp.port, &fail)? },
             dkim,
+            exclusive_confirm: file.tls.exclusive_confirm.0,
             roots: file.tls.roots.iter().map(|root| root_of(folder, root.get_ref())).collect(),
             retry: Retry { first: file.retry.first.get_ref().0, longest: file.retry.longest.0 },
             limits: limits(&file.limits, &file.smtp).map_err(|(offset, what)| fail(offset, what))?,

@@ -5,12 +5,15 @@ use super::gauges;
 use super::lane::Lane;
 use super::owner::Owner;
 use crate::condition::Condition;
-use crate::mail::{Level, Message};
+use crate::mail::{Level, Message, TlsFault, Tlsa};
 use crate::metrics::{Connection, Stage};
-use crate::resolve::{MxHost, NoAddress};
-use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict, of_address, of_machine};
+use crate::resolve::{MxHost, NoAddress, Security};
+use crate::route::Route;
+use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict, of_address, of_machine, of_tls};
+use crate::standing::Subject;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a site that refused one session more is believed to take no more than it had.
@@ -53,7 +56,8 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
 /// last. If none does, the mildest refusal counts: rows end only where every host of the site says so. Where our own machine
 /// is at its end, nothing else is tried.
 async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Verdict> {
-    let mut attempt = Attempt { owner, lane, avoid_tls, left: MOST_ADDRESSES, refusal: None };
+    let route = lane.route.borrow().clone();
+    let mut attempt = Attempt { owner, lane, route, avoid_tls, left: MOST_ADDRESSES, refusal: None };
     let mut troubled = Vec::new();
     for host in lane.hosts() {
         let (ill, well): (Vec<_>, _) =
@@ -77,6 +81,7 @@ async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Ve
 struct Attempt<'a> {
     owner: &'a Owner,
     lane: &'a Lane,
+    route: Arc<Route>,
     avoid_tls: bool,
     /// Addresses that may still be tried.
     left: usize,
@@ -88,13 +93,19 @@ struct Place {
     host: MxHost,
     address: SocketAddr,
     from: Option<IpAddr>,
+    tlsa: Tlsa,
 }
 
 impl Attempt<'_> {
     /// Where `host` is, as far as our source can go there.
     async fn places(&mut self, host: &MxHost) -> Vec<Place> {
+        // No address helps a host whose name will not do, whatever it proves.
+        if let Some(fault) = self.route.demand.excludes(&host.name, self.route.mx_trust, true) {
+            self.fell_short(host, of_tls(fault), fault);
+            return Vec::new();
+        }
         let addresses = match self.owner.deps.resolver.addresses(host).await {
-            Ok(addresses) => addresses.at,
+            Ok(addresses) => addresses,
             Err(trouble) => {
                 tracing::debug!(host = host.shown(), why = trouble.label(), "no address");
                 if self.is_ours(trouble) {
@@ -102,16 +113,17 @@ impl Attempt<'_> {
                     return Vec::new();
                 }
                 // A smarthost that can't be found is our mistake, and no row pays for it.
-                let waits = trouble.is_transient() || self.lane.policy.access.relays;
+                let waits = trouble.is_transient() || self.route.access.relays;
                 self.refused(of_address(trouble.label(), waits));
                 return Vec::new();
             }
         };
+        let Some(tlsa) = self.tlsa(host, addresses.security).await else { return Vec::new() };
         let place = |address: SocketAddr| {
             let from = self.lane.source.towards(address.ip()).ok()?;
-            Some(Place { host: host.clone(), address, from })
+            Some(Place { host: host.clone(), address, from, tlsa: tlsa.clone() })
         };
-        let places: Vec<_> = addresses.into_iter().filter_map(place).collect();
+        let places: Vec<_> = addresses.at.into_iter().filter_map(place).collect();
         if places.is_empty() {
             self.refused(of_address("no_source_address", true));
         }
@@ -122,12 +134,17 @@ impl Attempt<'_> {
         self.left = self.left.checked_sub(1)?;
         let limits = &self.owner.deps.limits;
         let timeouts = Timeouts { connect: limits.connect_timeout, command: limits.command_timeout };
-        let policy = Policy { avoid_tls: self.avoid_tls, ..self.lane.policy.clone() };
+        let policy = self.policy(place);
         let target = Target { address: place.address, host: &place.host.name, from: place.from };
         let (connector, metrics) = (&self.owner.deps.connector, self.owner.deps.metrics.clone());
         let dial = &*self.owner.deps.dial;
-        match Session::open(dial, target, policy, connector, timeouts, metrics).await {
-            Ok(session) => Some(session),
+        match Session::open(dial, target, &policy, connector, timeouts, metrics).await {
+            Ok(session) => {
+                if let Some(proof) = session.proof().filter(|proof| proof.is_encrypted()) {
+                    self.owner.deps.standing.shown(&place.host.name, proof.evidence(), self.owner.deps.clock.now());
+                }
+                Some(session)
+            }
             Err(verdict) => {
                 tracing::debug!(host = place.host.shown(), why = verdict.why(), "no session");
                 self.owner.deps.metrics.no_session(verdict.reason);
@@ -136,10 +153,59 @@ impl Attempt<'_> {
                     return None;
                 }
                 self.lane.state.borrow_mut().trouble(place.address, self.owner.deps.clock.now());
-                self.refused(verdict);
+                match verdict.tls_fault() {
+                    Some(fault) => self.fell_short(&place.host, verdict, fault),
+                    None => self.refused(verdict),
+                }
                 None
             }
         }
+    }
+
+    fn policy(&self, place: &Place) -> Policy {
+        Policy {
+            ehlo: self.lane.source.ehlo.clone(),
+            demand: self.route.demand.raise(&place.tlsa.demand()),
+            tlsa: place.tlsa.clone(),
+            mx_trust: self.route.mx_trust,
+            avoid_tls: self.avoid_tls,
+            access: self.route.access.clone(),
+        }
+    }
+
+    /// What the host's TLSA records say; `None` where it can't be used. They are asked for only where the addresses are signed:
+    /// elsewhere nothing would vouch for them, and asking breaks with some servers (RFC 7672 section 2.2.2).
+    async fn tlsa(&mut self, host: &MxHost, security: Security) -> Option<Tlsa> {
+        if security == Security::Insecure {
+            return Some(Tlsa::Absent);
+        }
+        let tlsa = match self.owner.deps.resolver.tlsa(host).await {
+            Ok(records) => Tlsa::of(records),
+            Err(trouble) => {
+                tracing::debug!(host = host.shown(), why = trouble.label(), "no TLSA answer");
+                // Nothing else proves this host (RFC 7672 section 2.1.2): it waits.
+                self.refused(if self.is_ours(trouble) {
+                    of_machine(trouble.label())
+                } else {
+                    of_address("tlsa_unknown", true)
+                });
+                return None;
+            }
+        };
+        let dane = matches!(tlsa, Tlsa::Usable(_));
+        if let Some(fault) = self.route.demand.excludes(&host.name, self.route.mx_trust, dane) {
+            self.fell_short(host, of_tls(fault), fault);
+            return None;
+        }
+        Some(tlsa)
+    }
+
+    /// A host can't do what is demanded. Where that is confirmed, and the run is exclusive, its rows are dropped.
+    fn fell_short(&mut self, host: &MxHost, verdict: Verdict, fault: TlsFault) {
+        let subject = self.route.class.alone().map_or(Subject::Host(&host.name), Subject::Domain);
+        let now = self.owner.deps.clock.now();
+        let (fate, fault) = self.owner.deps.standing.judge(subject, fault, self.lane.is_exclusive(), now);
+        self.refused(verdict.judged(fate, fault));
     }
 
     /// Whether nobody else's servers are why a host has no address.
@@ -190,7 +256,7 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
             () = owner.stops() => None,
         };
         let Some((job, message)) = next else { break };
-        if !session.proof().is_some_and(|proof| proof.satisfies(job.route.demand)) {
+        if !session.proof().is_some_and(|proof| proof.satisfies(&job.route.demand)) {
             // Lanes are keyed by demand, so this does not happen; if it does, the message waits for a better session.
             lane.put_back(job);
             owner.gauges.backlog.inc();
@@ -203,7 +269,7 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
         let started = || job.run.settle.started(&job.row);
         let since = Instant::now();
         owner.gauges.in_flight.inc();
-        let verdict = session.send(&envelope, job.route.demand, message.octets(), started).await;
+        let verdict = session.send(&envelope, &job.route.demand, message.octets(), started).await;
         owner.gauges.in_flight.dec();
         // What was refused by ourselves never touched the wire.
         if verdict.code.is_some() {
@@ -271,7 +337,7 @@ fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict) {
 /// to this one; the last to fail knows that nobody gets through.
 fn refused(owner: &Rc<Owner>, lane: &Rc<Lane>, verdict: Verdict, avoided_tls: bool) {
     let mut state = lane.state.borrow_mut();
-    if lane.policy.demand.level() == Level::Opportunistic && verdict.is_tls() && !avoided_tls {
+    if lane.route.borrow().demand.level() == Level::Opportunistic && verdict.is_tls() && !avoided_tls {
         state.avoid_tls = true;
         return;
     }

@@ -4,10 +4,10 @@ use super::Job;
 use super::line::{Line, next_turn};
 use super::pace::Pace;
 use crate::clock::Timestamp;
-use crate::mail::{Level, Message, RunId};
+use crate::mail::{Message, RunId};
 use crate::resolve::MxHost;
-use crate::route::{ProviderId, Route};
-use crate::smtp::{Policy, Source, Verdict};
+use crate::route::{Class, ProviderId, Route};
+use crate::smtp::{Source, Verdict};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What a pooled connection serves: a provider, from one of our sources, what is demanded there, and whether it is exclusive.
+/// What a pooled connection serves: a provider, from one of our sources, domains of one class, and whether they are exclusive.
 /// Credentials belong to the provider, since a smarthost is a site of its own.
-pub(super) type LaneKey = (ProviderId, Arc<str>, Level, bool);
+pub(super) type LaneKey = (ProviderId, Arc<str>, Class, bool);
 
 /// One lane. All its fields belong to its shard's thread.
 pub(super) struct Lane {
@@ -25,7 +25,6 @@ pub(super) struct Lane {
     /// The newest that a row brought: hosts and their order are the same in all.
     pub(super) route: RefCell<Arc<Route>>,
     pub(super) source: Arc<Source>,
-    pub(super) policy: Policy,
     pub(super) state: RefCell<State>,
     /// Rung when a message is ready or the lane winds down.
     pub(super) bell: Notify,
@@ -72,16 +71,9 @@ const TROUBLE_HOLDS: Duration = Duration::from_secs(60);
 
 impl Lane {
     /// A lane whose first session begins at the `turn`-th of equal hosts.
-    pub(super) fn new(
-        key: LaneKey,
-        route: Arc<Route>,
-        source: Arc<Source>,
-        policy: Policy,
-        turn: usize,
-        now: Timestamp,
-    ) -> Lane {
+    pub(super) fn new(key: LaneKey, route: Arc<Route>, source: Arc<Source>, turn: usize, now: Timestamp) -> Lane {
         let state = RefCell::new(State::new(turn, now));
-        Lane { key, route: RefCell::new(route), source, policy, state, bell: Notify::new() }
+        Lane { key, route: RefCell::new(route), source, state, bell: Notify::new() }
     }
 
     /// Takes a row in as the last of its run.
@@ -119,6 +111,11 @@ impl Lane {
         lines.next()?.pop(&self.route.borrow(), &self.source)
     }
 
+    /// Whether what falls short is dropped.
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.key.3
+    }
+
     /// The site's hosts in the order in which the next session tries them: by preference, hosts of one preference taking
     /// turns (RFC 5321 section 5.1).
     pub(super) fn hosts(&self) -> Vec<MxHost> {
@@ -130,8 +127,8 @@ impl Lane {
 }
 
 /// Where a lane's rows lie in the store's backlog: a name that every engine gives to the same lane.
-fn place((provider, source, level, exclusive): &LaneKey) -> u64 {
-    let name = format!("{:016x} {source} {level:?} {exclusive}", provider.0);
+fn place((provider, source, class, exclusive): &LaneKey) -> u64 {
+    let name = format!("{:016x} {source} {class:?} {exclusive}", provider.0);
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
     // Zero is the place of rows that are due and not yet routed.
     u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 octets")).max(1)

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::mail::hint;
 use crate::metrics::Stage;
 use crate::render::Unrenderable;
-use crate::smtp::{Fate, Policy, Verdict};
+use crate::smtp::{Fate, Verdict};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -69,21 +69,11 @@ impl Owner {
         // Small sites see one session a run: which of equal hosts it meets first must not be the same every time.
         let now = self.deps.clock.now();
         let turn = usize::try_from(now.0).unwrap_or(0);
-        let policy = || Policy {
-            ehlo: job.source.ehlo.clone(),
-            demand: job.route.demand,
-            // A smarthost without STARTTLS is not the recipient's fault: its rows wait.
-            exclusive: job.run.exclusive && !job.route.access.relays,
-            avoid_tls: false,
-            access: job.route.access.clone(),
-        };
         let lane = self
             .lanes
             .borrow_mut()
             .entry(key(&job))
-            .or_insert_with(|| {
-                Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), policy(), turn, now))
-            })
+            .or_insert_with(|| Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), turn, now)))
             .clone();
         lane.route.replace(job.route.clone());
         self.held.set(self.held.get() + 1);
@@ -255,5 +245,7 @@ impl Owner {
 }
 
 fn key(job: &Job) -> LaneKey {
-    (job.route.provider, job.source.name.clone(), job.route.demand.level(), job.run.exclusive)
+    // A smarthost that falls short is not the recipient's fault: its rows wait.
+    let exclusive = job.run.exclusive && !job.route.access.relays;
+    (job.route.provider, job.source.name.clone(), job.route.class.clone(), exclusive)
 }

@@ -13,6 +13,7 @@ use crate::resolve::Resolver;
 use crate::retry::Retry;
 use crate::route::Route;
 use crate::smtp::{Connector, Dial, Source};
+use crate::standing::TlsStanding;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -59,6 +60,8 @@ pub struct Deps {
     pub resolver: Arc<dyn Resolver>,
     /// Makes TLS connections.
     pub connector: Connector,
+    /// What hosts have shown of TLS.
+    pub standing: Arc<TlsStanding>,
     /// The machine's bounds; `connections` already cut to this shard's share.
     pub limits: Limits,
     /// How long a provider is suspended.

@@ -13,9 +13,9 @@ mod dns;
 mod fixed;
 mod nets;
 
+pub use crate::mail::TlsaRecord;
 pub use dns::{Dns, DnsConfig, DnsError, Family};
 pub use fixed::{Fixed, StaticRoute};
-pub use crate::mail::TlsaRecord;
 pub use nets::{Nets, parse as parse_net};
 
 use std::net::SocketAddr;

@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::queue::{Clerk, Controls, Deps, Limits, Pool, Shard, Stop};
 use crate::route::Met;
 use crate::smtp::{Connector, Tcp};
+use crate::standing::TlsStanding;
 use crate::store::{Settings, Store};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,6 +71,7 @@ impl Engine {
         let deps = Deps {
             resolver: gear.resolver.clone(),
             connector,
+            standing: Arc::new(TlsStanding::new(store.clone(), gear.exclusive_confirm)),
             limits: gear.limits,
             retry: gear.retry,
             clock: gear.clock.clone(),

@@ -58,6 +58,7 @@ pub fn rehearsal(
         relay: Access::default(),
         identity: None,
         roots: vec![Root::Der(sandbox.root())],
+        exclusive_confirm: Duration::ZERO,
         retry: RETRY,
         limits: machine.limits,
         durability,

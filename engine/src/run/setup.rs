@@ -55,6 +55,8 @@ pub struct Machinery {
     pub identity: Option<Identity>,
     /// Whom TLS trusts.
     pub roots: Vec<Root>,
+    /// How long a host must fall short before rows are dropped for it.
+    pub exclusive_confirm: Duration,
     /// The back-off.
     pub retry: Retry,
     /// Bounds.
@@ -95,6 +97,7 @@ impl Machinery {
             relay: machine.smarthost.as_ref().map(relay).transpose()?.unwrap_or_default(),
             identity: machine.smarthost.as_ref().map(identity).transpose()?.flatten(),
             roots: machine.roots.clone(),
+            exclusive_confirm: machine.exclusive_confirm,
             retry: machine.retry,
             limits: machine.limits,
             durability: Durability { sync: machine.sync, marks: true },

@@ -401,18 +401,23 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::{MxTrust, Peer, Tlsa};
     use crate::smtp::{Access, Fate, ReplyParser};
     use proptest::prelude::*;
 
     fn machine(level: Level) -> Machine {
         let demand = Demand::new(level);
-        Machine::new(Policy {
-            ehlo: "us.example".into(),
-            demand,
-            exclusive: true,
-            avoid_tls: false,
-            access: Access::default(),
-        })
+        Machine::new(policy(demand, Access::default()))
+    }
+
+    fn policy(demand: Demand, access: Access) -> Policy {
+        let (tlsa, mx_trust) = (Tlsa::Absent, MxTrust::Plain);
+        Policy { ehlo: "us.example".into(), demand, tlsa, mx_trust, avoid_tls: false, access }
+    }
+
+    /// What a handshake would have proven.
+    fn proof(level: Level) -> Proof {
+        Proof::of_test("mx.them.example", (level >= Level::Verified).then_some(Peer::Pkix), MxTrust::Plain)
     }
 
     fn reply(text: &str) -> Reply {
@@ -450,7 +455,7 @@ mod tests {
     }
 
     fn begin(machine: &mut Machine) {
-        machine.begin(&envelope(), Demand::new(Level::Opportunistic));
+        machine.begin(&envelope(), &Demand::new(Level::Opportunistic));
     }
 
     #[test]
@@ -505,14 +510,14 @@ mod tests {
         let mut envelope = envelope();
         (envelope.recipient, envelope.utf8) = ("δοκιμή@them.example".into(), true);
         let mut knows = idle("250-PIPELINING\r\n250-SMTPUTF8\r\n");
-        knows.begin(&envelope, Demand::new(Level::Opportunistic));
+        knows.begin(&envelope, &Demand::new(Level::Opportunistic));
         assert!(
             run(&mut knows, &[])
                 .0
                 .starts_with("MAIL FROM:<s@us.example> SMTPUTF8\r\nRCPT TO:<δοκιμή@them.example>\r\n")
         );
         let mut does_not = idle("250-PIPELINING\r\n");
-        does_not.begin(&envelope, Demand::new(Level::Opportunistic));
+        does_not.begin(&envelope, &Demand::new(Level::Opportunistic));
         let end = run(&mut does_not, &[]).1;
         assert!(matches!(end, Directive::Settled(verdict) if verdict.reason == "no_smtputf8"));
         assert!(matches!(run(&mut does_not, &[]), (nothing, Directive::Idle) if nothing.is_empty()));
@@ -521,15 +526,14 @@ mod tests {
     fn relay(implicit_tls: bool) -> Machine {
         let login = Some(crate::smtp::Login { user: "acme".into(), password: "secret".to_owned().into() });
         let access = Access { implicit_tls, relays: true, login, certificate: false };
-        let demand = Demand::new(Level::Verified);
-        Machine::new(Policy { ehlo: "us.example".into(), demand, exclusive: true, avoid_tls: false, access })
+        Machine::new(policy(Demand::new(Level::Verified), access))
     }
 
     #[test]
     fn a_login_follows_tls_and_goes_before_mail() {
         let mut machine = relay(true);
         assert!(matches!(run(&mut machine, &[]).1, Directive::Handshake), "nothing is said before TLS");
-        machine.secured(Proof::of_test(Level::Verified));
+        machine.secured(proof(Level::Verified));
         let (written, end) = run(&mut machine, &["220 peer\r\n", "250-peer\r\n250 AUTH PLAIN\r\n"]);
         assert_eq!(written, "EHLO us.example\r\nAUTH PLAIN AGFjbWUAc2VjcmV0\r\n");
         assert!(matches!(end, Directive::Await(Step::Auth)));
@@ -567,7 +571,7 @@ mod tests {
         for (replies, reason) in cases {
             let mut machine = relay(false);
             run(&mut machine, &["220 peer\r\n", "250-peer\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n", "220 go\r\n"]);
-            machine.secured(Proof::of_test(Level::Verified));
+            machine.secured(proof(Level::Verified));
             let Directive::Failed(verdict) = run(&mut machine, replies).1 else { panic!("{reason}") };
             assert_eq!((verdict.fate, verdict.scope, verdict.reason), (Fate::Deferred, Scope::Site, reason));
         }
@@ -590,7 +594,7 @@ mod tests {
             let texts: Vec<_> = texts.iter().map(String::as_str).collect();
             let (mut written, end) = run(&mut machine, &texts);
             if let (Some(level), Directive::Handshake) = (proven, end) {
-                machine.secured(Proof::of_test(level));
+                machine.secured(proof(level));
                 written += &run(&mut machine, &["250-peer\r\n250 AUTH PLAIN\r\n", "235 yes\r\n"]).0;
             }
             prop_assert!(!written.contains("AUTH"), "{}", written);

@@ -79,6 +79,12 @@ impl Verdict {
         self.tls.is_some() || self.in_handshake
     }
 
+    /// The same, once it was decided what becomes of the row and what the fault is called.
+    #[must_use]
+    pub fn judged(self, fate: Fate, fault: TlsFault) -> Verdict {
+        Verdict { fate, tls: Some(fault), reason: fault.label(), ..self }
+    }
+
     /// It came in the middle of a handshake.
     pub(super) fn in_handshake(self) -> Verdict {
         Verdict { in_handshake: true, ..self }
@@ -152,7 +158,16 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
         // A positive reply where it makes no sense, 250 to DATA say.
         (_, _) => (Fate::Deferred, Scope::Session, "unexpected_reply"),
     };
-    Verdict { fate, scope, code: Some(reply.code), enhanced: reply.enhanced, reason, text: reply.text(), tls: None, in_handshake: false }
+    Verdict {
+        fate,
+        scope,
+        code: Some(reply.code),
+        enhanced: reply.enhanced,
+        reason,
+        text: reply.text(),
+        tls: None,
+        in_handshake: false,
+    }
 }
 
 /// What a broken connection means while the reply to `step` was awaited. After the last octet of a message nobody knows

@@ -19,11 +19,13 @@ pub enum Family {
     Lease,
     /// Keys that are taken: once per key.
     Sent,
+    /// What domains and hosts have shown of TLS.
+    Tls,
 }
 
 impl Family {
     /// All of them. `engine` comes first: it is made first, and a store without it is of format 1.
-    pub(super) const ALL: [Family; 8] = [
+    pub(super) const ALL: [Family; 9] = [
         Family::Engine,
         Family::Key,
         Family::Run,
@@ -32,6 +34,7 @@ impl Family {
         Family::Backlog,
         Family::Lease,
         Family::Sent,
+        Family::Tls,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -44,6 +47,7 @@ impl Family {
             Family::Backlog => "backlog",
             Family::Lease => "lease",
             Family::Sent => "sent",
+            Family::Tls => "tls",
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `backlog` | run (8), provider (8), turn (8) | ordinal (8), sealed row |
 //! | `lease` | run (8), ordinal (8) | hold (1: 1 leased, 2 started, 3 again), boot id (16), first attempt (8), time of `started` (8, only there) |
 //! | `sent` | HMAC of campaign and key (16, see [`crate::secret::IndexKey`]) | run (8), ordinal (8), time (8), kept (1) |
+//! | `tls` | `h`, `d` or `p`, name of host or domain | what a host or domain has shown, or a policy (JSON) |
 //!
 //! A sealed row is JSON: recipient, fields, attempts, first attempt. A *turn* is a number that only grows: (generation of the
 //! engine << 40) + a count, so that a provider's rows stand in order of arrival over all engines. Provider 0 is the backlog
@@ -84,6 +85,7 @@ mod reschedule;
 mod rows;
 mod runs;
 mod sent;
+mod shown;
 mod standing;
 mod tally;
 
@@ -97,5 +99,6 @@ pub use lease::{Hold, Lease};
 pub use manifest::{Latency, Manifest};
 pub use rows::Change;
 pub use sent::Reservation;
+pub use shown::About;
 pub use standing::{Copied, Home, Standing};
 pub use tally::Tally;

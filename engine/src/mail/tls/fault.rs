@@ -34,6 +34,12 @@ pub enum TlsFault {
 }
 
 impl TlsFault {
+    /// Whether it is the peer that can't do what is demanded. What is wrong with our own certificate is ours, and octets that
+    /// somebody put in between are his.
+    pub fn is_the_peers(self) -> bool {
+        !matches!(self, TlsFault::ClientCertificate | TlsFault::Injection)
+    }
+
     /// The closed label that reports show.
     pub fn label(self) -> &'static str {
         match self {

@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern() {
-        for text in ["", "*", "*.", ".", "a..b", "*.*.example", "mx.*.example", "*mx.example", "a b.example", "ü.example"] {
+        for text in
+            ["", "*", "*.", ".", "a..b", "*.*.example", "mx.*.example", "*mx.example", "a b.example", "ü.example"]
+        {
             assert_eq!(MxPattern::parse(text), Err(NoPattern), "{text:?}");
         }
         assert!(MxPattern::parse(&format!("{}.example", "a".repeat(64))).is_err());

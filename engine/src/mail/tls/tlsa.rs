@@ -67,14 +67,23 @@ mod tests {
 
     #[test]
     fn which_records_are_usable() {
-        let record = |usage, selector, matching, length| TlsaRecord { usage, selector, matching, data: vec![7; length] };
+        let record =
+            |usage, selector, matching, length| TlsaRecord { usage, selector, matching, data: vec![7; length] };
         let usable = [(2, 0, 0, 900), (2, 1, 1, 32), (3, 0, 2, 64), (3, 1, 1, 32), (3, 1, 0, 90)];
         for (usage, selector, matching, length) in usable {
             assert!(matches!(Tlsa::of(vec![record(usage, selector, matching, length)]), Tlsa::Usable(_)));
         }
         // PKIX-TA and PKIX-EE are not for SMTP; unknown parameters, and digests of the wrong length.
-        let unusable =
-            [(0, 1, 1, 32), (1, 1, 1, 32), (4, 1, 1, 32), (3, 2, 1, 32), (3, 1, 3, 48), (3, 1, 1, 31), (3, 1, 2, 32), (2, 0, 0, 0)];
+        let unusable = [
+            (0, 1, 1, 32),
+            (1, 1, 1, 32),
+            (4, 1, 1, 32),
+            (3, 2, 1, 32),
+            (3, 1, 3, 48),
+            (3, 1, 1, 31),
+            (3, 1, 2, 32),
+            (2, 0, 0, 0),
+        ];
         for (usage, selector, matching, length) in unusable {
             assert_eq!(Tlsa::of(vec![record(usage, selector, matching, length)]), Tlsa::Unusable);
         }

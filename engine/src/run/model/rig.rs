@@ -2,12 +2,12 @@
 
 use super::state::RUNS;
 use crate::clock::{Clock, Timestamp};
-use crate::mail::{Demand, Level, Mailbox, RunId};
+use crate::mail::{Demand, Level, Mailbox, MxTrust, RunId};
 use crate::metrics::{Config, Metrics};
 use crate::queue::{Hold, Press, Room, Run};
 use crate::render::{MessagePlan, Renderer, Template, Wording};
 use crate::resolve::{MxHost, Place};
-use crate::route::{ProviderId, Route, SiteId};
+use crate::route::{Class, ProviderId, Route, SiteId};
 use crate::secret::{MasterKey, TokenKey};
 use crate::settle::Settle;
 use crate::sign::Signer;
@@ -44,13 +44,10 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new(now: Timestamp, keys: &[u8]) -> Rig {
         let host = MxHost { name: "mx.b.example".into(), preference: 10, place: Place::Named(25) };
-        let route = Route {
-            site: SiteId(1),
-            provider: ProviderId(1),
-            hosts: vec![host],
-            demand: Demand::new(Level::Opportunistic),
-            access: Access::default(),
-        };
+        let (hosts, demand, mx_trust) = (vec![host], Demand::new(Level::Opportunistic), MxTrust::Plain);
+        let class = Class::of("b.example", &hosts, &demand, mx_trust);
+        let (site, provider, access) = (SiteId(1), ProviderId(1), Access::default());
+        let route = Route { site, provider, hosts, demand, mx_trust, class, access };
         let source = Source { name: "a".into(), ehlo: "out.acme.example".into(), ipv4: None, ipv6: None };
         let of = |run: usize| &keys[run * ROWS as usize..(run + 1) * ROWS as usize];
         Rig {

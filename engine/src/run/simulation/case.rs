@@ -17,6 +17,7 @@ use crate::secret::{DataKey, TokenKey};
 use crate::settle::{Rules, Settle};
 use crate::sign::Signer;
 use crate::smtp::{Access, Connector, Root, Source};
+use crate::standing::TlsStanding;
 use crate::store::{Store, Tally};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +95,7 @@ fn deps(
     Deps {
         resolver: net.clone(),
         connector: CONNECTOR.clone(),
+        standing: Arc::new(TlsStanding::new(store.clone(), Duration::from_secs(1800))),
         limits: Limits { ..world.plan.limits },
         retry: world.plan.retry,
         clock,

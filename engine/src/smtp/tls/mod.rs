@@ -78,8 +78,9 @@ impl Connector {
 
     /// A configuration for HTTPS: the same roots and suites, and no tickets.
     pub fn https(&self) -> Arc<ClientConfig> {
-        let config = builder(&self.crypto).with_root_certificates(self.roots.clone()).with_no_client_auth();
-        Arc::new(ClientConfig { resumption: Resumption::disabled(), ..config })
+        let mut config = builder(&self.crypto).with_root_certificates(self.roots.clone()).with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Arc::new(config)
     }
 
     /// Does the handshake over `stream`.
@@ -154,7 +155,9 @@ fn prove(done: &ClientConnection, ways: &Ways, terms: &Terms<'_>) -> Option<Proo
         Evidence {
             version,
             suite: suite.as_str().unwrap_or_default().to_owned(),
-            key_exchange: done.negotiated_key_exchange_group().map_or_else(String::new, |group| format!("{:?}", group.name())),
+            key_exchange: done
+                .negotiated_key_exchange_group()
+                .map_or_else(String::new, |group| format!("{:?}", group.name())),
             peer: ways.peer(),
             mx_trust: terms.mx_trust,
             fingerprint: certificate.map(fingerprint),

@@ -74,7 +74,8 @@ impl Proof {
         demand.excludes(&self.host, mx_trust, peer.is_some_and(Peer::is_dane))
     }
 
-    fn is_encrypted(&self) -> bool {
+    /// Whether there is TLS at all.
+    pub fn is_encrypted(&self) -> bool {
         self.evidence.version != "none"
     }
 

@@ -1,0 +1,158 @@
+//! Decides what a TLS fault means for the rows of an exclusive run, by what the host has shown before; and keeps that.
+//!
+//! Comes in: proofs and faults of sessions. Goes out: whether the row is dropped. Promise: a row is dropped only where the same
+//! peer could not do what is demanded for [`TlsStanding::confirm`] at least, with no success in between; at once only where it has
+//! never offered TLS at all.
+//!
+//! | fault | what the host has shown | what becomes of the row |
+//! |---|---|---|
+//! | no STARTTLS | never had TLS | dropped at once: `no_starttls` |
+//! | no STARTTLS | had TLS before | deferred, then dropped: `lost_standing` |
+//! | certificate, version, policy, TLSA | - | deferred, then dropped by its reason |
+//! | the store can't be read or written | - | deferred |
+
+use crate::clock::Timestamp;
+use crate::mail::{Peer, TlsFault};
+use crate::smtp::{Evidence, Fate};
+use crate::store::{About, Error, Store};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Whom a fault is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// An MX host, whatever domain's mail goes there.
+    Host(&'a str),
+    /// A domain, whose policy or MX records allow no host.
+    Domain(&'a str),
+}
+
+impl Subject<'_> {
+    fn place(&self) -> (About, &str) {
+        match self {
+            Subject::Host(name) => (About::Host, name),
+            Subject::Domain(name) => (About::Domain, name),
+        }
+    }
+}
+
+/// What a host or domain has shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// When TLS last came up.
+    pub tls: Option<Timestamp>,
+    /// The version that it had then.
+    #[serde(default)]
+    pub version: String,
+    /// When the peer last proved its name, and how.
+    pub proven: Option<(Timestamp, Peer)>,
+    /// What stands in the way now.
+    pub fault: Option<Fault>,
+}
+
+/// A fault that no success has followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Its label.
+    pub label: String,
+    /// When it was first seen.
+    pub since: Timestamp,
+    /// When it was last seen.
+    pub last: Timestamp,
+}
+
+/// What becomes of rows, and the fault by its right name.
+pub type Judgement = (Fate, TlsFault);
+
+/// What hosts have shown, kept in the store.
+pub struct TlsStanding {
+    store: Arc<Store>,
+    confirm: Duration,
+    /// One at a time reads, changes and writes a record.
+    turn: Mutex<()>,
+}
+
+/// How often a success that changes nothing is written down.
+const AGAIN_AFTER: Duration = Duration::from_secs(3600);
+/// A fault that nobody has looked at for so long is a new one when it is seen again.
+const STALE_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl TlsStanding {
+    /// TlsStanding kept in `store`; a fault is confirmed when it was seen again after `confirm`.
+    pub fn new(store: Arc<Store>, confirm: Duration) -> TlsStanding {
+        TlsStanding { store, confirm, turn: Mutex::default() }
+    }
+
+    /// TLS came up with the host.
+    pub fn shown(&self, host: &str, evidence: &Evidence, now: Timestamp) {
+        let _turn = self.turn.lock().expect("no holder panics");
+        let Ok(before) = self.read(Subject::Host(host)) else { return };
+        let after = before.clone().after(evidence, now);
+        let same = before.fault == after.fault && before.version == after.version;
+        let fresh = before.tls.is_some_and(|tls| now.since(tls) < AGAIN_AFTER);
+        let proven = before.proven.is_some() || after.proven.is_none();
+        if !(same && fresh && proven) {
+            self.write(Subject::Host(host), &after).ok();
+        }
+    }
+
+    /// `fault` stands in the way of the subject's mail: what becomes of a row.
+    pub fn judge(&self, subject: Subject<'_>, fault: TlsFault, exclusive: bool, now: Timestamp) -> Judgement {
+        let _turn = self.turn.lock().expect("no holder panics");
+        let Ok(mut shown) = self.read(subject) else { return (Fate::Deferred, fault) };
+        let fault = match fault {
+            TlsFault::NoStartTls if shown.tls.is_some() => TlsFault::LostStanding,
+            fault => fault,
+        };
+        let since = shown.notice(fault, now);
+        // What can't be remembered can't be confirmed either.
+        if self.write(subject, &shown).is_err() || !exclusive || !fault.is_the_peers() {
+            return (Fate::Deferred, fault);
+        }
+        let confirmed = fault == TlsFault::NoStartTls || now.since(since) >= self.confirm;
+        (if confirmed { Fate::Dropped } else { Fate::Deferred }, fault)
+    }
+
+    fn read(&self, subject: Subject<'_>) -> Result<Shown, Error> {
+        let (about, name) = subject.place();
+        let found = self.store.shown(about, name)?;
+        // A record of a later version, or a damaged one, says nothing; what is seen now replaces it.
+        Ok(found.and_then(|record| serde_json::from_slice(&record).ok()).unwrap_or_default())
+    }
+
+    fn write(&self, subject: Subject<'_>, shown: &Shown) -> Result<(), Error> {
+        let (about, name) = subject.place();
+        self.store.put_shown(about, name, &serde_json::to_vec(shown).expect("plain values"))
+    }
+}
+
+impl Shown {
+    /// What it is once TLS came up so.
+    fn after(self, evidence: &Evidence, now: Timestamp) -> Shown {
+        let proven = evidence.peer.map(|peer| (now, peer));
+        // A session that asked for no proof says nothing about a certificate that failed another.
+        let mended = |fault: &Fault| proven.is_some() || is_about_tls_itself(&fault.label);
+        Shown {
+            tls: Some(now),
+            version: evidence.version.to_owned(),
+            proven: proven.or(self.proven),
+            fault: self.fault.filter(|fault| !mended(fault)),
+        }
+    }
+
+    /// A fault is seen; since when it is there.
+    fn notice(&mut self, fault: TlsFault, now: Timestamp) -> Timestamp {
+        let known = self.fault.take().filter(|known| now.since(known.last) < STALE_AFTER);
+        // Whatever it is called today: it could not be used all that time.
+        let since = known.map_or(now, |known| known.since.min(now));
+        self.fault = Some(Fault { label: fault.label().to_owned(), since, last: now });
+        since
+    }
+}
+
+fn is_about_tls_itself(label: &str) -> bool {
+    [TlsFault::NoStartTls, TlsFault::LostStanding, TlsFault::NoCommonVersion, TlsFault::StartTlsRefused]
+        .iter()
+        .any(|fault| fault.label() == label)
+}
