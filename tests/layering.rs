@@ -7,19 +7,20 @@ use std::path::Path;
 /// Lowest first. A module may use those of lower layers; within a layer only where [`WITHIN`] says.
 const LAYERS: [&[&str]; 4] = [
     &["clock", "condition", "mail", "metrics", "secret"],
-    &["render", "resolve", "retry", "sandbox", "sign", "smtp", "store"],
+    &["render", "resolve", "retry", "sandbox", "sign", "smtp", "store", "sts"],
     &["gate", "route", "settle", "queue"],
     &["control", "plan", "report", "run"],
 ];
 
-/// Words build on words; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 9] = [
+/// Words build on words; policies are found by the DNS; a shard routes and settles; a run is planned.
+const WITHIN: [(&str, &str); 10] = [
     ("mail", "clock"),
     ("condition", "clock"),
     ("run", "control"),
     ("metrics", "condition"),
     ("metrics", "mail"),
     ("secret", "mail"),
+    ("sts", "resolve"),
     ("queue", "route"),
     ("queue", "settle"),
     ("run", "plan"),
