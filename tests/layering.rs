@@ -7,12 +7,12 @@ use std::path::Path;
 /// Lowest first. A module may use those of lower layers; within a layer only where [`WITHIN`] says.
 const LAYERS: [&[&str]; 4] = [
     &["clock", "condition", "mail", "metrics", "secret"],
-    &["render", "resolve", "retry", "sandbox", "sign", "smtp", "store"],
+    &["render", "resolve", "retry", "sandbox", "sign", "smtp", "store", "sts"],
     &["gate", "route", "settle", "standing", "queue"],
     &["control", "plan", "report", "run"],
 ];
 
-/// Words build on words; a shard routes and settles; a run is planned.
+/// Words build on words; policies are found by the DNS; a shard routes and settles; a run is planned.
 const WITHIN: [(&str, &str); 10] = [
     ("mail", "clock"),
     ("condition", "clock"),
@@ -20,6 +20,7 @@ const WITHIN: [(&str, &str); 10] = [
     ("metrics", "condition"),
     ("metrics", "mail"),
     ("secret", "mail"),
+    ("sts", "resolve"),
     ("queue", "route"),
     ("queue", "settle"),
     ("queue", "standing"),

@@ -2,10 +2,11 @@
 //!
 //! `plan` says what to do · `run` starts it · `gate` may it get its message? · `route` where to · `queue` a shard's backlogs,
 //! sessions and ready messages · `render` the message · `sign` its signatures · `smtp` the conversation · `settle` how it
-//! ended · `retry` when again · `store` what survives · `report` who did not get it, and why.
+//! ended · `retry` when again · `store` what survives · `report` who did not get it, and why. Beside it: `resolve` asks the DNS,
+//! `sts` asks domains for their MTA-STS policies.
 //!
 //! Layers, downwards only (`tests/layering.rs` checks): words `clock condition mail metrics secret` ← mechanisms `render resolve retry sandbox
-//! sign smtp store` ← decisions `gate queue route settle` ← assembly `control plan report run`.
+//! sign smtp store sts` ← decisions `gate queue route settle` ← assembly `control plan report run`.
 
 pub mod control;
 pub mod plan;
@@ -29,6 +30,7 @@ pub mod store;
 pub mod report;
 pub mod resolve;
 pub mod sandbox;
+pub mod sts;
 
 pub mod clock;
 pub mod condition;

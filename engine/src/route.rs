@@ -5,6 +5,7 @@
 use crate::mail::{Demand, Level, MxTrust};
 use crate::resolve::{Mx, MxHost, NoRoute, Place, Resolver, Security};
 use crate::smtp::Access;
+use crate::sts::{Freshness, Mode, Standing, Sts};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -32,10 +33,24 @@ pub struct Route {
     pub demand: Demand,
     /// How it is known that the domain's mail goes to these hosts.
     pub mx_trust: MxTrust,
+    /// What the domain has said of TLS.
+    pub word: Word,
     /// Which other domains' sessions its messages may share.
     pub class: Class,
     /// What its hosts ask of us.
     pub access: Access,
+}
+
+/// What a domain's MTA-STS policy says, as far as it bears on what becomes of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Nothing that binds anybody.
+    None,
+    /// It promises TLS. No row ends for good by a policy that may be out of date (RFC 8461 section 5.1).
+    Enforces {
+        /// Whether it was found out that there is no newer policy.
+        current: bool,
+    },
 }
 
 /// What the sessions of a route depend on, besides its hosts. Domains of one site and one class share sessions, whatever
@@ -103,6 +118,7 @@ pub type Found = Result<Arc<Route>, NoRoute>;
 /// Finds routes, and remembers them by domain as long as they are valid.
 pub struct Router {
     resolver: Arc<dyn Resolver>,
+    policies: Option<Arc<Sts>>,
     demand: Demand,
     relay: Access,
     known: RwLock<HashMap<String, Known>>,
@@ -112,18 +128,26 @@ pub struct Router {
 struct Known {
     found: Found,
     valid_until: Option<Instant>,
+    since: Instant,
 }
 
 /// How long a look-up that found nothing, or did not get through, is not made again here. Name servers have their own say on
 /// this (RFC 2308), which the resolver obeys; this keeps the rows of one domain from asking it each.
 const NOTHING_FOR: Duration = Duration::from_secs(30);
+/// How long a policy that rows have failed under is taken for the newest.
+const POLICY_FOR: Duration = Duration::from_secs(300);
 /// Domains remembered; past it they are all forgotten, since the resolver still knows the answers.
 const MOST_KNOWN: usize = 50_000;
 
 impl Router {
     /// Routes for a campaign that demands `demand` everywhere. A smarthost is entered as `relay` says.
     pub fn new(resolver: Arc<dyn Resolver>, demand: Demand, relay: Access) -> Router {
-        Router { resolver, demand, relay, known: RwLock::default(), met: Arc::default() }
+        Router { resolver, policies: None, demand, relay, known: RwLock::default(), met: Arc::default() }
+    }
+
+    /// The same, which asks for the policies of domains.
+    pub fn asking(self, policies: Arc<Sts>) -> Router {
+        Router { policies: Some(policies), ..self }
     }
 
     /// The same, which tells `met` whom it found.
@@ -138,16 +162,24 @@ impl Router {
         known.valid_until.is_none_or(|until| now < until).then(|| known.found.clone())
     }
 
+    /// The same for a row that was tried before: where a policy may be to blame, it is asked for anew.
+    pub fn known_again(&self, domain: &str, now: Instant) -> Option<Found> {
+        let since = self.known.read().expect("no holder panics").get(domain)?.since;
+        let found = self.known(domain, now)?;
+        let bound = found.as_ref().is_ok_and(|route| route.word != Word::None);
+        (!bound || now < since + POLICY_FOR).then_some(found)
+    }
+
     /// Asks for the route of `domain` and remembers the answer.
     ///
     /// # Errors
     /// There is none, or nobody could say.
     pub async fn find(&self, domain: &str) -> Found {
-        let mx = self.resolver.mx(domain).await;
-        let valid_until = mx
+        let found = self.look_up(domain).await;
+        let valid_until = found
             .as_ref()
-            .map_or_else(|_| Some(tokio::time::Instant::now().into_std() + NOTHING_FOR), |mx| mx.valid_until);
-        let found = mx.map(|mx| Arc::new(self.route(domain, mx)));
+            .map_or_else(|_| Some(tokio::time::Instant::now().into_std() + NOTHING_FOR), |(_, valid_until)| *valid_until);
+        let found = found.map(|(route, _)| Arc::new(route));
         found.iter().for_each(|route| self.met.note(route));
         let mut known = self.known.write().expect("no holder panics");
         // Two look-ups of one domain may be under way: the one that nobody answered does not undo the other's answer.
@@ -159,7 +191,7 @@ impl Router {
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
-        known.insert(domain.to_owned(), Known { found: found.clone(), valid_until });
+        known.insert(domain.to_owned(), Known { found: found.clone(), valid_until, since: now });
         found
     }
 
@@ -168,18 +200,49 @@ impl Router {
         self.resolver.says_anything().await
     }
 
-    fn route(&self, domain: &str, mx: Mx) -> Route {
-        let mx_trust = mx_trust(&mx);
+    async fn look_up(&self, domain: &str) -> Result<(Route, Option<Instant>), NoRoute> {
+        let mx = self.resolver.mx(domain).await?;
+        let valid_until = mx.valid_until;
+        let standing = match &self.policies {
+            // What the operator says of a domain is not the domain's to change.
+            Some(policies) if mx_trust(&mx) != MxTrust::Static => {
+                let asked = self.known.read().expect("no holder panics").get(domain).is_some_and(has_policy);
+                let freshness = if asked { Freshness::FetchAgain } else { Freshness::AsKept };
+                // To go on without knowing would be to send past a policy that we have.
+                policies.policy_of(domain, freshness).await.map_err(|_| NoRoute::Exhausted)?
+            }
+            _ => Standing::NoPolicy,
+        };
+        Ok((self.route(domain, mx, &standing), valid_until))
+    }
+
+    fn route(&self, domain: &str, mx: Mx, standing: &Standing) -> Route {
+        let (asked, word) = match standing {
+            Standing::Policy(known) if known.policy().mode() == Mode::Enforce => {
+                let word = Word::Enforces { current: standing.is_current() };
+                (Demand::sts(known.policy().mx().into()), word)
+            }
+            _ => (Demand::new(Level::Opportunistic), Word::None),
+        };
+        let mx_trust = match mx_trust(&mx) {
+            // The demand lets it go to no host but those of the policy.
+            MxTrust::Plain if word != Word::None => MxTrust::Sts,
+            trust => trust,
+        };
         let hosts = mx.hosts;
         let site = site(&hosts);
         let relayed = hosts.iter().any(|host| matches!(host.place, Place::Relay(_) | Place::RelayAt(_)));
         let access = if relayed { self.relay.clone() } else { Access::default() };
         // Who learns our password or sees our certificate must have proven who it is.
         let proven = Demand::new(if access.needs_proof() { Level::Verified } else { Level::Opportunistic });
-        let demand = self.demand.raise(&proven);
+        let demand = self.demand.raise(&proven).raise(&asked);
         let class = Class::of(domain, &hosts, &demand, mx_trust);
-        Route { site, provider: ProviderId(site.0), hosts, demand, mx_trust, class, access }
+        Route { site, provider: ProviderId(site.0), hosts, demand, mx_trust, word, class, access }
     }
+}
+
+fn has_policy(known: &Known) -> bool {
+    known.found.as_ref().is_ok_and(|route| route.word != Word::None)
 }
 
 /// How it is known that a domain's mail goes to these hosts, before its policy is asked.

@@ -7,7 +7,7 @@
 //! | fault | what the host has shown | what becomes of the row |
 //! |---|---|---|
 //! | no STARTTLS | never had TLS | dropped at once: `no_starttls` |
-//! | no STARTTLS | had TLS before | deferred, then dropped: `lost_standing` |
+//! | no STARTTLS | had TLS before, or a policy or TLSA records promise it | deferred, then dropped: `lost_standing` |
 //! | certificate, version, policy, TLSA | - | deferred, then dropped by its reason |
 //! | the store can't be read or written | - | deferred |
 
@@ -97,12 +97,13 @@ impl TlsStanding {
         }
     }
 
-    /// `fault` stands in the way of the subject's mail: what becomes of a row.
-    pub fn judge(&self, subject: Subject<'_>, fault: TlsFault, exclusive: bool, now: Timestamp) -> Judgement {
+    /// `fault` stands in the way of the subject's mail: what becomes of its rows. `promised`: it was said where nobody could
+    /// forge it that there is TLS, by a policy or by TLSA records.
+    pub fn judge(&self, subject: Subject<'_>, fault: TlsFault, promised: bool, exclusive: bool, now: Timestamp) -> Judgement {
         let _turn = self.turn.lock().expect("no holder panics");
         let Ok(mut shown) = self.read(subject) else { return (Fate::Deferred, fault) };
         let fault = match fault {
-            TlsFault::NoStartTls if shown.tls.is_some() => TlsFault::LostStanding,
+            TlsFault::NoStartTls if promised || shown.tls.is_some() => TlsFault::LostStanding,
             fault => fault,
         };
         let since = shown.notice(fault, now);

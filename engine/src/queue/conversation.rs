@@ -8,7 +8,7 @@ use crate::condition::Condition;
 use crate::mail::{Level, Message, TlsFault, Tlsa};
 use crate::metrics::{Connection, Stage};
 use crate::resolve::{MxHost, NoAddress, Security};
-use crate::route::Route;
+use crate::route::{Route, Word};
 use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict, of_address, of_machine, of_tls};
 use crate::standing::Subject;
 use std::net::{IpAddr, SocketAddr};
@@ -101,7 +101,7 @@ impl Attempt<'_> {
     async fn places(&mut self, host: &MxHost) -> Vec<Place> {
         // No address helps a host whose name will not do, whatever it proves.
         if let Some(fault) = self.route.demand.excludes(&host.name, self.route.mx_trust, true) {
-            self.fell_short(host, of_tls(fault), fault);
+            self.fell_short(host, &Tlsa::Absent, of_tls(fault), fault);
             return Vec::new();
         }
         let addresses = match self.owner.deps.resolver.addresses(host).await {
@@ -154,7 +154,7 @@ impl Attempt<'_> {
                 }
                 self.lane.state.borrow_mut().trouble(place.address, self.owner.deps.clock.now());
                 match verdict.tls_fault() {
-                    Some(fault) => self.fell_short(&place.host, verdict, fault),
+                    Some(fault) => self.fell_short(&place.host, &place.tlsa, verdict, fault),
                     None => self.refused(verdict),
                 }
                 None
@@ -194,17 +194,21 @@ impl Attempt<'_> {
         };
         let dane = matches!(tlsa, Tlsa::Usable(_));
         if let Some(fault) = self.route.demand.excludes(&host.name, self.route.mx_trust, dane) {
-            self.fell_short(host, of_tls(fault), fault);
+            self.fell_short(host, &tlsa, of_tls(fault), fault);
             return None;
         }
         Some(tlsa)
     }
 
     /// A host can't do what is demanded. Where that is confirmed, and the run is exclusive, its rows are dropped.
-    fn fell_short(&mut self, host: &MxHost, verdict: Verdict, fault: TlsFault) {
+    fn fell_short(&mut self, host: &MxHost, tlsa: &Tlsa, verdict: Verdict, fault: TlsFault) {
         let subject = self.route.class.alone().map_or(Subject::Host(&host.name), Subject::Domain);
         let now = self.owner.deps.clock.now();
-        let (fate, fault) = self.owner.deps.standing.judge(subject, fault, self.lane.is_exclusive(), now);
+        let promised = self.route.word != Word::None || *tlsa != Tlsa::Absent;
+        // No row ends for good by a policy that may be out of date (RFC 8461 section 5.1).
+        let current = self.route.word != Word::Enforces { current: false };
+        let exclusive = self.lane.is_exclusive() && current;
+        let (fate, fault) = self.owner.deps.standing.judge(subject, fault, promised, exclusive, now);
         self.refused(verdict.judged(fate, fault));
     }
 

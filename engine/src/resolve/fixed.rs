@@ -65,9 +65,34 @@ impl Resolver for Fixed {
             (Place::Named(_) | Place::Implicit(_) | Place::Relay(_), None) => Box::pin(async { Err(NoAddress::None) }),
         }
     }
+
+    fn host_addresses<'a>(&'a self, name: &'a str, port: u16) -> Answer<'a, Result<Addresses, NoAddress>> {
+        // `*` is where mail goes, whoever it is for; it says nothing of other hosts.
+        match (self.routes.get(name), &self.dns) {
+            (Some(route), _) => Box::pin(async { Ok(fixed(route.address)) }),
+            (None, Some(dns)) => Box::pin(dns.addresses(name, port, true)),
+            (None, None) => Box::pin(async { Err(NoAddress::None) }),
+        }
+    }
 }
 
 /// Where configuration says that a host is; no DNSSEC vouches for that.
 fn fixed(address: SocketAddr) -> Addresses {
     Addresses { at: vec![address], security: Security::Insecure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_is_where_a_route_of_its_very_name_says() {
+        let route = |address: &str| StaticRoute { host: "h".into(), address: address.parse().expect("an address") };
+        let named = ("mta-sts.b.example".to_owned(), route("127.0.0.1:8443"));
+        let resolver = Fixed::only(BTreeMap::from([named, ("*".to_owned(), route("127.0.0.1:2525"))]));
+        let found = resolver.host_addresses("mta-sts.b.example", 443).await.map(|found| found.at);
+        assert_eq!(found, Ok(vec!["127.0.0.1:8443".parse().expect("an address")]));
+        let found = resolver.host_addresses("mta-sts.c.example", 443).await;
+        assert_eq!(found, Err(NoAddress::None), "the route of all mail is no web server");
+    }
 }

@@ -178,6 +178,12 @@ pub trait Resolver: Send + Sync {
     /// Where to connect to `host`, in order.
     fn addresses<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>>;
 
+    /// Where the host `name`, which serves something other than mail, is found at `port`: where a fixed route of exactly this
+    /// name says, else where the DNS says, denied networks left out.
+    fn host_addresses<'a>(&'a self, _name: &'a str, _port: u16) -> Answer<'a, Result<Addresses, NoAddress>> {
+        Box::pin(async { Err(NoAddress::None) })
+    }
+
     /// The TLSA records of `host` at the port where it is (RFC 7672 section 2.2), if they are secure; none where DNSSEC proves
     /// that there are none, or that the name is unsigned. An error where nobody can say: then no session may be opened.
     fn tlsa<'a>(&'a self, _host: &'a MxHost) -> Answer<'a, Result<Vec<TlsaRecord>, NoAddress>> {

@@ -52,6 +52,16 @@ impl Store {
         self.write(&batch, false)
     }
 
+    /// Removes the record about `name`.
+    ///
+    /// # Errors
+    /// As [`put_shown`](Store::put_shown).
+    pub fn forget_shown(&self, about: About, name: &str) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        batch.delete(Family::Tls, about.key(name));
+        self.write(&batch, false)
+    }
+
     /// Every record of a kind, by name.
     ///
     /// # Errors

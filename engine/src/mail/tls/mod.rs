@@ -10,5 +10,5 @@ mod tlsa;
 
 pub use demand::{Demand, Level, MxTrust, Peer, Peers};
 pub use fault::TlsFault;
-pub use pattern::{MxPattern, NoPattern};
+pub use pattern::MxPattern;
 pub use tlsa::{Tlsa, TlsaRecord};

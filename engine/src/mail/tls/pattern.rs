@@ -1,96 +1,126 @@
-//! MX patterns of MTA-STS policies.
+//! One `mx` line of a policy.
 
-use serde::{Deserialize, Serialize};
+use crate::mail::is_host_name;
 use std::fmt;
+use std::net::IpAddr;
 
-/// A host, or all hosts one label below a name (RFC 8461 section 4.1).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+/// Which MX hosts a line of a policy means: one name, or every name with one label before it (RFC 8461 section 3.2).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MxPattern {
-    /// Lower case, without the wildcard and a final dot.
+    /// In lower case, without `*.`.
     name: String,
-    wildcard: bool,
+    /// Whether `*.` stood before it.
+    any_label: bool,
 }
 
-/// A text that is no pattern.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("neither a host name nor a host name behind \"*.\"")]
-pub struct NoPattern;
-
-/// RFC 1035 section 2.3.4, in octets.
-const LONGEST_NAME: usize = 253;
-const LONGEST_LABEL: usize = 63;
-
 impl MxPattern {
-    /// Reads a pattern.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn parse(text: &str) -> Result<MxPattern, NoPattern> {
-        let lower = text.to_ascii_lowercase();
-        let (wildcard, name) = lower.strip_prefix("*.").map_or((false, lower.as_str()), |rest| (true, rest));
-        let name = name.strip_suffix('.').unwrap_or(name);
-        let fits = |label: &str| {
-            let plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
-            !label.is_empty() && label.len() <= LONGEST_LABEL && label.bytes().all(plain)
-        };
-        if name.len() > LONGEST_NAME || !name.split('.').all(fits) {
-            return Err(NoPattern);
-        }
-        Ok(MxPattern { name: name.to_owned(), wildcard })
+    /// Reads `mx.example.net` or `*.example.net`, A-labels only.
+    pub fn parse(text: &str) -> Option<MxPattern> {
+        let wild = text.strip_prefix("*.");
+        let name = wild.unwrap_or(text);
+        // What is longer is no name in the DNS (RFC 1035 section 2.3.4).
+        let usable = name.len() <= 253 && is_host_name(name);
+        usable.then(|| MxPattern { name: name.to_ascii_lowercase(), any_label: wild.is_some() })
     }
 
-    /// Whether it names `host`. The wildcard is one label, the left-most (RFC 6125 section 6.4.3).
+    /// Whether `host` (A-labels, no final dot) is meant (RFC 8461 section 4.1): `*` stands for the whole left-most label, for
+    /// exactly one, and never for a part of it. An address is no name.
     pub fn matches(&self, host: &str) -> bool {
-        let host = host.strip_suffix('.').unwrap_or(host);
-        if !self.wildcard {
-            return host.eq_ignore_ascii_case(&self.name);
+        if host.parse::<IpAddr>().is_ok() {
+            return false;
         }
-        host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(&self.name))
+        let name = match host.split_once('.') {
+            Some((label, rest)) if self.any_label && !label.is_empty() => rest,
+            _ if self.any_label => return false,
+            _ => host,
+        };
+        name.eq_ignore_ascii_case(&self.name)
     }
 }
 
 impl fmt::Display for MxPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.wildcard { "*." } else { "" }, self.name)
-    }
-}
-
-impl TryFrom<String> for MxPattern {
-    type Error = NoPattern;
-
-    fn try_from(text: String) -> Result<MxPattern, NoPattern> {
-        MxPattern::parse(&text)
-    }
-}
-
-impl From<MxPattern> for String {
-    fn from(pattern: MxPattern) -> String {
-        pattern.to_string()
+        write!(f, "{}{}", if self.any_label { "*." } else { "" }, self.name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn a_wildcard_is_one_label() {
-        let matches = |pattern: &str, host: &str| MxPattern::parse(pattern).expect("a pattern").matches(host);
-        assert!(matches("*.example.com", "MX.example.com.") && matches("Mail.Example.com.", "mail.example.com"));
-        assert!(!matches("*.example.com", "example.com") && !matches("*.example.com", "a.b.example.com"));
-        assert!(!matches("*.example.com", ".example.com") && !matches("example.com", "mx.example.com"));
-        assert!(!matches("*.example.com", "mx.example.org") && !matches("*.example.com", "mxexample.com"));
+    fn which_hosts_are_meant() {
+        // RFC 8461 section 4.1 gives the first four.
+        let cases = [
+            ("*.example.com", "mail.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", "foo.bar.example.com", false),
+            ("mail.example.com", "mail.example.com", true),
+            ("mail.example.com", "a.mail.example.com", false),
+            ("mail.example.com", "mail.example.com.evil.example", false),
+            ("mail.example.com", "MAIL.Example.COM", true),
+            ("*.Example.COM", "mail.example.com", true),
+            ("*.example.com", ".example.com", false),
+            ("*.example.com", "*.example.com", true),
+            ("*.example.com", "mailexample.com", false),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example", true),
+            ("*.xn--bcher-kva.example", "mx.XN--bcher-kva.example", true),
+            ("192.0.2.1", "192.0.2.1", false),
+            ("*.0.2.1", "192.0.2.1", false),
+            ("mail.example.com", "::1", false),
+            ("mail.example.com", "", false),
+        ];
+        for (pattern, host, meant) in cases {
+            let pattern = MxPattern::parse(pattern).expect(pattern);
+            assert_eq!(pattern.matches(host), meant, "{pattern} {host}");
+        }
     }
 
     #[test]
     fn what_is_no_pattern() {
-        for text in
-            ["", "*", "*.", ".", "a..b", "*.*.example", "mx.*.example", "*mx.example", "a b.example", "ü.example"]
-        {
-            assert_eq!(MxPattern::parse(text), Err(NoPattern), "{text:?}");
+        let bad = [
+            "",
+            "*",
+            "*.",
+            ".example.com",
+            "*.*.example.com",
+            "m*.example.com",
+            "mail.*.example.com",
+            "example.com.",
+            "a..example.com",
+            "-a.example.com",
+            "bücher.example",
+            "[192.0.2.1]",
+            "2001:db8::1",
+            "mail.example.com other.example.com",
+            "mail_1.example.com",
+            "localhost",
+        ];
+        for text in bad {
+            assert_eq!(MxPattern::parse(text), None, "{text}");
         }
-        assert!(MxPattern::parse(&format!("{}.example", "a".repeat(64))).is_err());
-        assert!(MxPattern::parse(&format!("{}example", "a.".repeat(130))).is_err());
+        assert_eq!(MxPattern::parse(&format!("{}.example", "a.".repeat(130))), None, "longer than any name");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,80}", host in ".{0,80}") {
+            if let Some(pattern) = MxPattern::parse(&text) {
+                pattern.matches(&host);
+                prop_assert_eq!(MxPattern::parse(&pattern.to_string()), Some(pattern.clone()));
+                prop_assert_eq!(pattern.to_string(), text.to_ascii_lowercase());
+            }
+        }
+
+        /// However many labels stand before the name: `*` is one, and a name alone is none.
+        #[test]
+        fn a_wildcard_is_one_label(labels in proptest::collection::vec("[a-z]{1,9}", 0..5)) {
+            let host = labels.iter().map(|label| format!("{label}.")).collect::<String>() + "b.example";
+            let wild = MxPattern::parse("*.b.example").expect("a pattern");
+            prop_assert_eq!(wild.matches(&host), labels.len() == 1);
+            let exact = MxPattern::parse("b.example").expect("a pattern");
+            prop_assert_eq!(exact.matches(&host), labels.is_empty());
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::metrics::{Config, Metrics};
 use crate::queue::{Hold, Press, Room, Run};
 use crate::render::{MessagePlan, Renderer, Template, Wording};
 use crate::resolve::{MxHost, Place};
-use crate::route::{Class, ProviderId, Route, SiteId};
+use crate::route::{Class, ProviderId, Route, SiteId, Word};
 use crate::secret::{MasterKey, TokenKey};
 use crate::settle::Settle;
 use crate::sign::Signer;
@@ -47,7 +47,7 @@ impl Rig {
         let (hosts, demand, mx_trust) = (vec![host], Demand::new(Level::Opportunistic), MxTrust::Plain);
         let class = Class::of("b.example", &hosts, &demand, mx_trust);
         let (site, provider, access) = (SiteId(1), ProviderId(1), Access::default());
-        let route = Route { site, provider, hosts, demand, mx_trust, class, access };
+        let route = Route { site, provider, hosts, demand, mx_trust, word: Word::None, class, access };
         let source = Source { name: "a".into(), ehlo: "out.acme.example".into(), ipv4: None, ipv6: None };
         let of = |run: usize| &keys[run * ROWS as usize..(run + 1) * ROWS as usize];
         Rig {
