@@ -7,7 +7,7 @@ use crate::output::outln;
 use crate::progress::{hours, words};
 use crate::stored;
 use engine::clock::{Clock, SystemClock, Timestamp};
-use engine::control::{Client, ConditionView, EngineView, RunState, RunView};
+use engine::control::{Client, ConditionView, EngineView, Refusal, RunState, RunView};
 use engine::report::{counts, rfc3339, rounded};
 use engine::run::{Error, Holder, offline};
 use serde_json::{Value, json};
@@ -124,6 +124,7 @@ fn object(run: &RunView) -> Value {
     object.insert("messages_per_second".into(), rounded(run.messages_per_second()));
     if let Some(refusal) = &run.failed {
         object.insert("failed".into(), refusal.what.clone().into());
+        object.insert("hint".into(), refusal.hint.clone().into());
     }
     Value::Object(object)
 }
@@ -134,7 +135,8 @@ fn about(run: &RunView) -> Vec<String> {
     let rate = if at_work { format!(", {:.0}/s", run.messages_per_second()) } else { String::new() };
     let head = format!("{} (run {}): {}, {}{of} rows read{rate}", run.campaign, run.run, run.state.word(), run.read);
     let broke = run.input_broke.iter().map(|why| format!("  {why}"));
-    let failed = run.failed.iter().map(|refusal| format!("  {}", refusal.what));
+    let hint = |refusal: &Refusal| refusal.hint.as_ref().map(|hint| format!("  hint: {hint}"));
+    let failed = run.failed.iter().flat_map(|refusal| [Some(format!("  {}", refusal.what)), hint(refusal)]).flatten();
     let counts = format!("  {}", words(&run.tally()).join(" · "));
     [head, counts].into_iter().chain(broke).chain(failed).collect()
 }

@@ -187,6 +187,38 @@ pub enum Error {
         /// Whether it was finished.
         finished: bool,
     },
+    /// A run's campaign reads something else now.
+    #[error("{}: its [input] is not what run {run} read {read} rows of ({input}), and has not sent them all", campaign.display())]
+    AnotherInput {
+        /// The campaign file.
+        campaign: PathBuf,
+        /// The run that needs the old one.
+        run: RunId,
+        /// What it read.
+        input: String,
+        /// How far it came.
+        read: u64,
+    },
+    /// A run whose rows came by a pipe.
+    #[error("run {run} reads standard input, and has not read all of it")]
+    StreamIsOver {
+        /// The run.
+        run: RunId,
+    },
+    /// A run that was opened before campaigns' files were written down.
+    #[error("run {run} does not say which campaign file it is of")]
+    NoCampaignFile {
+        /// The run.
+        run: RunId,
+    },
+    /// Whoever sent a run wanted it to go so far and no further.
+    #[error("run {run} was sent with {option}, and rests since")]
+    Bounded {
+        /// The run.
+        run: RunId,
+        /// What was typed.
+        option: &'static str,
+    },
     /// No row of that number.
     #[error("{input}: there is no row {row}")]
     NoRow {
@@ -239,6 +271,10 @@ up: --abandon {run}"
             }
             Error::NoDoubt { .. } | Error::NothingInDoubt { .. } => "`sealpost doubt list` lists the rows in doubt".into(),
             Error::Draining(_) => "try again when it has ended".into(),
+            Error::AnotherInput { .. } => "name the old one in [input] path again".into(),
+            Error::StreamIsOver { .. } => {
+                "stop this engine, and pipe the same stream to `sealpost send`; it goes on behind what is done".into()
+            }
             _ => String::new(),
         }
     }
@@ -289,6 +325,8 @@ up: --abandon {run}"
             | Error::NoDoubt { .. }
             | Error::NothingInDoubt { .. }
             | Error::RunCancelled { .. }
+            | Error::AnotherInput { .. }
+            | Error::StreamIsOver { .. }
             | Error::Draining(_) => Some(self.hint_of_runs()),
             Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
             Error::Store(store::Error::Format1 | store::Error::Later(_)) => {
@@ -301,7 +339,12 @@ up: --abandon {run}"
             Error::Store(_) => Some(
                 "is the disk full or the state directory damaged? nothing more is sent until it can be written".into(),
             ),
-            Error::NotCopied(_) | Error::State { .. } | Error::NoRow { .. } | Error::Internal(_) => None,
+            Error::NotCopied(_)
+            | Error::State { .. }
+            | Error::NoRow { .. }
+            | Error::NoCampaignFile { .. }
+            | Error::Bounded { .. }
+            | Error::Internal(_) => None,
         }
     }
 }
