@@ -32,4 +32,4 @@ pub use source::{Source, WrongFamily};
 pub use step::Step;
 pub use tls::{Connector, Identity, Proof, Root, RootsError};
 pub use verdict::{EXHAUSTED, Fate, IoFault, Scope, Verdict};
-pub use verdict::{of_address, of_machine};
+pub use verdict::{of_address, of_machine, of_stop};
