@@ -4,7 +4,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use engine::clock::Timestamp;
 use engine::mail::{Address, Fields, Kind, Origin, Outcome, Row, RunId};
 use engine::secret::DataKey;
-use engine::store::{Change, Settings, Store};
+use engine::store::{Change, Leave, Settings, Store};
 
 fn store(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -16,13 +16,14 @@ fn store(c: &mut Criterion) {
         fields: Fields::default(),
         attempts: 1,
         first_attempt: Some(Timestamp(1)),
+        doubted: false,
         origin: Origin::Input,
     };
     row.fields.0.insert("description".into(), "Encounter for problem".repeat(20).into());
     c.bench_function("store/started and delivered", |b| {
         b.iter(|| {
             row.ordinal += 1;
-            store.start(RunId(1), row.ordinal, Timestamp(1), Timestamp(1)).expect("written");
+            store.start(&Leave::of(RunId(1), &row, Timestamp(1)), Timestamp(1)).expect("written");
             let outcome = Outcome::new(Kind::Delivered, Timestamp(2), 1, "");
             store.settle(RunId(1), &row, &Change::Ended(&outcome), &key).expect("written");
         });

@@ -51,7 +51,7 @@ pub enum Command {
     Rehearse(Rehearse),
     /// Send a campaign, or go on where it stopped; safe to run twice. An engine that is at work takes it over
     Send(Send),
-    /// An engine without a campaign: takes those that `send` hands over, until SIGTERM or `drain`
+    /// An engine without a campaign: goes on with open runs and takes what `send` hands over, until SIGTERM or `drain`
     Serve,
     /// How the runs of this state directory stand, during a run and after
     Status,

@@ -1,10 +1,11 @@
 //! File descriptors: each connection takes one, and the usual soft limit is 1,024.
 
+use engine::store::OPEN_FILES;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// What is kept for everything but connections to MX hosts: the store's files (RocksDB keeps 128 open), look-ups (256 at
-/// once, a socket each), and 64 for logs, inputs, attachments, runtimes, `/metrics` and the engine's socket.
-const RESERVE: u64 = 128 + 256 + 64;
+/// What is kept for everything but connections to MX hosts: the store's files, look-ups (256 at once, a socket each), and 64
+/// for logs, inputs, attachments, runtimes, `/metrics` and the engine's socket.
+const RESERVE: u64 = OPEN_FILES as u64 + 256 + 64;
 
 /// Raises the soft limit as far as the hard one allows, and gives how many of `connections` fit beside the reserve, each
 /// with `ends` of its ends in this process; says so if not all do. At least half of what is allowed is for connections.

@@ -15,9 +15,8 @@ mod stored;
 use args::{Args, Command};
 use clap::Parser;
 use failure::Failure;
-use std::process::ExitCode;
 
-fn main() -> ExitCode {
+fn main() {
     let args = Args::parse();
     std::panic::set_hook(Box::new(|panic| {
         // A panic's text can quote what it fell over, and that can be a cell of a row.
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
         eprintln!("internal error in thread {thread} at {place}");
     }));
     if let Err(failure) = start_logging(&args) {
-        return ExitCode::from(failure.say());
+        signals::end(failure.say());
     }
     let result = match &args.command {
         Command::Init(options) => commands::init::run(options),
@@ -44,10 +43,8 @@ fn main() -> ExitCode {
         Command::Report(options) => commands::report::run(&args, options),
         Command::Sandbox(options) => commands::sandbox::run(options),
     };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => ExitCode::from(failure.say()),
-    }
+    // A thread that is stuck may be left behind, with the store open.
+    signals::end(result.unwrap_or_else(|failure| failure.say()))
 }
 
 /// The resolver's own logs name the domains it asks for, which are recipients'; our own say what became of them.

@@ -1,6 +1,7 @@
 //! SIGINT and SIGTERM: the first asks to stop, the second stops at once.
 
 use crate::failure::{Failure, ROWS_LEFT};
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +23,14 @@ pub const OURS: Words = Words {
 
 /// Where another process sends them.
 pub const THEIRS: Words = Words { first: "detaching", second: "detached; the run goes on (sealpost status)" };
+
+/// Ends the process with that code, whatever its other threads are at. Nothing is torn down: C's exit handlers and the
+/// destructors of RocksDB's statics would run under the threads that still have the store open, which crashes at random. What
+/// was acknowledged is in the WAL already.
+pub fn end(code: u8) -> ! {
+    std::io::stdout().flush().ok();
+    signal_hook::low_level::exit(i32::from(code))
+}
 
 /// Watches for signals.
 pub struct Signals {
@@ -52,7 +61,7 @@ impl Signals {
                 let words = *words.lock().expect("no holder panics");
                 if flag.swap(true, Ordering::SeqCst) {
                     eprintln!("{}", words.second);
-                    std::process::exit(i32::from(ROWS_LEFT));
+                    end(ROWS_LEFT);
                 }
                 eprintln!("{}", words.first);
             }

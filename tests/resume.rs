@@ -103,6 +103,34 @@ fn a_second_signal_stops_at_once_and_leaves_doubt_listed() {
 }
 
 #[test]
+fn a_stop_waits_twenty_seconds_for_the_wire_and_says_so_of_the_rest() {
+    let desk = Desk::new();
+    let mx = Mx::start(&desk, &["--latency", "120s"]);
+    desk.machine(mx.port, "[limits]\nconnections_per_provider = 3\n");
+    let campaign = desk.small(10, "");
+    let child = desk.spawn(&["send", &campaign, "--json"]);
+    let said = |text: &str| std::fs::read_to_string(desk.path("transcript")).unwrap_or_default().matches(text).count();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while said("DATA") < 3 {
+        assert!(Instant::now() < deadline, "three messages were never on the wire");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let asked = Instant::now();
+    signal(child.id(), "TERM");
+    let ran: Ran = child.wait_with_output().expect("it ends").into();
+    assert!((20..23).contains(&asked.elapsed().as_secs()), "after {:?}: {ran:?}", asked.elapsed());
+    let counts = ran.json();
+    assert_eq!((ran.code, &counts["in_doubt"], &counts["waiting"]), (3, &3.into(), &7.into()), "{ran:?}");
+    let listed = desk.sealpost(&["doubt", "list", "--json"]).json();
+    let rows = listed["runs"][0]["rows"].as_array().expect("rows").clone();
+    assert!(rows.len() == 3 && rows.iter().all(|row| row["why"] == "stopped"), "{listed}");
+    let text = desk.sealpost(&["doubt", "list"]).stdout;
+    assert!(text.contains("the engine stopped") && !text.contains("died"), "{text}");
+    drop(mx);
+}
+
+#[test]
 fn status_and_report_while_it_runs_and_a_second_send_attaches() {
     let desk = Desk::new();
     let mx = Mx::start(&desk, &["--latency", "50ms"]);

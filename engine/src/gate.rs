@@ -102,7 +102,8 @@ impl Gate {
             Some(other) => other.to_string(),
         };
         let fields = Fields(fields);
-        Candidate::Keyed(Row { ordinal, to, fields, attempts: 0, first_attempt: None, origin: Origin::Input }, key)
+        let row = Row { ordinal, to, fields, attempts: 0, first_attempt: None, doubted: false, origin: Origin::Input };
+        Candidate::Keyed(row, key)
     }
 
     fn claimed(&self, row: Row, claim: Claim, now: Timestamp) -> Verdict {

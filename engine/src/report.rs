@@ -19,6 +19,8 @@ pub struct Report {
     pub tally: Tally,
     /// Outcomes by kind and reason (reply codes or closed labels; no PHI).
     pub reasons: BTreeMap<(Kind, String), u64>,
+    /// Rows by outcome of which an attempt before the last was in doubt: they may have been delivered besides.
+    pub doubted: BTreeMap<Kind, u64>,
     /// Delivered rows by number of attempts.
     pub attempts: BTreeMap<u32, u64>,
     /// Deferred rows by the reason they wait for.
@@ -44,9 +46,12 @@ impl Report {
     pub fn read(store: &Store, run: RunId, manifest: Manifest, live: bool) -> Result<Report, Error> {
         let tally = Tally::of(store, run, &manifest, live)?;
         let mut reasons = BTreeMap::new();
-        let mut attempts = BTreeMap::new();
+        let (mut attempts, mut doubted) = (BTreeMap::new(), BTreeMap::new());
         store.scan_outcomes(run, None, |_, outcome| {
             *reasons.entry((outcome.kind, outcome.why())).or_default() += 1;
+            if outcome.doubted {
+                *doubted.entry(outcome.kind).or_default() += 1;
+            }
             if outcome.kind == Kind::Delivered {
                 *attempts.entry(outcome.attempts).or_default() += 1;
             }
@@ -58,7 +63,7 @@ impl Report {
             // The family is ordered by time.
             next_due.get_or_insert(due);
         })?;
-        Ok(Report { run, manifest, tally, reasons, attempts, deferred, next_due })
+        Ok(Report { run, manifest, tally, reasons, doubted, attempts, deferred, next_due })
     }
 
     /// The accounts as one JSON object.
@@ -77,6 +82,8 @@ impl Report {
             .iter()
             .map(|((kind, why), rows)| with_hint(json!({"outcome": kind.word(), "reason": why, "rows": rows}), why));
         object.insert("reasons".into(), reasons.collect());
+        let doubted = self.doubted.iter().map(|(kind, rows)| (kind.word().to_owned(), json!(rows)));
+        object.insert("doubted".into(), Value::Object(doubted.collect()));
         let deferred = self.deferred.iter().map(|(why, rows)| with_hint(json!({"reason": why, "rows": rows}), why));
         object.insert("deferred_reasons".into(), deferred.collect());
         object.insert("next_due".into(), self.next_due.map(rfc3339).into());
@@ -104,6 +111,7 @@ impl Report {
             lines.push(format!("{count:>9}  {}", kind.word().replace('_', " ")));
             let reasons: Vec<_> = self.reasons.iter().filter(|((of, why), _)| *of == kind && !why.is_empty()).collect();
             reasons.iter().for_each(|((_, why), rows)| lines.extend(reason(why, **rows)));
+            lines.extend(self.doubted.get(&kind).map(|rows| doubted(kind, *rows)));
         }
         if let Some(due) = self.next_due {
             lines.push(format!("{:>9}  deferred, the next attempt {}", self.tally.deferred, rfc3339(due)));
@@ -153,6 +161,12 @@ pub fn counts(campaign: &str, run: impl std::fmt::Display, tally: &Tally) -> Map
     object.insert("deferred".into(), tally.deferred.into());
     object.insert("waiting".into(), tally.waiting.into());
     object
+}
+
+/// Rows of which an earlier attempt was in doubt.
+fn doubted(kind: Kind, rows: u64) -> String {
+    let perhaps = if kind == Kind::Delivered { "may have come twice" } else { "may have been delivered all the same" };
+    format!("{}{rows}  {perhaps}: an earlier attempt was in doubt", " ".repeat(13))
 }
 
 /// A reason with its rows, and what to do about it.

@@ -10,7 +10,7 @@ use crate::render::Unrenderable;
 use crate::retry::Retry;
 use crate::secret::DataKey;
 use crate::smtp::{Fate, Verdict};
-use crate::store::{Change, Store, Tally};
+use crate::store::{Change, Leave, Store, Tally};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -83,7 +83,7 @@ impl Settle {
     /// Records that the last octets of this row's message are about to leave. `false`: they must not.
     pub fn started(&self, row: &Row) -> bool {
         let now = self.clock.now();
-        let put = || self.store.start(self.run, row.ordinal, row.first_attempt.unwrap_or(now), now);
+        let put = || self.store.start(&Leave::of(self.run, row, now), now);
         !self.rules.marks || self.recorded(self.metrics.time(Stage::Mark, put))
     }
 
@@ -98,14 +98,17 @@ impl Settle {
     }
 
     /// Moves rows to the backlog at `place`; whoever holds them may then forget them. `false`: the store failed.
-    pub fn spill(&self, place: u64, rows: &mut [Row]) -> bool {
+    pub fn spill(&self, place: u64, rows: &mut [&mut Row]) -> bool {
         self.recorded(self.store.spill(self.run, place, rows, &self.key))
     }
 
-    /// The first rows of the backlog at `place` behind turn `after`. They stay there until they are settled.
+    /// The first rows of the backlog at `place` behind turn `after`; whoever asks knows that there are some. They stay there
+    /// until they are settled. None if the store failed.
     pub fn unspill(&self, place: u64, after: u64, most: usize) -> Vec<Row> {
         let read = self.store.unspill(self.run, place, after, most, &self.key);
-        read.map_err(|error| self.complain(&error)).unwrap_or_default()
+        let gone = || crate::store::Error::Damaged { family: "backlog", run: self.run, ordinal: 0 };
+        let found = read.and_then(|rows| if rows.is_empty() { Err(gone()) } else { Ok(rows) });
+        found.map_err(|error| self.complain(&error)).unwrap_or_default()
     }
 
     /// Ends a row that an operator cancelled.
@@ -126,6 +129,12 @@ impl Settle {
         self.counters.deferred.fetch_sub(count, Ordering::SeqCst);
         self.metrics.rows(Queue::Deferred).sub(i64::try_from(count).unwrap_or(i64::MAX));
         rows
+    }
+
+    /// Where the next search for due rows begins.
+    #[cfg(test)]
+    pub(crate) fn looks_from(&self) -> Timestamp {
+        Timestamp(self.none_due_before.load(Ordering::SeqCst))
     }
 
     /// Settles a row after an attempt.
@@ -219,6 +228,7 @@ impl Settle {
         if let Some(until) = until {
             due = due.max(until).min(first.after(self.rules.lifetime));
         }
+        row.doubted |= verdict.fate == Fate::InDoubt;
         // Counted first: once it is written, the retry thread may take it up.
         self.counters.deferred.fetch_add(1, Ordering::SeqCst);
         if self.put(&row, &Change::Deferred { due, why: &verdict.why() }) {
@@ -233,6 +243,7 @@ impl Settle {
 
     /// Ends a row.
     pub fn end(&self, row: &Row, outcome: Outcome) {
+        let outcome = Outcome { doubted: row.doubted, ..outcome };
         if self.put(row, &Change::Ended(&outcome)) {
             self.counters.ended(outcome.kind).fetch_add(1, Ordering::SeqCst);
             self.metrics.ended(outcome.kind);
@@ -283,6 +294,7 @@ fn outcome(kind: Kind, at: Timestamp, row: &Row, verdict: &Verdict) -> Outcome {
         attempts: row.attempts,
         code: verdict.code,
         enhanced: verdict.enhanced,
+        doubted: row.doubted,
         reason: verdict.reason.to_owned(),
         text: if kind == Kind::Delivered { String::new() } else { verdict.text.clone() },
     }

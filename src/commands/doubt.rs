@@ -159,8 +159,9 @@ fn line(row: &Doubt, now: Timestamp) -> String {
 fn because(why: &str) -> String {
     match why {
         "engine_died" => "the engine died between the message's last octet and its reply".into(),
+        "stopped" => "the engine stopped, or the deadline came, and after 20 seconds there was no reply".into(),
         "power_lost" => "the machine went down: what was ready to go may have gone".into(),
-        "not_sent_again" => "a person wanted it sent again, and it was cancelled before".into(),
+        "not_sent_again" => "it was to be sent again, and was cancelled before".into(),
         "state_copied" => "the state directory was copied: its original may have sent them".into(),
         label => format!("the connection failed between the message's last octet and its reply ({label})"),
     }

@@ -46,11 +46,12 @@ fn print_list(args: &Args, rows: &[Undelivered]) {
         if args.json {
             let object = json!({
                 "row": row, "outcome": outcome.kind.word(), "reason": outcome.why(), "attempts": outcome.attempts,
-                "text": outcome.text,
+                "doubted": outcome.doubted, "text": outcome.text,
             });
             outln!("{object}");
         } else {
-            outln!("row {row}: {}: {} {}", outcome.kind, outcome.why(), outcome.text);
+            let doubted = if outcome.doubted { " (an earlier attempt was in doubt)" } else { "" };
+            outln!("row {row}: {}: {} {}{doubted}", outcome.kind, outcome.why(), outcome.text);
         }
     }
 }

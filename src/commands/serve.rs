@@ -1,4 +1,4 @@
-//! `sealpost serve`: an engine without a campaign.
+//! `sealpost serve`: an engine without a campaign. It goes on with the runs that are open, and waits for others.
 
 use super::drive;
 use crate::args::Args;
@@ -9,6 +9,7 @@ use crate::signals::{OURS, Signals};
 use engine::control::{Commands, EngineView};
 use engine::run::{Engine, Machinery};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Takes campaigns over until SIGTERM, or until it is drained.
@@ -18,6 +19,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let signals = Signals::watch(OURS)?;
     let engine = Engine::start(Machinery::of(&machine)?)?;
     eprintln!("at work in {}; `sealpost send` hands campaigns over to it", machine.state_dir.display());
+    take_up_open_runs(&engine)?;
     let mut ended = Ended { args, printed: BTreeSet::new() };
     let mut news = News::default();
     loop {
@@ -36,6 +38,20 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     drive::linger(exporter, &signals);
     let left = view.runs.iter().any(|run| drive::exit_code(run, 100.0) == ROWS_LEFT);
     Ok(if left { ROWS_LEFT } else { SETTLED })
+}
+
+/// Goes on with what an earlier engine left open. Beside everything else: inputs are compared octet for octet before, and
+/// that may take minutes.
+fn take_up_open_runs(engine: &Arc<Engine>) -> Result<(), Failure> {
+    let engine = engine.clone();
+    let work = move || match engine.take_up_open_runs() {
+        Ok(0) => {}
+        Ok(1) => eprintln!("1 open run is taken up again"),
+        Ok(runs) => eprintln!("{runs} open runs are taken up again"),
+        Err(error) => _ = Failure::from(error).say(),
+    };
+    let started = std::thread::Builder::new().name("taking up".into()).spawn(work);
+    started.map(drop).map_err(|error| Failure::internal(format!("can't take up open runs: {error}")))
 }
 
 const PACE: Duration = Duration::from_millis(200);

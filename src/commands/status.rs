@@ -7,7 +7,7 @@ use crate::output::outln;
 use crate::progress::{hours, words};
 use crate::stored;
 use engine::clock::{Clock, SystemClock, Timestamp};
-use engine::control::{Client, ConditionView, EngineView, RunState, RunView};
+use engine::control::{Client, ConditionView, EngineView, Refusal, RunState, RunView};
 use engine::mail::rows as counted;
 use engine::report::{counts, rfc3339, rounded};
 use engine::run::{Error, Holder, Lock, offline};
@@ -151,6 +151,7 @@ fn object(run: &RunView) -> Value {
     object.insert("cancelled_at".into(), json!(run.cancelled_at));
     if let Some(refusal) = &run.failed {
         object.insert("failed".into(), refusal.what.clone().into());
+        object.insert("hint".into(), refusal.hint.clone().into());
     }
     Value::Object(object)
 }
@@ -165,7 +166,8 @@ fn about(run: &RunView) -> Vec<String> {
     let at: Vec<_> = run.cancelled_at.iter().map(steer::words).collect();
     let cancelled = (!at.is_empty()).then(|| format!("  cancelled at {}", at.join(", ")));
     let broke = run.input_broke.iter().map(|why| format!("  {why}"));
-    let failed = run.failed.iter().map(|refusal| format!("  {}", refusal.what));
+    let hint = |refusal: &Refusal| refusal.hint.as_ref().map(|hint| format!("  hint: {hint}"));
+    let failed = run.failed.iter().flat_map(|refusal| [Some(format!("  {}", refusal.what)), hint(refusal)]).flatten();
     let counts = format!("  {}", words(&run.tally()).join(" · "));
     [head, counts].into_iter().chain(cancelled).chain(broke).chain(failed).collect()
 }

@@ -67,6 +67,30 @@ fn a_row_sent_again_by_hand_bears_the_same_message_id() {
 }
 
 #[test]
+fn a_row_sent_again_and_refused_may_have_been_delivered_all_the_same() {
+    let mut doubtful = Doubtful::new();
+    let row = *doubtful.rows.first().expect("some");
+    doubtful.doubt("resend", &["--row", &row.to_string()]);
+    doubtful.mx.kill();
+    doubtful.mx.revive(&doubtful.desk, &["--bounce", "100"]);
+    let (code, counts) = doubtful.desk.send(&doubtful.campaign);
+    assert_eq!((code, count(&counts, "bounced")), (1, 1), "{counts}");
+    let report = |more: &[&str]| doubtful.desk.sealpost(&[&["report", &doubtful.campaign], more].concat());
+    let json = report(&["--json"]).json();
+    assert_eq!(json["doubted"], serde_json::json!({"bounced": 1}), "{json}");
+    let text = report(&[]).stdout;
+    assert!(text.contains("1  may have been delivered all the same: an earlier attempt was in doubt"), "{text}");
+    let list = report(&["--list", "--json"]).stdout;
+    let listed = list.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let doubted: Vec<_> = listed.filter(|row| row["doubted"] == true).map(|row| row["row"].clone()).collect();
+    assert_eq!(doubted, [row], "{list}");
+    let line = format!("row {row}: bounced: ");
+    let list = report(&["--list"]).stdout;
+    let of_row = list.lines().find(|text| text.starts_with(&line)).unwrap_or_else(|| panic!("{list}"));
+    assert!(of_row.ends_with("(an earlier attempt was in doubt)"), "{of_row}");
+}
+
+#[test]
 fn what_a_person_found_out_is_written_down() {
     let doubtful = Doubtful::new();
     let row = *doubtful.rows.last().expect("some");

@@ -6,6 +6,7 @@ mod doubt;
 mod kill;
 mod nights;
 mod power;
+mod serving;
 mod silence;
 mod stopping;
 mod throttled;

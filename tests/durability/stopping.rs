@@ -38,6 +38,31 @@ fn a_deadline_stops_with_rows_left() {
     stopped_and_goes_on(&desk, &mx, &campaign, 700);
 }
 
+/// Its server takes a message and says nothing; the engine goes on with another campaign.
+#[test]
+fn a_deadline_waits_twenty_seconds_for_a_silent_server() {
+    let desk = Desk::new();
+    let silent = Lasting::start(&desk, &["--latency", "300s"]);
+    let mx = Lasting::named(&desk, "other", &["--latency", "30ms"]);
+    let (to_silent, to_other) = (silent.port, mx.port);
+    desk.light_of(&format!(
+        "[dns.static]\n\"silent.example\" = \"127.0.0.1:{to_silent}\"\n\"mail.example\" = \"127.0.0.1:{to_other}\"\n\
+         [tls]\nroots = [\"mx.pem\", \"other.pem\"]\n[limits]\nconnections_per_provider = 3\n"
+    ));
+    let other = desk.blast("other", people(1..=5_000), "");
+    let stuck = desk.blast("stuck", (1..=10).map(|row| format!("r{row}@silent.example")), "");
+    let _engine = desk.start(&["send", &other]);
+    mx.journal(&desk).reaches(20);
+    let since = Instant::now();
+    let ran = desk.sealpost(&["send", &stuck, "--deadline", "2s", "--json"]);
+    assert!((21..27).contains(&since.elapsed().as_secs()), "after {:?}: {ran:?}", since.elapsed());
+    assert_eq!((ran.code, count(&ran.json(), "in_doubt"), count(&ran.json(), "waiting")), (3, 3, 7), "{ran:?}");
+    assert_eq!(desk.run_of("other")["state"], "running", "it shows nothing");
+    let listed = desk.sealpost(&["doubt", "list", "--json"]).json();
+    let rows = listed["runs"][0]["rows"].as_array().expect("rows");
+    assert!(rows.len() == 3 && rows.iter().all(|row| row["why"] == "stopped"), "{listed}");
+}
+
 #[test]
 fn drain_sends_what_is_in_memory_and_ends() {
     let (desk, mx, campaign) = slow(1_500, "rows_in_memory = 50\n");

@@ -91,6 +91,8 @@ pub struct Outcome {
     pub code: Option<u16>,
     /// The enhanced status code that decided.
     pub enhanced: Option<Enhanced>,
+    /// Whether an attempt before the last one was in doubt: it may have been delivered besides.
+    pub doubted: bool,
     /// A closed label (`no_starttls`, `missing_field`, …); empty where the codes say all.
     pub reason: String,
     /// Free text: a reply's lines, or what is wrong with the row. It may hold PHI and rests sealed.
@@ -100,7 +102,8 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome with neither codes nor text.
     pub fn new(kind: Kind, at: Timestamp, attempts: u32, reason: &str) -> Outcome {
-        Outcome { kind, at, attempts, code: None, enhanced: None, reason: reason.into(), text: String::new() }
+        let (reason, text) = (reason.into(), String::new());
+        Outcome { kind, at, attempts, code: None, enhanced: None, doubted: false, reason, text }
     }
 
     /// What reports group by: codes, then reason. No PHI.

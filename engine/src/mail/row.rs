@@ -53,6 +53,8 @@ pub struct Row {
     pub attempts: u32,
     /// When the first attempt was made: the message's `Date`, kept over all attempts.
     pub first_attempt: Option<Timestamp>,
+    /// Whether an earlier attempt was in doubt: it may have been delivered, whatever becomes of this one.
+    pub doubted: bool,
     /// Where it came from.
     pub origin: Origin,
 }

@@ -6,7 +6,7 @@
 
 use super::shard::Rendered;
 use crate::metrics::{Metrics, Stage};
-use crate::store::Store;
+use crate::store::{Leave, Store};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread::JoinHandle;
@@ -97,18 +97,20 @@ fn work(store: &Store, sync: Sync, metrics: &Metrics, inbox: &Receiver<Leasing>)
     }
 }
 
-/// Writes the leases of a group and sends it on. A store that fails tells the runs, and nothing of the group is sent.
+/// Writes the leases of a group and sends it on. A store that fails tells the runs, which leave at once, so that their shards
+/// let go of the group and nothing of it is sent.
 fn pass_on(store: &Store, synced: bool, group: Vec<Leasing>) {
     let lease = |Leasing(rendered, _): &Leasing| {
         let job = &rendered.job;
-        (job.run.id, job.row.ordinal, job.row.first_attempt.unwrap_or(job.run.settle.now()))
+        Leave::of(job.run.id, &job.row, job.run.settle.now())
     };
     match store.lease(group.iter().map(lease), synced) {
         Ok(()) => group.into_iter().for_each(|Leasing(rendered, shard)| forward(rendered, &shard)),
         Err(error) => {
-            for Leasing(Rendered { job, .. }, _) in group {
-                job.run.settle.complain(&error);
-                job.run.settle.let_go();
+            for Leasing(rendered, shard) in group {
+                rendered.job.run.settle.complain(&error);
+                rendered.job.run.hold.leave();
+                forward(rendered, &shard);
             }
         }
     }

@@ -9,8 +9,10 @@ use crate::mail::{Level, Message, TlsFault, Tlsa};
 use crate::metrics::{Connection, Stage};
 use crate::resolve::{MxHost, NoAddress, Security};
 use crate::route::{Route, Word};
-use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict, of_address, of_machine, of_tls};
+use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict};
+use crate::smtp::{of_address, of_machine, of_stop, of_tls};
 use crate::standing::Subject;
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -270,17 +272,35 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
         place.becomes(Connection::Busy);
         owner.advance(lane);
         let envelope = job.run.press.envelope(&job.row, message.octets().len());
-        let started = || job.run.settle.started(&job.row);
+        let started = Cell::new(false);
+        let mark = || {
+            started.set(job.run.settle.started(&job.row));
+            started.get()
+        };
         let since = Instant::now();
         owner.gauges.in_flight.inc();
-        let verdict = session.send(&envelope, &job.route.demand, message.octets(), started).await;
+        let sent = tokio::select! {
+            biased;
+            verdict = session.send(&envelope, &job.route.demand, message.octets(), mark) => Some(verdict),
+            () = owner.breaks_off_of(&job.run) => None,
+        };
         owner.gauges.in_flight.dec();
+        let Some(verdict) = sent else {
+            // First: whatever the server does now, nobody hears of it.
+            drop(session);
+            lane.state.borrow_mut().busy -= 1;
+            return broken_off(owner, lane, job, started.get());
+        };
         // What was refused by ourselves never touched the wire.
         if verdict.code.is_some() {
             owner.deps.metrics.took(Stage::Send, since.elapsed());
         }
         settle(owner, lane, job, verdict);
-        let rested = session.rest().await;
+        let rested = tokio::select! {
+            biased;
+            rested = session.rest() => rested,
+            () = owner.breaks_off() => false,
+        };
         lane.state.borrow_mut().busy -= 1;
         if !rested {
             return;
@@ -289,7 +309,11 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
     // On its way out it takes no message: those that are ready need another.
     lane.state.borrow_mut().busy += 1;
     owner.advance(lane);
-    session.quit().await;
+    tokio::select! {
+        biased;
+        () = session.quit() => {}
+        () = owner.breaks_off() => {}
+    }
     lane.state.borrow_mut().busy -= 1;
 }
 
@@ -325,6 +349,12 @@ fn take_ready(owner: &Owner, lane: &Lane) -> Option<(Job, Message)> {
             owner.gauges.backlog.inc();
         }
     }
+}
+
+/// A message whose server was waited for long enough. Only where its last octets may have left is it in doubt; else its row
+/// stands where it stood.
+fn broken_off(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, started: bool) {
+    if started { settle(owner, lane, job, of_stop()) } else { owner.let_go(&job) }
 }
 
 fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict) {

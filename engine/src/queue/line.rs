@@ -2,7 +2,6 @@
 //! is slow, sealed in the store.
 
 use super::{Job, Run};
-use crate::mail::Row;
 use crate::route::Route;
 use crate::smtp::Source;
 use std::collections::VecDeque;
@@ -51,7 +50,7 @@ impl Line {
             return;
         }
         self.back.push(job);
-        if self.back.len() >= CHUNK {
+        if self.back.len().is_multiple_of(CHUNK) {
             self.spill_back();
         }
     }
@@ -72,47 +71,41 @@ impl Line {
     /// Keeps the first `most` rows in memory and moves the others to the store.
     pub(crate) fn keep(&mut self, most: usize) {
         if self.spilled > 0 {
-            return self.spill_back();
+            self.spill_back();
+            return;
         }
         // By the chunk, and all of it where nothing is to be sent.
         let slack = if most == 0 { 0 } else { CHUNK };
         if self.front.len() > most + slack {
             self.back.extend(self.front.split_off(most));
-            while !self.back.is_empty() {
+            let mut spilled = true;
+            while spilled && !self.back.is_empty() {
                 let rest = self.back.split_off(self.back.len().min(CHUNK));
-                self.spill_back();
-                self.back = rest;
+                spilled = self.spill_back();
+                self.back.extend(rest);
             }
         }
     }
 
-    fn spill_back(&mut self) {
-        let mut rows: Vec<_> = Vec::with_capacity(self.back.len());
-        let mut places: Vec<_> = Vec::with_capacity(self.back.len());
-        for job in self.back.drain(..) {
-            rows.push(job.row);
-            places.push(job.place);
-        }
-        // A store that fails tells the run, which then stops: the rows are where recovery finds them.
-        if self.run.settle.spill(self.place, &mut rows) {
+    /// Moves `back` to the store. A store that fails tells the run, which then leaves: until it does its rows stay here, where
+    /// whoever counts them finds them.
+    fn spill_back(&mut self) -> bool {
+        let mut rows: Vec<_> = self.back.iter_mut().map(|job| &mut job.row).collect();
+        let done = self.run.settle.spill(self.place, &mut rows);
+        if done {
             if self.spilled == 0 {
-                self.last_turn = before(&rows).unwrap_or(self.last_turn);
+                self.last_turn = before(&self.back).unwrap_or(self.last_turn);
             }
-            self.spilled += rows.len() as u64;
-        } else {
-            rows.iter().for_each(|_| self.run.settle.let_go());
+            self.spilled += self.back.len() as u64;
+            self.back.clear();
         }
+        done
     }
 
     fn refill(&mut self, route: &Arc<Route>, source: &Arc<Source>) {
         if self.spilled > 0 {
-            let rows = self.run.settle.unspill(self.place, self.last_turn, CHUNK);
-            if rows.is_empty() {
-                // The store failed, and told the run.
-                (0..self.spilled).for_each(|_| self.run.settle.let_go());
-                self.spilled = 0;
-            }
-            for row in rows {
+            // None where the store failed, and told the run: the rows stay counted until it leaves.
+            for row in self.run.settle.unspill(self.place, self.last_turn, CHUNK) {
                 self.last_turn = row.origin.place().map_or(self.last_turn, |(_, turn)| turn);
                 self.spilled = self.spilled.saturating_sub(1);
                 let place = self.run.room.squeeze_in();
@@ -145,8 +138,8 @@ impl Line {
 
 /// The turn before the first of these. What stands here up to that is not to be read back: rows on a wire, and those that
 /// the last engine left, which the reader brings.
-fn before(rows: &[Row]) -> Option<u64> {
-    let (_, first) = rows.first()?.origin.place()?;
+fn before(jobs: &[Job]) -> Option<u64> {
+    let (_, first) = jobs.first()?.row.origin.place()?;
     Some(first.saturating_sub(1))
 }
 

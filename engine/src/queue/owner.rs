@@ -1,5 +1,6 @@
 //! What a shard owns: lanes, connections, and when rows move on.
 
+use super::Run;
 use super::conversation;
 use super::drought::Drought;
 use super::gauges::Gauges;
@@ -39,6 +40,8 @@ pub(super) struct Owner {
     /// Rung when the shard winds down. Sessions wait for this and not for the engine's own word, which wakes its hearers in
     /// any order.
     pub(super) winding_down: Notify,
+    /// Rung when messages on a wire may be waited for no longer.
+    pub(super) breaking_off: Notify,
     rendered: mpsc::UnboundedSender<Rendered>,
     /// When lanes without a session were last looked at.
     pub(super) looked_round: Cell<Timestamp>,
@@ -57,6 +60,7 @@ impl Owner {
             wanted: Notify::new(),
             drought: Drought::default(),
             winding_down: Notify::new(),
+            breaking_off: Notify::new(),
             rendered,
             looked_round: Cell::new(Timestamp(0)),
         }
@@ -104,7 +108,7 @@ impl Owner {
 
     /// Moves a lane's rows on as far as there is room: settled if it is suspended, else to rayon, and to new sessions.
     pub(super) fn advance(self: &Rc<Self>, lane: &Rc<Lane>) {
-        if *self.deps.stop.borrow() == Stop::Gracefully {
+        if *self.deps.stop.borrow() != Stop::No {
             return;
         }
         let now = self.deps.clock.now();
@@ -212,8 +216,22 @@ impl Owner {
 
     /// Returns when the engine stops.
     pub(super) async fn stops(&self) {
-        while *self.deps.stop.borrow() != Stop::Gracefully {
+        while *self.deps.stop.borrow() == Stop::No {
             self.winding_down.notified().await;
+        }
+    }
+
+    /// Returns when servers are waited for no longer.
+    pub(super) async fn breaks_off(&self) {
+        while *self.deps.stop.borrow() != Stop::AtOnce {
+            self.breaking_off.notified().await;
+        }
+    }
+
+    /// Returns when messages of `run` are waited for no longer.
+    pub(super) async fn breaks_off_of(&self, run: &Run) {
+        while !run.breaks_off() && *self.deps.stop.borrow() != Stop::AtOnce {
+            self.breaking_off.notified().await;
         }
     }
 

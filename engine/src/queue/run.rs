@@ -30,6 +30,7 @@ pub struct Hold(AtomicU8);
 
 const PAUSED: u8 = 1;
 const LEAVING: u8 = 2;
+const BREAKING_OFF: u8 = 4;
 
 impl Hold {
     /// Its rows wait.
@@ -47,6 +48,11 @@ impl Hold {
         self.0.fetch_or(LEAVING, Ordering::SeqCst);
     }
 
+    /// Those on a wire are waited for no longer either. Says whether they were until now.
+    pub fn break_off(&self) -> bool {
+        self.0.fetch_or(BREAKING_OFF, Ordering::SeqCst) & BREAKING_OFF == 0
+    }
+
     /// Whether rows wait.
     pub fn is_paused(&self) -> bool {
         self.0.load(Ordering::SeqCst) & PAUSED != 0
@@ -57,6 +63,11 @@ impl Run {
     /// Whether its rows have turns.
     pub(super) fn goes_on(&self) -> bool {
         self.hold.0.load(Ordering::SeqCst) == 0
+    }
+
+    /// Whether messages on a wire are waited for no longer.
+    pub(super) fn breaks_off(&self) -> bool {
+        self.hold.0.load(Ordering::SeqCst) & BREAKING_OFF != 0
     }
 
     /// Whether its rows are to be let go.

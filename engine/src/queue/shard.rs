@@ -51,6 +51,8 @@ pub enum Stop {
     No,
     /// Finish what is on the wire, say QUIT, let go of the rest.
     Gracefully,
+    /// Wait for nobody any longer: connections are dropped, and what was started on them is in doubt.
+    AtOnce,
 }
 
 /// What every shard is given.
@@ -150,7 +152,7 @@ pub(super) async fn work(
                 None => open = false,
             },
         }
-        if *stop.borrow() == Stop::Gracefully {
+        if *stop.borrow() != Stop::No {
             (open, stopping) = (false, true);
             inbox.close();
             while let Ok(job) = inbox.try_recv() {

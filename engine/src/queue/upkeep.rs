@@ -35,6 +35,7 @@ impl Owner {
             self.advance(&lane);
             lane.bell.notify_waiters();
         }
+        self.breaking_off.notify_waiters();
     }
 
     /// Looks after what no event looks after: rooms that are full, suspensions that are over.
@@ -144,6 +145,7 @@ impl Owner {
             lane.bell.notify_waiters();
         }
         self.winding_down.notify_waiters();
+        self.breaking_off.notify_waiters();
     }
 }
 

@@ -251,6 +251,7 @@ pub(super) mod tests {
             fields: Fields(fields),
             attempts: 0,
             first_attempt: None,
+            doubted: false,
             origin: Origin::Input,
         }
     }

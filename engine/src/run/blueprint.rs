@@ -135,10 +135,7 @@ impl Blueprint {
     /// Leaves in the batches what the gate and the messages need, and nothing else: what is not needed is neither decoded nor
     /// kept. Gives these columns; `None` is all.
     pub(super) fn project(&mut self, used: &ColumnsUsed) -> Option<BTreeSet<String>> {
-        let ColumnsUsed::Only(used) = used else { return None };
-        let source = &self.campaign.source;
-        let mut needed = used.clone();
-        needed.extend([source.recipient.clone(), source.key.clone()]);
+        let needed = needed(&self.campaign, used)?;
         self.input.project(&|name| needed.contains(name));
         Some(needed)
     }
@@ -228,6 +225,13 @@ impl Blueprint {
         }
         Ok(sample)
     }
+}
+
+/// The columns that the gate and the messages of `campaign` need; `None` is all.
+pub(super) fn needed(campaign: &Campaign, used: &ColumnsUsed) -> Option<BTreeSet<String>> {
+    let ColumnsUsed::Only(used) = used else { return None };
+    let source = &campaign.source;
+    Some(used.iter().chain([&source.recipient, &source.key]).cloned().collect())
 }
 
 fn run_id(campaign: &str, fingerprint: &str) -> RunId {

@@ -94,11 +94,15 @@ impl Commands for Engine {
                 was_paused = controls.paused_providers.len() < before;
             }),
             Target::Source(name) => self.order(|controls| was_paused = controls.paused_sources.remove(name)),
-            Target::Run(run) => {
-                let resumed = self.with_run(run, resume)?;
-                was_paused = resumed.is_some();
-                self.write_resumed(resumed)?;
-            }
+            Target::Run(run) => match self.with_run(run, resume) {
+                Ok(resumed) => {
+                    was_paused = resumed.is_some();
+                    self.write_resumed(resumed)?;
+                }
+                // Paused before this engine began, which therefore left it alone.
+                Err(refusal) if !self.take_up_paused(run_id(run)?)? => return Err(refusal),
+                Err(_) => {}
+            },
         }
         let what = || match target {
             Target::All => "the engine".to_owned(),

@@ -78,7 +78,7 @@ impl Dispatch {
         while open || !pending.is_empty() {
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop == Stop::Gracefully) => break,
+                _ = stop.wait_for(|stop| *stop != Stop::No) => break,
                 _ = second.tick() => self.once_a_second(&mut pending),
                 Some(answer) = pending.lookups.join_next() => {
                     // A look-up that panicked would keep its rows for ever: whoever watches us must see it.

@@ -19,7 +19,7 @@ pub struct Doubt {
     pub row: u64,
     /// Since when.
     pub since: Timestamp,
-    /// A closed label: `engine_died`, `power_lost`, `state_copied`, or what became of the connection.
+    /// A closed label: `engine_died`, `power_lost`, `state_copied`, `stopped`, or what became of the connection.
     pub why: String,
     /// Attempts made, that one included.
     pub attempts: u32,

@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::opening::{Found, keep};
 use super::{Blueprint, Error, Options, Setup, offline, token_key};
 use crate::mail::RunId;
-use crate::store::{Family, Hold, Manifest, Store, Tally};
+use crate::store::{Family, Manifest, Store, Tally};
 use std::collections::BTreeSet;
 
 /// Refuses an input that has taken the place of another which was not sent to its end.
@@ -57,7 +57,8 @@ pub(super) fn take_up(
         }
         let renderer = blueprint.renderer_of(run, token_key(&engine.store, &engine.gear.master)?)?;
         let options = Options { limit: None, ..setup.options };
-        match keep(&engine.store, blueprint, run, manifest, needed.cloned()) {
+        let manifest = Manifest { bounds: options.bounds(), ..manifest };
+        match keep(&engine.store, &setup.campaign, blueprint.columns(), run, manifest, needed.cloned()) {
             Ok(manifest) => {
                 engine.begin(setup, options, Found { run, manifest, renderer, blueprint: None })?;
             }
@@ -77,7 +78,7 @@ fn open(store: &Store, blueprint: &Blueprint) -> Result<Vec<(RunId, Manifest)>, 
 }
 
 /// Whether rows of a run stand in its input and nowhere else.
-fn needs_input(store: &Store, run: RunId, manifest: &Manifest) -> Result<bool, Error> {
+pub(super) fn needs_input(store: &Store, run: RunId, manifest: &Manifest) -> Result<bool, Error> {
     if !manifest.read_all {
         return Ok(true);
     }
@@ -88,6 +89,6 @@ fn needs_input(store: &Store, run: RunId, manifest: &Manifest) -> Result<bool, E
     let doubtful: BTreeSet<_> = doubtful.map(|lease| lease.ordinal).collect();
     let mut in_backlog = 0;
     store.ordinals(Family::Backlog, run, |ordinal| in_backlog += u64::from(!doubtful.contains(&ordinal)))?;
-    let again = leases.iter().any(|lease| lease.hold == Hold::Again);
-    Ok(again || tally.waiting > in_backlog)
+    // Also those that are to be sent again and stand nowhere else.
+    Ok(tally.waiting > in_backlog)
 }

@@ -117,7 +117,8 @@ impl Engine {
     }
 
     /// Finishes what is on the wire, closes sessions with QUIT, lets go of the rest and writes down how far every run came.
-    /// What is still on a wire after 20 seconds is in doubt at the next start. What serves metrics may go on.
+    /// What is still on a wire after 20 seconds is broken off, and in doubt where its last octets may have left. What serves
+    /// metrics may go on.
     pub fn stop(&self) -> Option<Exporter> {
         self.draining.store(true, Ordering::SeqCst);
         self.runs().values_mut().for_each(Slot::leave);
@@ -152,9 +153,14 @@ impl Engine {
     /// process ends.
     fn join_shards(&self) -> bool {
         let mut all = true;
-        let deadline = Instant::now() + GRACE;
+        let polite = Instant::now() + GRACE;
+        let deadline = polite + GRACE;
         for shard in std::mem::take(&mut *self.shards.lock().expect("no holder panics")) {
             while !shard.is_done() && Instant::now() < deadline {
+                if Instant::now() >= polite {
+                    // A server that does not answer QUIT.
+                    self.break_off();
+                }
                 std::thread::sleep(GLANCE);
             }
             all &= shard.is_done();
@@ -171,9 +177,15 @@ impl Engine {
         while self.is_busy() && Instant::now() < deadline + GRACE {
             if Instant::now() >= deadline {
                 self.store.give_up();
+                self.break_off();
             }
             std::thread::sleep(GLANCE);
         }
+    }
+
+    /// Servers are waited for no longer.
+    fn break_off(&self) {
+        self.stop.send_if_modified(|stop| std::mem::replace(stop, Stop::AtOnce) != Stop::AtOnce);
     }
 
     /// Whether a run is open.

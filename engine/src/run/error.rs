@@ -211,6 +211,38 @@ pub enum Error {
         /// Whether it was finished.
         finished: bool,
     },
+    /// A run's campaign reads something else now.
+    #[error("{}: its [input] is not what run {run} read {read} rows of ({input}), and has not sent them all", campaign.display())]
+    InputReplaced {
+        /// The campaign file.
+        campaign: PathBuf,
+        /// The run that needs the old one.
+        run: RunId,
+        /// What it read.
+        input: String,
+        /// How far it came.
+        read: u64,
+    },
+    /// A run whose rows came by a pipe.
+    #[error("run {run} reads standard input, and has not read all of it")]
+    StreamIsOver {
+        /// The run.
+        run: RunId,
+    },
+    /// A run that was opened before campaigns' files were written down.
+    #[error("run {run} does not say which campaign file it is of")]
+    NoCampaignFile {
+        /// The run.
+        run: RunId,
+    },
+    /// Whoever sent a run wanted it to go so far and no further.
+    #[error("run {run} was sent with {option}, and rests since")]
+    Bounded {
+        /// The run.
+        run: RunId,
+        /// What was typed.
+        option: &'static str,
+    },
     /// No row of that number.
     #[error("{input}: there is no row {row}")]
     NoRow {
@@ -283,6 +315,10 @@ up: --abandon {run}"
             }
             Error::NoDoubt { .. } | Error::NothingInDoubt { .. } => "`sealpost doubt list` lists the rows in doubt".into(),
             Error::Draining(_) => "try again when it has ended".into(),
+            Error::InputReplaced { .. } => "name the old one in [input] path again".into(),
+            Error::StreamIsOver { .. } => {
+                "stop this engine, and pipe the same stream to `sealpost send`; it goes on behind what is done".into()
+            }
             _ => String::new(),
         }
     }
@@ -335,6 +371,8 @@ up: --abandon {run}"
             | Error::NoDoubt { .. }
             | Error::NothingInDoubt { .. }
             | Error::RunCancelled { .. }
+            | Error::InputReplaced { .. }
+            | Error::StreamIsOver { .. }
             | Error::Draining(_) => Some(self.hint_of_runs()),
             Error::Busy(_) => Some("see `sealpost status`; wait for it, or stop it with SIGTERM".into()),
             Error::Store(store::Error::Format1 | store::Error::Later(_)) => {
@@ -351,7 +389,11 @@ up: --abandon {run}"
                 "its message can't be made without that input; the receiver's log knows it by its Message-ID".into(),
             ),
             Error::State { path, cause } => hint_of_folder(path, cause.kind()),
-            Error::NotCopied(_) | Error::NoRow { .. } | Error::Internal(_) => None,
+            Error::NotCopied(_)
+            | Error::NoRow { .. }
+            | Error::NoCampaignFile { .. }
+            | Error::Bounded { .. }
+            | Error::Internal(_) => None,
         }
     }
 }

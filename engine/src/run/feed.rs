@@ -58,17 +58,18 @@ impl Feed {
 
     /// Passes on what the last engine left in the backlog, before anything new: a site gets its rows in the order in which
     /// they came.
-    pub(super) fn left_over(&self, horizon: u64) -> Result<(), Error> {
+    pub(super) fn left_over(&self, horizon: u64, again: &BTreeMap<u64, Timestamp>) -> Result<(), Error> {
         let mut after = None;
         while !self.stopping() {
             let rows = self.store.backlog_from(self.run.id, after, AT_ONCE, &self.key)?;
             let Some(last) = rows.last() else { break };
             after = last.origin.place();
             // What this engine has put there since is in its lanes.
-            for row in rows.into_iter().filter(|row| row.origin.place().is_some_and(|(_, turn)| turn < horizon)) {
+            for mut row in rows.into_iter().filter(|row| row.origin.place().is_some_and(|(_, turn)| turn < horizon)) {
                 if self.stopping() {
                     return Ok(());
                 }
+                row.doubted |= again.contains_key(&row.ordinal);
                 self.run.settle.take_in_hand();
                 self.pass_on(row);
             }
@@ -144,6 +145,7 @@ impl Feed {
                 return;
             }
             row.first_attempt = again.get(&row.ordinal).copied();
+            row.doubted = row.first_attempt.is_some();
             self.run.settle.take_in_hand();
             self.pass_on(row);
         }

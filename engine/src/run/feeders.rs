@@ -51,7 +51,7 @@ impl Feeders {
         let router = router((parts.dispatch)(stopped), rows_out)?;
         let (reading, LeftOver { again, horizon, .. }, scope) = (feed.clone(), parts.left_over, parts.scope);
         let reader = thread("reader", move || {
-            reading.left_over(horizon)?;
+            reading.left_over(horizon, &again)?;
             scope.map_or(Ok(ReadTo::End), |scope| reading.read(scope, &again))
         })?;
         let retry = thread("retry", move || feed.retry())?;

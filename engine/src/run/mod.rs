@@ -32,6 +32,7 @@ mod outage;
 mod record;
 mod recovery;
 mod rehearsal;
+mod resumption;
 mod setup;
 #[cfg(test)]
 mod simulation;

@@ -13,8 +13,9 @@ use crate::clock::Recent;
 use crate::control::RunView;
 use crate::gate::Sent;
 use crate::mail::RunId;
+use crate::plan::Campaign;
 use crate::queue::{Hold, Press, Room, Run};
-use crate::render::Renderer;
+use crate::render::{Column, Renderer};
 use crate::route::Router;
 use crate::secret::DataKey;
 use crate::settle::{Rules, Settle};
@@ -48,7 +49,7 @@ impl Engine {
         if let Some(run) = setup.options.abandon {
             earlier::give_up(self, &blueprint, run)?;
         }
-        if let Some(view) = self.at_work(blueprint.run(), setup.options) {
+        if let Some(view) = self.at_work(blueprint.run(), setup.options)? {
             return Ok(view);
         }
         let manifest = match choice {
@@ -72,25 +73,37 @@ impl Engine {
                 self.new_manifest(&blueprint, &setup)
             }
         };
-        let manifest = Manifest { again: manifest.again || setup.options.again, ..manifest };
-        let token = || token_key(&self.store, &self.gear.master);
-        let renderer = blueprint.renderer(token()?)?;
+        let manifest = Manifest {
+            again: manifest.again || setup.options.again,
+            campaign_file: Some(setup.campaign.path.clone()),
+            bounds: setup.options.bounds(),
+            ..manifest
+        };
+        let renderer = blueprint.renderer(token_key(&self.store, &self.gear.master)?)?;
         let needed = blueprint.project(renderer.uses());
         let run = blueprint.run();
         earlier::take_up(self, &blueprint, &setup, needed.as_ref())?;
-        let manifest = keep(&self.store, &blueprint, run, manifest, needed)?;
+        let manifest = keep(&self.store, &setup.campaign, blueprint.columns(), run, manifest, needed)?;
         self.begin(&setup, setup.options, Found { run, manifest, renderer, blueprint: Some(blueprint) })
     }
 
     /// How a run stands that is open in this engine. Who joins it may bring its end forward.
-    fn at_work(&self, run: RunId, options: Options) -> Option<RunView> {
+    fn at_work(&self, run: RunId, options: Options) -> Result<Option<RunView>, Error> {
         let mut runs = self.runs();
-        let slot = runs.get_mut(&run).filter(|slot| !slot.is_over())?;
-        if let Slot::Open(open) = slot {
-            open.until_empty |= options.until_empty;
-            open.deadline = open.deadline.into_iter().chain(options.deadline).min();
+        let Some(slot) = runs.get_mut(&run).filter(|slot| !slot.is_over()) else { return Ok(None) };
+        let view = slot.view(self.gear.clock.now());
+        let Slot::Open(open) = slot else { return Ok(Some(view)) };
+        let before = (open.until_empty, open.deadline);
+        open.until_empty |= options.until_empty;
+        open.deadline = open.deadline.into_iter().chain(options.deadline).min();
+        let after = (open.until_empty, open.deadline);
+        let record = open.record.clone();
+        // The disk is not waited for with the runs in hand.
+        drop(runs);
+        if after != before {
+            record.change(true, |manifest| (manifest.bounds.until_empty, manifest.bounds.deadline) = after)?;
         }
-        Some(slot.view(self.gear.clock.now()))
+        Ok(Some(view))
     }
 
     fn finished(&self, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
@@ -106,13 +119,12 @@ impl Engine {
         let columns = blueprint.columns().iter().map(|column| (column.name.clone(), column.shape.clone()));
         Manifest {
             columns: columns.collect(),
-            campaign_file: Some(setup.campaign.path.clone()),
             ..Manifest::new(campaign, blueprint.input(), fingerprint, self.gear.clock.now())
         }
     }
 
     /// An input that was sent to its end: the run that sends it again and is still open, or with `--again` a new one.
-    fn repeat(&self, blueprint: &mut Blueprint, setup: &Setup) -> Result<Option<Manifest>, Error> {
+    pub(super) fn repeat(&self, blueprint: &mut Blueprint, setup: &Setup) -> Result<Option<Manifest>, Error> {
         let first = blueprint.fingerprint().to_owned();
         match repeated(&self.store, blueprint)? {
             Some(manifest) => Ok(Some(manifest)),
@@ -168,6 +180,7 @@ impl Engine {
             deadline: options.deadline,
             since: Instant::now(),
             leaving: None,
+            hurried: None,
             cancelled: false,
             failed: None,
             recent: Recent::default(),
@@ -250,7 +263,8 @@ impl Engine {
 /// Records which columns rows are kept with. Rows that the store has kept before must have what the letter needs now.
 pub(super) fn keep(
     store: &Store,
-    blueprint: &Blueprint,
+    campaign: &Campaign,
+    columns: &[Column],
     run: RunId,
     manifest: Manifest,
     needed: Option<BTreeSet<String>>,
@@ -259,16 +273,16 @@ pub(super) fn keep(
     let mut manifest = manifest;
     match manifest.kept.as_ref().filter(|_| stored > 0) {
         Some(kept) => {
-            let all = || blueprint.columns().iter().map(|column| column.name.clone()).collect();
+            let all = || columns.iter().map(|column| column.name.clone()).collect();
             let missing = needed.unwrap_or_else(all).into_iter().find(|name| !kept.contains(name));
             if let Some(column) = missing {
-                let campaign = blueprint.campaign().path.clone();
+                let campaign = campaign.path.clone();
                 return Err(Error::ColumnNotKept { campaign, column, rows: stored });
             }
         }
         None => manifest.kept = needed,
     }
-    let domain = blueprint.campaign().message.from.address.domain();
+    let domain = campaign.message.from.address.domain();
     if manifest.message_domains.iter().all(|known| known != domain) {
         manifest.message_domains.push(domain.to_owned());
     }

@@ -32,7 +32,8 @@ fn place(ordinal: u64) -> (usize, u64) {
 /// What the last engine left open.
 #[derive(Debug, Default)]
 pub(super) struct LeftOver {
-    /// Rows of the input that go out again, with the time of their first attempt: their `Date` and lifetime stay.
+    /// Rows that go out again although they may have been sent, with the time of their first attempt: the `Date` and lifetime of
+    /// those that are read from the input stay.
     pub(super) again: BTreeMap<u64, Timestamp>,
     /// How many rows were in doubt.
     pub(super) in_doubt: usize,
@@ -72,7 +73,12 @@ pub(super) fn take_up(store: &Store, run: RunId, key: &DataKey, resend: bool) ->
     let (mut not_sent, mut doubt) = (Vec::new(), BTreeMap::new());
     for lease in store.leases(run)? {
         match says(&lease, store.boot()) {
-            Says::NotSent => not_sent.push(lease.ordinal),
+            Says::NotSent => {
+                if lease.doubted {
+                    left.again.insert(lease.ordinal, lease.first);
+                }
+                not_sent.push(lease);
+            }
             Says::Again => drop(left.again.insert(lease.ordinal, lease.first)),
             Says::Doubt(why) => drop(doubt.insert(lease.ordinal, Doubted { why, lease })),
         }
@@ -89,7 +95,7 @@ pub(super) fn take_up(store: &Store, run: RunId, key: &DataKey, resend: bool) ->
     Ok(left)
 }
 
-/// Rows that a person wanted sent again are in doubt again: they will not be sent.
+/// Rows that were to be sent again, now or when their time comes, are in doubt again: they will not be sent.
 pub(super) fn doubt_again(store: &Store, run: RunId, key: &DataKey) -> Result<(), Error> {
     let again = store.leases(run)?.into_iter().filter(|lease| lease.hold == Hold::Again);
     let doubted = |lease: Lease| (lease.ordinal, Doubted { why: "not_sent_again", lease });
@@ -102,7 +108,11 @@ pub(super) fn doubt_again(store: &Store, run: RunId, key: &DataKey) -> Result<()
 
 /// Records every row of the store that has not ended as in doubt: the original of a copied state directory may have sent it.
 pub(super) fn doubt_all(store: &Store, run: RunId, key: &DataKey, now: Timestamp) -> Result<(), Error> {
-    let again: Vec<_> = store.leases(run)?.into_iter().filter(|lease| lease.hold == Hold::Again).collect();
+    let mut deferred = BTreeSet::new();
+    store.ordinals(Family::Deferred, run, |ordinal| _ = deferred.insert(ordinal))?;
+    // One that was deferred since has been sent again: the original may have done so once more.
+    let waits = |lease: &Lease| lease.hold == Hold::Again && !deferred.contains(&lease.ordinal);
+    let again: Vec<_> = store.leases(run)?.into_iter().filter(waits).collect();
     let mut open = BTreeSet::new();
     for family in [Family::Deferred, Family::Backlog, Family::Lease] {
         store.ordinals(family, run, |ordinal| {
@@ -146,7 +156,8 @@ fn hold(store: &Store, run: RunId, key: &DataKey, doubt: &BTreeMap<u64, Doubted>
     let outcome = |doubted: &Doubted, attempts| {
         // Whoever searches the receiver's log wants the time of the message, not of our coming back.
         let since = doubted.lease.started.unwrap_or(doubted.lease.first);
-        Outcome::new(Kind::InDoubt, since, attempts + 1, doubted.why)
+        let outcome = Outcome::new(Kind::InDoubt, since, attempts + 1, doubted.why);
+        Outcome { doubted: doubted.lease.doubted, ..outcome }
     };
     let mut fresh: BTreeMap<u64, Outcome> =
         doubt.iter().map(|(ordinal, doubted)| (*ordinal, outcome(doubted, 0))).collect();
@@ -193,7 +204,14 @@ mod tests {
 
     #[test]
     fn a_lease_says_what_its_boot_allows() {
-        let lease = |hold, boot| Lease { ordinal: 1, hold, boot: [boot; 16], first: Timestamp(0), started: None };
+        let lease = |hold, boot| Lease {
+            ordinal: 1,
+            hold,
+            boot: [boot; 16],
+            first: Timestamp(0),
+            started: None,
+            doubted: false,
+        };
         let said = |hold, boot| says(&lease(hold, boot), [1; 16]);
         assert!(said(Hold::Leased, 1) == Says::NotSent && said(Hold::Leased, 2) == Says::Doubt("power_lost"));
         assert!(said(Hold::Started, 1) == Says::Doubt("engine_died"));

@@ -10,6 +10,7 @@ use crate::retry::Retry;
 use crate::secret::{KeyError, KeyFileError, MasterKey, owner_only, password};
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer};
 use crate::smtp::{Access, Identity, Login, Root, Source};
+use crate::store::Bounds;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,13 @@ pub struct Options {
     pub until_empty: bool,
     /// Stop with rows left then.
     pub deadline: Option<Timestamp>,
+}
+
+impl Options {
+    /// What of them outlives this engine.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { limit: self.limit, deadline: self.deadline, until_empty: self.until_empty }
+    }
 }
 
 /// How much of a row's way is on the disk before it goes on.

@@ -38,6 +38,8 @@ pub(super) struct OpenRun {
     pub(super) deadline: Option<Timestamp>,
     pub(super) since: Instant,
     pub(super) leaving: Option<Instant>,
+    /// Since when messages on a wire have only so much time.
+    pub(super) hurried: Option<Instant>,
     pub(super) cancelled: bool,
     pub(super) failed: Option<String>,
     pub(super) recent: Recent,
@@ -45,6 +47,8 @@ pub(super) struct OpenRun {
 
 /// How long the reader may take to notice a stop: it may be waiting for a pipe that says nothing.
 const READER_LEAVES: Duration = Duration::from_secs(2);
+/// How long what was broken off may take to be settled.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 impl Slot {
     /// The run's view now.
@@ -125,13 +129,25 @@ impl OpenRun {
         self.feeders.stop();
     }
 
+    /// Messages on a wire have 20 seconds once the engine stops or the deadline has come: a server that says nothing must not
+    /// hold up either for its ten minutes. `true` when that time is just over, which shards are to be told.
+    pub(super) fn hurry(&mut self, now: Timestamp, stopping: bool) -> bool {
+        let hurried = stopping || self.deadline.is_some_and(|deadline| now >= deadline);
+        if !self.is_leaving() || !hurried {
+            return false;
+        }
+        let since = *self.hurried.get_or_insert_with(Instant::now);
+        since.elapsed() >= WIND_DOWN && self.shared.hold.break_off()
+    }
+
     /// Whether nothing of it is left in memory or on a wire, or too long was waited for that.
     pub(super) fn has_left(&mut self, stopping: bool) -> bool {
         let Some(since) = self.leaving else { return false };
         let patient = since.elapsed() < READER_LEAVES;
         let gone = self.shared.settle.is_idle() && self.feeders.have_ended(patient);
-        // While the engine goes on, so do messages on a wire: only their own timeouts end them.
-        gone || (stopping && since.elapsed() >= WIND_DOWN)
+        // What was broken off is settled at once, unless the disk is stuck.
+        let stuck = self.hurried.is_some_and(|since| since.elapsed() >= WIND_DOWN + LAST_MOMENT);
+        gone || (stopping && stuck)
     }
 
     /// Remembers how many messages were delivered by now.
@@ -251,7 +267,7 @@ impl End<'_> {
 
     fn forget_leased(&self) -> Result<(), Error> {
         let leased = self.store.leases(self.run)?.into_iter().filter(|lease| lease.hold == crate::store::Hold::Leased);
-        Ok(self.store.forget_leases(self.run, leased.map(|lease| lease.ordinal))?)
+        Ok(self.store.forget_leases(self.run, leased)?)
     }
 }
 

@@ -44,6 +44,7 @@ fn look_after_runs(engine: &Engine) {
             open.leave();
             left = true;
         }
+        left |= open.hurry(now, engine.is_stopping());
         if open.has_left(engine.is_stopping()) {
             over.push(*run);
         }

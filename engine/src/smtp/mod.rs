@@ -32,4 +32,4 @@ pub use source::{Source, WrongFamily};
 pub use step::Step;
 pub use tls::{Connector, Evidence, Identity, Proof, Root, RootsError, trusted};
 pub use verdict::{EXHAUSTED, Fate, IoFault, Scope, Verdict};
-pub use verdict::{of_address, of_machine, of_tls};
+pub use verdict::{of_address, of_machine, of_stop, of_tls};

@@ -194,6 +194,11 @@ pub fn of_machine(reason: &'static str) -> Verdict {
     bare(Fate::Deferred, Scope::Machine, reason)
 }
 
+/// We broke off after the last octets of a message, because its server was waited for long enough.
+pub fn of_stop() -> Verdict {
+    bare(Fate::InDoubt, Scope::Session, "stopped")
+}
+
 /// Whether a refusal of MAIL is about who sends, and not about this message: its size (552, x.2.3, x.3.4), a full system
 /// (x.2.2), a parameter (555) or its alphabet (x.6.7).
 fn is_about_sender(reply: &Reply) -> bool {

@@ -6,6 +6,7 @@ use super::db::past;
 use super::{Error, Family, Store};
 use crate::mail::{Origin, Row, RunId};
 use crate::secret::DataKey;
+use std::borrow::{Borrow, BorrowMut};
 use std::sync::atomic::Ordering;
 
 impl Store {
@@ -19,10 +20,16 @@ impl Store {
     ///
     /// # Errors
     /// The store can't be written.
-    pub fn spill(&self, run: RunId, provider: u64, rows: &mut [Row], key: &DataKey) -> Result<(), Error> {
+    pub fn spill<R: BorrowMut<Row>>(
+        &self,
+        run: RunId,
+        provider: u64,
+        rows: &mut [R],
+        key: &DataKey,
+    ) -> Result<(), Error> {
         let mut batch = Batch::default();
         let first = self.turns(rows.len() as u64);
-        for (turn, row) in (first..).zip(rows.iter()) {
+        for (turn, row) in (first..).zip(rows.iter().map(Borrow::borrow)) {
             if let Origin::Backlog { provider, turn } = row.origin {
                 batch.delete(Family::Backlog, codec::key(run, &[provider, turn]));
             }
@@ -33,7 +40,7 @@ impl Store {
         }
         self.write(&batch, false)?;
         for (turn, row) in (first..).zip(rows.iter_mut()) {
-            row.origin = Origin::Backlog { provider, turn };
+            row.borrow_mut().origin = Origin::Backlog { provider, turn };
         }
         Ok(())
     }
@@ -111,6 +118,7 @@ mod tests {
             fields: Fields::default(),
             attempts: 0,
             first_attempt: None,
+            doubted: false,
             origin: Origin::Input,
         }
     }

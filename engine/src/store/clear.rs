@@ -69,7 +69,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Settings, Tally};
+    use super::super::{Leave, Settings, Tally};
     use super::*;
     use crate::mail::{Address, Fields, Origin, Row};
     use std::path::Path;
@@ -84,7 +84,7 @@ mod tests {
             let mut fields = Fields::default();
             fields.0.insert("plan".into(), "x".repeat(2000).into());
             let to = Address::parse("ann@b.example").expect("an address");
-            Row { ordinal, to, fields, attempts: 0, first_attempt: None, origin: Origin::Input }
+            Row { ordinal, to, fields, attempts: 0, first_attempt: None, doubted: false, origin: Origin::Input }
         };
         (1..=count).map(row).collect()
     }
@@ -97,12 +97,13 @@ mod tests {
         let (run, other) = (RunId(u64::MAX), RunId(u64::MAX - 1));
         store.spill(other, 1, &mut rows(3), &key).expect("spilt");
         rows(20_000).chunks_mut(500).for_each(|rows| store.spill(run, 1, rows, &key).expect("spilt"));
-        store.lease((1..=2500).map(|ordinal| (run, ordinal, Timestamp(1))), false).expect("leased");
+        let leave = |ordinal| Leave { run, ordinal, first: Timestamp(1), doubted: false };
+        store.lease((1..=2500).map(leave), false).expect("leased");
         let before = size(&folder.path().join("db"));
         assert!(before > 40 << 20, "{before}");
         store.cancel(run, 1..=2500, Timestamp(7), "by_hand", &key).expect("cancelled");
         assert!(store.leases(run).expect("readable").is_empty());
-        store.lease([(run, 1, Timestamp(1))].into_iter(), false).expect("leased");
+        store.lease([leave(1)].into_iter(), false).expect("leased");
         store.clear(run).expect("cleared");
         let after = size(&folder.path().join("db"));
         assert!(after < 4 << 20, "{before} to {after}");

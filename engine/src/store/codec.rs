@@ -22,9 +22,20 @@ pub(super) fn number(key: &[u8], at: usize) -> Option<u64> {
     key.get(at * 8..at * 8 + 8)?.try_into().ok().map(u64::from_be_bytes)
 }
 
+/// The bit that says of an outcome's kind or a lease's hold that an earlier attempt was in doubt.
+const DOUBTED: u8 = 0x80;
+
+pub(super) fn flagged(number: u8, doubted: bool) -> u8 {
+    number | if doubted { DOUBTED } else { 0 }
+}
+
+pub(super) fn unflagged(octet: u8) -> (u8, bool) {
+    (octet & !DOUBTED, octet & DOUBTED != 0)
+}
+
 /// An outcome as a value of the `outcome` family.
 pub fn encode_outcome(outcome: &Outcome, run: RunId, ordinal: u64, key: &DataKey) -> Vec<u8> {
-    let mut value = vec![VERSION, outcome.kind.number()];
+    let mut value = vec![VERSION, flagged(outcome.kind.number(), outcome.doubted)];
     value.extend_from_slice(&outcome.at.0.to_be_bytes());
     value.extend_from_slice(&outcome.attempts.to_be_bytes());
     value.extend_from_slice(&outcome.code.unwrap_or(0).to_be_bytes());
@@ -53,8 +64,10 @@ pub fn decode_outcome(value: &[u8], run: RunId, ordinal: u64, key: Option<&DataK
         }
         _ => String::new(),
     };
+    let (kind, doubted) = unflagged(head[1]);
     Some(Outcome {
-        kind: Kind::from_number(head[1])?,
+        kind: Kind::from_number(kind)?,
+        doubted,
         at: Timestamp(u64::from_be_bytes(head[2..10].try_into().ok()?)),
         attempts: u32::from_be_bytes(head[10..14].try_into().ok()?),
         code: Some(short(14)).filter(|code| *code != 0),
@@ -70,6 +83,9 @@ struct SealedRow {
     fields: Fields,
     attempts: u32,
     first: Option<Timestamp>,
+    /// Not there in rows that were sealed before it was written.
+    #[serde(default)]
+    doubted: bool,
 }
 
 /// A row as a value of `deferred`. `why` is what it waits for: codes and closed labels, no PHI.
@@ -94,6 +110,7 @@ fn seal(row: &Row, family: &'static str, run: RunId, key: &DataKey) -> Vec<u8> {
         fields: row.fields.clone(),
         attempts: row.attempts,
         first: row.first_attempt,
+        doubted: row.doubted,
     };
     let plain = zeroize::Zeroizing::new(serde_json::to_vec(&plain).expect("JSON values serialise"));
     key.seal(Place::Row(family, run, row.ordinal), &plain)
@@ -136,6 +153,7 @@ pub(super) fn open_row(
         fields: row.fields,
         attempts: row.attempts,
         first_attempt: row.first,
+        doubted: row.doubted,
         origin,
     })
 }
@@ -146,16 +164,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_outcome() -> impl Strategy<Value = Outcome> {
-        (0..Kind::ALL.len(), any::<u64>(), any::<u32>(), 0_u16..600, any::<bool>(), "[a-z_]{0,40}", "\\PC{0,80}")
-            .prop_map(|(kind, at, attempts, code, enhanced, reason, text)| Outcome {
+        let flags = (any::<bool>(), any::<bool>());
+        (0..Kind::ALL.len(), any::<u64>(), any::<u32>(), 0_u16..600, flags, "[a-z_]{0,40}", "\\PC{0,80}").prop_map(
+            |(kind, at, attempts, code, (enhanced, doubted), reason, text)| Outcome {
                 kind: Kind::ALL[kind],
+                doubted,
                 at: Timestamp(at),
                 attempts,
                 code: Some(code).filter(|code| *code != 0),
                 enhanced: enhanced.then_some(Enhanced(5, 7, 509)),
                 reason,
                 text,
-            })
+            },
+        )
     }
 
     proptest! {
@@ -186,6 +207,15 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_was_sealed_before_doubt_was_kept_opens() {
+        let key = DataKey::new(&[3; 32]);
+        let plain = br#"{"to":"ann@b.example","fields":{},"attempts":2,"first":5}"#;
+        let sealed = key.seal(Place::Row("backlog", RunId(1), 9), plain);
+        let row = open_row(&sealed, "backlog", RunId(1), 9, Origin::Input, &key).expect("opens");
+        assert_eq!((row.attempts, row.doubted), (2, false));
+    }
+
+    #[test]
     fn rows_come_back_from_their_own_place_only() {
         let key = DataKey::new(&[3; 32]);
         let mut row = Row {
@@ -194,6 +224,7 @@ mod tests {
             fields: Fields::default(),
             attempts: 2,
             first_attempt: Some(Timestamp(5)),
+            doubted: true,
             origin: Origin::Input,
         };
         row.fields.0.insert("zip".into(), "02155".into());
@@ -202,8 +233,8 @@ mod tests {
         assert_eq!(why, "450 4.2.1");
         let back = open_row(sealed, "deferred", RunId(1), 9, Origin::Input, &key).expect("opens");
         assert_eq!(
-            (back.to, back.fields, back.attempts, back.first_attempt),
-            (row.to.clone(), row.fields.clone(), 2, Some(Timestamp(5)))
+            (back.to, back.fields, back.attempts, back.first_attempt, back.doubted),
+            (row.to.clone(), row.fields.clone(), 2, Some(Timestamp(5)), true)
         );
         assert!(open_row(sealed, "backlog", RunId(1), 9, Origin::Input, &key).is_none());
         let value = encode_backlog(&row, RunId(1), &key);

@@ -244,6 +244,7 @@ fn folder(state_dir: &Path) -> PathBuf {
 fn for_readers() -> (Options, Vec<ColumnFamilyDescriptor>) {
     let sizes = Sizes::of(u64::MAX);
     let mut options = options::database(&sizes);
+    // All of them, as RocksDB asks of a secondary: the engine may delete a file that is not held open.
     options.set_max_open_files(-1);
     (options, options::families(&sizes, Settings::default().sent_kept))
 }
@@ -308,6 +309,17 @@ mod tests {
         let error = Store::open(folder.path(), &Settings::default()).err().expect("refused");
         assert_eq!(error.to_string(), "the store was made by an earlier version of sealpost (format 1)");
         assert!(Store::observe(folder.path(), &folder.path().join("scratch")).is_err());
+    }
+
+    /// What RocksDB goes by is what it writes down beside its tables.
+    #[test]
+    fn no_more_files_are_kept_open_than_are_reserved() {
+        let folder = tempfile::tempdir().expect("folder");
+        let _store = Store::open(folder.path(), &Settings::default()).expect("a store");
+        let files = std::fs::read_dir(folder.path().join("db")).expect("its folder").flatten();
+        let written = files.map(|file| file.path()).filter(|path| path.to_string_lossy().contains("OPTIONS-"));
+        let text = std::fs::read_to_string(written.max().expect("its options")).expect("readable");
+        assert!(text.contains(&format!("max_open_files={}\n", options::OPEN_FILES)), "{text}");
     }
 
     #[test]

@@ -1,22 +1,23 @@
 //! Leave to send: which rows may be on a wire.
 
 use super::batch::Batch;
-use super::codec::{self, VERSION, number};
+use super::codec::{self, VERSION, flagged, number, unflagged};
 use super::{Error, Family, Store};
 use crate::clock::Timestamp;
-use crate::mail::RunId;
+use crate::mail::{Row, RunId};
 
 /// How far a leased row has come.
 ///
 /// Leased → Started when the last octets of its message are about to be handed to the socket; either is removed with its
-/// outcome or deferral. Again → Leased when it is made ready. Started never becomes Leased: it might have been sent.
+/// outcome or deferral. Again → Leased when it is made ready. Started never becomes Leased: it might have been sent. A row
+/// that was in doubt once never loses its entry before its outcome: instead of being removed it becomes Again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// Its message is made and may be sent.
     Leased,
     /// Its last octets may have left.
     Started,
-    /// It was in doubt, and is to be sent again whatever became of it.
+    /// It was in doubt, and is to be sent again whatever became of it: now, or when its time comes.
     Again,
 }
 
@@ -33,6 +34,28 @@ pub struct Lease {
     pub first: Timestamp,
     /// When it was started.
     pub started: Option<Timestamp>,
+    /// Whether an earlier attempt was in doubt; of Again always.
+    pub doubted: bool,
+}
+
+/// A row that is given leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave {
+    /// Its run.
+    pub run: RunId,
+    /// The row.
+    pub ordinal: u64,
+    /// When its first attempt was made.
+    pub first: Timestamp,
+    /// Whether an earlier attempt was in doubt.
+    pub doubted: bool,
+}
+
+impl Leave {
+    /// Leave for `row`; `now` is when its first attempt is made, if it had none.
+    pub fn of(run: RunId, row: &Row, now: Timestamp) -> Leave {
+        Leave { run, ordinal: row.ordinal, first: row.first_attempt.unwrap_or(now), doubted: row.doubted }
+    }
 }
 
 impl Lease {
@@ -48,15 +71,14 @@ impl Lease {
 }
 
 impl Store {
-    /// Gives rows leave to be sent, in one write: run, ordinal and the time of the first attempt. `synced` waits for the disk,
-    /// and with it for everything written before.
+    /// Gives rows leave to be sent, in one write. `synced` waits for the disk, and with it for everything written before.
     ///
     /// # Errors
     /// The store can't be written; none of them may be sent then.
-    pub fn lease(&self, rows: impl Iterator<Item = (RunId, u64, Timestamp)>, synced: bool) -> Result<(), Error> {
+    pub fn lease(&self, rows: impl Iterator<Item = Leave>, synced: bool) -> Result<(), Error> {
         let mut batch = Batch::default();
-        for (run, ordinal, first) in rows {
-            let value = self.lease_value(Hold::Leased, first, None);
+        for Leave { run, ordinal, first, doubted } in rows {
+            let value = self.lease_value(Hold::Leased, first, None, doubted);
             batch.put(Family::Lease, codec::key(run, &[ordinal]), value);
         }
         if batch.is_empty() { Ok(()) } else { self.write(&batch, synced) }
@@ -66,8 +88,9 @@ impl Store {
     ///
     /// # Errors
     /// The store can't be written; the message must not be sent then.
-    pub fn start(&self, run: RunId, ordinal: u64, first: Timestamp, now: Timestamp) -> Result<(), Error> {
-        let value = self.lease_value(Hold::Started, first, Some(now));
+    pub fn start(&self, row: &Leave, now: Timestamp) -> Result<(), Error> {
+        let &Leave { run, ordinal, first, doubted } = row;
+        let value = self.lease_value(Hold::Started, first, Some(now), doubted);
         self.write(&Batch::of(Family::Lease, codec::key(run, &[ordinal]), value), false)
     }
 
@@ -79,20 +102,26 @@ impl Store {
     pub fn lease_again(&self, run: RunId, rows: &[(u64, Timestamp)]) -> Result<(), Error> {
         let mut batch = Batch::default();
         for (ordinal, first) in rows {
-            let value = self.lease_value(Hold::Again, *first, None);
-            batch.put(Family::Lease, codec::key(run, &[*ordinal]), value);
+            batch.put(Family::Lease, codec::key(run, &[*ordinal]), self.again_value(*first));
             batch.delete(Family::Outcome, codec::key(run, &[*ordinal]));
         }
         if batch.is_empty() { Ok(()) } else { self.write(&batch, true) }
     }
 
-    /// Takes leave back from rows that were not started.
+    /// Takes leave back from rows that were not started. Those that were in doubt before are to be sent again, as they were.
     ///
     /// # Errors
     /// The store can't be written.
-    pub fn forget_leases(&self, run: RunId, ordinals: impl Iterator<Item = u64>) -> Result<(), Error> {
+    pub fn forget_leases(&self, run: RunId, leases: impl Iterator<Item = Lease>) -> Result<(), Error> {
         let mut batch = Batch::default();
-        ordinals.for_each(|ordinal| batch.delete(Family::Lease, codec::key(run, &[ordinal])));
+        for Lease { ordinal, first, doubted, .. } in leases {
+            let key = codec::key(run, &[ordinal]);
+            if doubted {
+                batch.put(Family::Lease, key, self.again_value(first));
+            } else {
+                batch.delete(Family::Lease, key);
+            }
+        }
         if batch.is_empty() { Ok(()) } else { self.write(&batch, false) }
     }
 
@@ -110,8 +139,13 @@ impl Store {
         Ok(leases)
     }
 
-    fn lease_value(&self, hold: Hold, first: Timestamp, started: Option<Timestamp>) -> Vec<u8> {
-        encode(&Lease { ordinal: 0, hold, boot: self.boot, first, started })
+    /// The entry of a row that is to be sent again.
+    pub(super) fn again_value(&self, first: Timestamp) -> Vec<u8> {
+        self.lease_value(Hold::Again, first, None, true)
+    }
+
+    fn lease_value(&self, hold: Hold, first: Timestamp, started: Option<Timestamp>, doubted: bool) -> Vec<u8> {
+        encode(&Lease { ordinal: 0, hold, boot: self.boot, first, started, doubted })
     }
 }
 
@@ -121,13 +155,16 @@ fn encode(lease: &Lease) -> Vec<u8> {
         Hold::Started => 2,
         Hold::Again => 3,
     };
+    // *Again* says it by itself, as it did before there was a flag.
+    let hold = flagged(hold, lease.doubted && lease.hold != Hold::Again);
     let mut value = [&[VERSION, hold], &lease.boot[..], &lease.first.0.to_be_bytes()].concat();
     value.extend(lease.started.into_iter().flat_map(|started| started.0.to_be_bytes()));
     value
 }
 
 fn decode(ordinal: u64, value: &[u8]) -> Option<Lease> {
-    let (hold, rest) = value.strip_prefix(&[VERSION])?.split_first()?;
+    let (octet, rest) = value.strip_prefix(&[VERSION])?.split_first()?;
+    let (hold, doubted) = unflagged(*octet);
     let hold = match hold {
         1 => Hold::Leased,
         2 => Hold::Started,
@@ -135,13 +172,13 @@ fn decode(ordinal: u64, value: &[u8]) -> Option<Lease> {
         _ => return None,
     };
     let (boot, times) = rest.split_first_chunk()?;
-    let first = Timestamp(number(times, 0)?);
-    Some(Lease { ordinal, hold, boot: *boot, first, started: number(times, 1).map(Timestamp) })
+    let (first, started) = (Timestamp(number(times, 0)?), number(times, 1).map(Timestamp));
+    Some(Lease { ordinal, hold, boot: *boot, first, started, doubted: doubted || hold == Hold::Again })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Manifest, Settings, Tally};
+    use super::super::{Change, Manifest, Settings, Tally};
     use super::*;
     use crate::mail::{Kind, Outcome};
     use crate::secret::DataKey;
@@ -151,9 +188,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn leases_come_back(ordinal: u64, hold in 0_usize..3, boot: [u8; 16], first: u64, started: Option<u64>) {
+        fn leases_come_back(
+            ordinal: u64, hold in 0_usize..3, boot: [u8; 16], first: u64, started: Option<u64>, doubted: bool
+        ) {
             let hold = [Hold::Leased, Hold::Started, Hold::Again][hold];
-            let lease = Lease { ordinal, hold, boot, first: Timestamp(first), started: started.map(Timestamp) };
+            let (first, started, doubted) = (Timestamp(first), started.map(Timestamp), doubted || hold == Hold::Again);
+            let lease = Lease { ordinal, hold, boot, first, started, doubted };
             prop_assert_eq!(decode(ordinal, &encode(&lease)), Some(lease));
         }
 
@@ -168,8 +208,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let mut store = Store::open(folder.path(), &Settings::default()).expect("a store");
         let first = Timestamp(5);
-        store.lease([1, 2, 3].into_iter().map(|ordinal| (RUN, ordinal, first)), true).expect("leased");
-        store.start(RUN, 2, first, Timestamp(9)).expect("started");
+        let leave = |ordinal| Leave { run: RUN, ordinal, first, doubted: false };
+        store.lease([1, 2, 3].into_iter().map(leave), true).expect("leased");
+        store.start(&leave(2), Timestamp(9)).expect("started");
         store.lease_again(RUN, &[(4, first)]).expect("again");
         let doubtful = |store: &Store| {
             let leases = store.leases(RUN).expect("leases").into_iter();
@@ -186,8 +227,40 @@ mod tests {
         assert_eq!(doubtful(&store), [1, 2, 3], "the machine died");
         assert_eq!(tally(&store, false), (3, 3));
         assert_eq!(store.leases(RUN).expect("leases")[1].started, Some(Timestamp(9)));
-        store.forget_leases(RUN, [1, 3].into_iter()).expect("forgotten");
+        let leased = |lease: &Lease| lease.hold == Hold::Leased;
+        store.forget_leases(RUN, store.leases(RUN).expect("leases").into_iter().filter(leased)).expect("forgotten");
         assert_eq!(store.leases(RUN).expect("leases").len(), 2);
+    }
+
+    #[test]
+    fn a_row_that_was_in_doubt_stays_known_as_such_until_it_ends() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (store, key) = (Store::open(folder.path(), &Settings::default()).expect("a store"), DataKey::new(&[1; 32]));
+        let holds =
+            || store.leases(RUN).expect("leases").iter().map(|lease| (lease.hold, lease.doubted)).collect::<Vec<_>>();
+        let mut row = Row {
+            ordinal: 4,
+            to: crate::mail::Address::parse("ann@b.example").expect("an address"),
+            fields: crate::mail::Fields::default(),
+            attempts: 1,
+            first_attempt: Some(Timestamp(5)),
+            doubted: true,
+            origin: crate::mail::Origin::Input,
+        };
+        let leave = Leave::of(RUN, &row, Timestamp(9));
+        store.lease([leave].into_iter(), true).expect("leased");
+        assert_eq!(holds(), [(Hold::Leased, true)]);
+        store.forget_leases(RUN, store.leases(RUN).expect("leases").into_iter()).expect("taken back");
+        assert_eq!(holds(), [(Hold::Again, true)]);
+        store.start(&leave, Timestamp(9)).expect("started");
+        assert_eq!(holds(), [(Hold::Started, true)]);
+        store.settle(RUN, &row, &Change::Deferred { due: Timestamp(10), why: "450" }, &key).expect("deferred");
+        assert_eq!(holds(), [(Hold::Again, true)]);
+        row = store.take_due(RUN, Timestamp(0), Timestamp(10), 1, &key).expect("due").0.remove(0);
+        assert!(row.doubted && holds() == [(Hold::Again, true)]);
+        let outcome = Outcome { doubted: row.doubted, ..Outcome::new(Kind::Bounced, Timestamp(11), 2, "") };
+        store.settle(RUN, &row, &Change::Ended(&outcome), &key).expect("ended");
+        assert!(holds().is_empty());
     }
 
     #[test]

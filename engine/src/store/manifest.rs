@@ -20,6 +20,17 @@ pub struct Latency {
     pub p99: f64,
 }
 
+/// How far a run goes before a person sends it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// `--limit`: new rows of its input that were to be taken up.
+    pub limit: Option<u64>,
+    /// `--deadline`.
+    pub deadline: Option<Timestamp>,
+    /// `--until-empty`.
+    pub until_empty: bool,
+}
+
 /// A run's record. It holds no PHI.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -54,6 +65,9 @@ pub struct Manifest {
     /// The campaign's file, for an engine that takes the run up again by itself.
     #[serde(default)]
     pub campaign_file: Option<PathBuf>,
+    /// What it was sent with last.
+    #[serde(default)]
+    pub bounds: Bounds,
     /// Whether a person paused it.
     #[serde(default)]
     pub paused: bool,
@@ -95,6 +109,7 @@ impl Manifest {
             latency: None,
             columns: Vec::new(),
             campaign_file: None,
+            bounds: Bounds::default(),
             paused: false,
             cancelled: None,
             cancelled_providers: Vec::new(),

@@ -10,14 +10,16 @@
 //! | | `standing` | [`Standing`]: generation (8), boot id (16), inode (8) and birth in ns (8) of `<state_dir>/lock`, the same of `<state_dir>/generation` |
 //! | `key` | name: `token`, `index`, `audit`, or `data` ‖ run (8) | wrapped key |
 //! | `run` | run (8) | [`Manifest`] as JSON; no PHI |
-//! | `outcome` | run (8), ordinal (8) | kind (1), time (8), attempts (4), code (2, 0 = none), enhanced class (1, 0 = none), subject (2), detail (2), reason length (1), reason, sealed text (may be absent) |
+//! | `outcome` | run (8), ordinal (8) | kind (1; + 128 where *doubted*), time (8), attempts (4), code (2, 0 = none), enhanced class (1, 0 = none), subject (2), detail (2), reason length (1), reason, sealed text (may be absent) |
 //! | `deferred` | run (8), due (8), ordinal (8) | length (1), reason it waits for, sealed row |
 //! | `backlog` | run (8), provider (8), turn (8) | ordinal (8), sealed row |
-//! | `lease` | run (8), ordinal (8) | hold (1: 1 leased, 2 started, 3 again), boot id (16), first attempt (8), time of `started` (8, only there) |
+//! | `lease` | run (8), ordinal (8) | hold (1: 1 leased, 2 started, 3 again; 1 and 2 + 128 where *doubted*), boot id (16), first attempt (8), time of `started` (8, only there) |
 //! | `sent` | HMAC of campaign and key (16, see [`crate::secret::IndexKey`]) | run (8), ordinal (8), time (8), kept (1) |
 //! | `tls` | `h`, `d` or `p`, name of host or domain | what a host or domain has shown, or a policy (JSON) |
 //!
-//! A sealed row is JSON: recipient, fields, attempts, first attempt. A *turn* is a number that only grows: (generation of the
+//! A sealed row is JSON: recipient, fields, attempts, first attempt, and *doubted* (left out: no). *Doubted* is a row of which
+//! an earlier attempt was in doubt: it may have been delivered, however it ends. A store that was written before there was such a
+//! flag is read as one without it, and *again* says it in either. A *turn* is a number that only grows: (generation of the
 //! engine << 40) + a count, so that a provider's rows stand in order of arrival over all engines. Provider 0 is the backlog
 //! of rows whose provider is not known yet.
 //!
@@ -34,7 +36,8 @@
 //!   until they are settled: the batch of the outcome or deferral removes them. A row that gets another provider moves in one
 //!   batch.
 //! * So at every moment a row stands in exactly one of: nowhere (not read, or waiting in memory), `backlog`, `deferred`,
-//!   `outcome`; and in `lease` besides while its outcome is open.
+//!   `outcome`; and in `lease` besides while its outcome is open. A doubted row always is, so that whoever ends it finds that
+//!   without opening it: deferred, taken back or waiting in `backlog` it stands there as *again*.
 //! * `sent` is not touched when a row is settled: whether a key is taken is read off the outcome of the row that took it.
 //!   Reservations older than the retention are free, and dropped when RocksDB compacts.
 //! * A cancelled run's rows get their outcomes first, then its `backlog`, `deferred` and `lease` are cleared. Its manifest says
@@ -53,7 +56,7 @@
 //! | hold | same boot (the process died) | another boot (power loss) |
 //! |---|---|---|
 //! | started | in doubt | in doubt |
-//! | leased | removed: not sent | in doubt: `started` may be lost |
+//! | leased | removed: not sent; doubted: *again* | in doubt: `started` may be lost |
 //! | again | goes out again, first attempt kept | the same |
 //!
 //! Counters are not stored: they are what the families hold.
@@ -95,8 +98,9 @@ pub(crate) use crash::{WalEnd, copy_folder};
 pub use db::{Settings, Store};
 pub use error::Error;
 pub use family::Family;
-pub use lease::{Hold, Lease};
-pub use manifest::{Latency, Manifest};
+pub use lease::{Hold, Lease, Leave};
+pub use manifest::{Bounds, Latency, Manifest};
+pub use options::OPEN_FILES;
 pub use rows::Change;
 pub use sent::Reservation;
 pub use shown::About;

@@ -65,7 +65,8 @@ mod tests {
     fn defer(store: &Store, run: RunId, ordinal: u64, due: u64, key: &DataKey) {
         let to = Address::parse("ann@b.example").expect("an address");
         let fields = Fields::default();
-        let row = Row { ordinal, to, fields, attempts: 1, first_attempt: Some(Timestamp(1)), origin: Origin::Input };
+        let first_attempt = Some(Timestamp(1));
+        let row = Row { ordinal, to, fields, attempts: 1, first_attempt, doubted: false, origin: Origin::Input };
         let change = Change::Deferred { due: Timestamp(due), why: "450 4.2.1" };
         store.settle(run, &row, &change, key).expect("deferred");
     }

@@ -30,7 +30,13 @@ impl Store {
     /// The store can't be written.
     pub fn settle(&self, run: RunId, row: &Row, change: &Change<'_>, key: &DataKey) -> Result<(), Error> {
         let mut batch = Batch::default();
-        batch.delete(Family::Lease, codec::key(run, &[row.ordinal]));
+        let lease = codec::key(run, &[row.ordinal]);
+        match (change, row.first_attempt) {
+            (Change::Deferred { .. }, Some(first)) if row.doubted => {
+                batch.put(Family::Lease, lease, self.again_value(first))
+            }
+            _ => batch.delete(Family::Lease, lease),
+        }
         if let Origin::Backlog { provider, turn } = row.origin {
             batch.delete(Family::Backlog, codec::key(run, &[provider, turn]));
         }
@@ -197,6 +203,7 @@ mod tests {
             fields: Fields::default(),
             attempts: 1,
             first_attempt: Some(Timestamp(1)),
+            doubted: false,
             origin: Origin::Input,
         }
     }
@@ -210,7 +217,7 @@ mod tests {
             [Family::Outcome, Family::Deferred, Family::Backlog, Family::Lease]
                 .map(|family| store.count(family, RUN).expect("count"))
         };
-        store.start(RUN, 5, Timestamp(1), Timestamp(2)).expect("started");
+        store.start(&super::super::Leave::of(RUN, &a_row(5), Timestamp(1)), Timestamp(2)).expect("started");
         store
             .settle(RUN, &a_row(5), &Change::Deferred { due: Timestamp(100), why: "450 4.2.1" }, &key)
             .expect("deferred");

@@ -24,7 +24,7 @@ pub(super) struct Live {
     pub(super) record: Arc<Record>,
     pub(super) gate: Gate,
     pub(super) known: Known,
-    /// Rows of the input that go out again, and when they were first tried.
+    /// Rows that go out again, and when they were first tried.
     pub(super) again: BTreeMap<u64, Timestamp>,
     key: DataKey,
     /// How far the backlog of the last engine was fed; `None` once all of it is.
@@ -111,7 +111,8 @@ impl Live {
             return Ok(None);
         }
         let horizon = self.horizon;
-        for row in rows.into_iter().filter(|row| row.origin.place().is_some_and(|(_, turn)| turn < horizon)) {
+        for mut row in rows.into_iter().filter(|row| row.origin.place().is_some_and(|(_, turn)| turn < horizon)) {
+            row.doubted |= self.again.contains_key(&row.ordinal);
             self.run.settle.take_in_hand();
             self.push(rig, row)?;
         }

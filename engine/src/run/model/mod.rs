@@ -19,10 +19,16 @@ mod state;
 mod work;
 mod world;
 
+use crate::mail::{Address, Fields, Origin, Row};
+use crate::queue::{Job, Line, Run};
+use crate::secret::DataKey;
+use crate::settle::{Rules, Settle};
 use crate::smtp::Fate;
+use crate::store::{Store, Tally};
 use ops::{Case, Long, Op, any_case};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError};
+use std::sync::Arc;
 use world::{Done, World};
 
 /// Half a minute on two cores that others use too.
@@ -78,8 +84,61 @@ fn told(ops: &[Op]) -> Case {
     Case { keys, resend: false, again: false, ops: ops.to_vec() }
 }
 
+/// They were let go twice, or never, by a shard that still counted them.
+#[test]
+fn rows_stay_in_their_line_when_the_store_fails() {
+    let rig = rig::Rig::new(crate::clock::Timestamp(1_000_000), &[0; 2 * rig::ROWS as usize]);
+    let (folder, scratch) = (world::scratch(), world::scratch());
+    std::fs::write(folder.path().join("lock"), "").expect("a lock");
+    let store = world::open(folder.path(), [1; 16]);
+    let observer = Arc::new(Store::observe(folder.path(), scratch.path()).expect("it can't be written"));
+    for (store, most) in [(observer, 0), (store, 9)] {
+        let (run, mut line) = line_of(&rig, &store);
+        line.keep(0);
+        assert_eq!((run.settle.fault().is_some(), line.len()), (most == 0, 5));
+        if most > 0 {
+            // Whoever did that, the line still has them.
+            store.clear(run.id).expect("cleared");
+            assert!(line.pop(&rig.route, &rig.source).is_none() && run.settle.fault().is_some());
+            assert_eq!((line.len(), line.in_memory()), (5, 0));
+        }
+        assert!(!run.settle.is_idle(), "the run has not let go of them");
+        line.abandon().iter().for_each(|_| run.settle.let_go());
+        assert_eq!((run.settle.is_idle(), line.len()), (true, 0));
+    }
+}
+
+/// A line of five rows in memory.
+fn line_of(rig: &rig::Rig, store: &Arc<Store>) -> (Arc<Run>, Line) {
+    let (id, key) = (state::RUNS[0], Arc::new(DataKey::new(&[1; 32])));
+    let rules = Rules { retry: world::RETRY, lifetime: world::LIFETIME, resend_doubt: false, marks: true };
+    let (clock, metrics) = (rig.clock.clone(), rig.metrics.clone());
+    let run = rig.run(0, Settle::new(store.clone(), id, key, clock, rules, metrics, &Tally::default()));
+    let mut line = Line::new(run.clone(), 3);
+    for ordinal in 1..=5 {
+        let to = Address::parse("ann@b.example").expect("an address");
+        let (fields, origin) = (Fields::default(), Origin::Input);
+        let row = Row { ordinal, to, fields, attempts: 0, first_attempt: None, doubted: false, origin };
+        run.settle.take_in_hand();
+        let (route, source, place) = (rig.route.clone(), rig.source.clone(), run.room.squeeze_in());
+        line.push(Job { row, route, source, run: run.clone(), place, turn: 0 });
+    }
+    (run, line)
+}
+
 const READ: Op = Op::Read { run: 0 };
 const KEEP_NONE: Op = Op::Keep { run: 0, lane: 1, most: 0 };
+
+/// The search for due rows begins where it ended last: a row deferred to a time before that, by a clock that went back, was
+/// never found again.
+#[test]
+fn a_row_that_is_due_before_those_that_were_looked_for_is_found() {
+    let (lease, all) = (Op::Lease { most: 1, synced: true }, Op::TakeDue { run: 0, most: 9 });
+    let deferred = Op::Settle { pick: 0, fate: Fate::Deferred };
+    let (back, on) = (Op::Clock { seconds: -7200 }, Op::Clock { seconds: 3600 });
+    let case = told(&[READ, lease, all, back, deferred, on, all]);
+    lived_through(&case).unwrap_or_else(|what| panic!("{what}"));
+}
 
 /// They stood before the spilled rows in the backlog, and were read back with them.
 #[test]

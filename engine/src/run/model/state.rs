@@ -1,10 +1,10 @@
 //! Where every row stands, as plain values: what the model predicts and what the store is seen to hold.
 
 use crate::clock::Timestamp;
-use crate::mail::{Kind, RunId};
+use crate::mail::{Kind, Outcome, RunId};
 use crate::secret::SentKey;
 use crate::store::{Family, Hold, Reservation, Store, Tally};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Both runs of the campaign.
 pub(super) const RUNS: [RunId; 2] = [RunId(0x0a), RunId(0x0b)];
@@ -23,9 +23,11 @@ pub(super) enum At {
 pub(super) struct Stand {
     pub(super) at: At,
     pub(super) lease: Option<(Hold, [u8; 16])>,
+    /// An attempt before the last was in doubt.
+    pub(super) doubted: bool,
 }
 
-pub(super) const UNREAD: Stand = Stand { at: At::Nowhere, lease: None };
+pub(super) const UNREAD: Stand = Stand { at: At::Nowhere, lease: None, doubted: false };
 
 /// A run as a whole. Rows that stand nowhere and have no lease are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,12 +65,19 @@ impl RunState {
     }
 
     pub(super) fn end(&mut self, ordinal: u64, kind: Kind) {
-        self.set(ordinal, Stand { at: At::Ended(kind), lease: None });
+        self.set(ordinal, Stand { at: At::Ended(kind), lease: None, ..self.row(ordinal) });
     }
 
     pub(super) fn lease(&mut self, ordinal: u64, hold: Hold, boot: [u8; 16]) {
-        let at = self.row(ordinal).at;
-        self.set(ordinal, Stand { at, lease: Some((hold, boot)) });
+        let stand = self.row(ordinal);
+        let doubted = stand.doubted || hold == Hold::Again;
+        self.set(ordinal, Stand { lease: Some((hold, boot)), doubted, ..stand });
+    }
+
+    /// It was not sent, or is to be sent later: only a row that was in doubt keeps an entry.
+    pub(super) fn take_back(&mut self, ordinal: u64, boot: [u8; 16]) {
+        let stand = self.row(ordinal);
+        self.set(ordinal, Stand { lease: stand.doubted.then_some((Hold::Again, boot)), ..stand });
     }
 
     pub(super) fn ordinals(&self, which: impl Fn(&Stand) -> bool) -> Vec<u64> {
@@ -86,6 +95,12 @@ impl RunState {
         due.into_iter().map(|(_, ordinal)| ordinal).collect()
     }
 
+    /// When the first deferred row is due.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        let due = |stand: &Stand| if let At::Deferred(due) = stand.at { Some(due) } else { None };
+        self.rows.values().filter_map(due).min()
+    }
+
     /// What the leases of a dead engine make of its rows: the table of `store`'s module doc.
     pub(super) fn recover(&mut self, boot: [u8; 16], resend: bool) {
         for (ordinal, stand) in self.rows.clone() {
@@ -93,7 +108,7 @@ impl RunState {
             let doubt = hold == Hold::Started || (hold == Hold::Leased && of != boot);
             match (hold, doubt, resend) {
                 (Hold::Again, ..) => {}
-                (_, false, _) => self.set(ordinal, Stand { lease: None, ..stand }),
+                (_, false, _) => self.take_back(ordinal, boot),
                 (_, true, false) => self.end(ordinal, Kind::InDoubt),
                 (_, true, true) => self.lease(ordinal, Hold::Again, boot),
             }
@@ -143,7 +158,12 @@ pub(super) fn observe(store: &Store, keys: &[SentKey]) -> Result<State, String> 
 fn observe_run(store: &Store, id: RunId) -> Result<RunState, String> {
     let text = |error: crate::store::Error| error.to_string();
     let (mut places, mut dues, mut due_rows) = (Vec::new(), Vec::new(), Vec::new());
-    store.scan_outcomes(id, None, |ordinal, outcome| places.push((ordinal, At::Ended(outcome.kind)))).map_err(text)?;
+    let mut doubted = BTreeSet::new();
+    let ended = |ordinal, outcome: Outcome| {
+        places.push((ordinal, At::Ended(outcome.kind)));
+        doubted.extend(outcome.doubted.then_some(ordinal));
+    };
+    store.scan_outcomes(id, None, ended).map_err(text)?;
     store.ordinals(Family::Backlog, id, |ordinal| places.push((ordinal, At::Backlog))).map_err(text)?;
     store.ordinals(Family::Deferred, id, |ordinal| due_rows.push(ordinal)).map_err(text)?;
     store.scan_deferred(id, |due, _| dues.push(At::Deferred(due))).map_err(text)?;
@@ -159,12 +179,16 @@ fn observe_run(store: &Store, id: RunId) -> Result<RunState, String> {
         if half && matches!(run.row(ordinal).at, At::Ended(_)) {
             continue;
         }
-        if let Some(other) = run.rows.insert(ordinal, Stand { at, lease: None }) {
+        let stand = Stand { at, lease: None, doubted: doubted.contains(&ordinal) };
+        if let Some(other) = run.rows.insert(ordinal, stand) {
             return Err(format!("row {ordinal} of {id} stands in two places: {:?} and {at:?}", other.at));
         }
     }
     for lease in store.leases(id).map_err(text)? {
         run.lease(lease.ordinal, lease.hold, lease.boot);
+        if let Some(stand) = run.rows.get_mut(&lease.ordinal) {
+            stand.doubted = lease.doubted;
+        }
     }
     Ok(run)
 }

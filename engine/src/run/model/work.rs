@@ -11,7 +11,7 @@ use crate::mail::{Kind, Row};
 use crate::run::doubt::{self, Truth, Which};
 use crate::run::offline;
 use crate::smtp::Fate;
-use crate::store::{Hold, Manifest, Reservation};
+use crate::store::{Hold, Leave, Manifest, Reservation};
 use std::time::Duration;
 
 impl World {
@@ -94,6 +94,7 @@ impl World {
         self.check_once(index, row.ordinal)?;
         let live = self.lives[index].as_mut().expect("it reads");
         row.first_attempt = live.again.get(&row.ordinal).copied();
+        row.doubted = row.first_attempt.is_some();
         live.run.settle.take_in_hand();
         live.push(&self.rig, row)
     }
@@ -129,8 +130,8 @@ impl World {
             let (index, lane) = (turn % 2, turn / 2 % 2);
             let Some(live) = &mut self.lives[index] else { continue };
             if let Some(mut job) = live.pop(&self.rig, lane)? {
-                let first = *job.row.first_attempt.get_or_insert(now);
-                group.push((RUNS[index], job.row.ordinal, first));
+                job.row.first_attempt.get_or_insert(now);
+                group.push(Leave::of(RUNS[index], &job.row, now));
                 self.state.runs[index].lease(job.row.ordinal, Hold::Leased, boot);
                 // What was promised of an earlier lease says nothing of this one.
                 self.ghost.promised.remove(&(index, job.row.ordinal));
@@ -193,6 +194,10 @@ impl World {
             Fate::InDoubt => {
                 self.ghost.may_have.remove(&(index, row.ordinal));
                 self.defer(index, &row, Kind::InDoubt, Timestamp(0));
+                let stand = self.state.runs[index].row(row.ordinal);
+                if stand.at != At::Ended(Kind::InDoubt) {
+                    self.state.runs[index].lease(row.ordinal, Hold::Again, self.store.boot());
+                }
             }
             Fate::Deferred => self.defer(index, &row, Kind::Expired, Timestamp(0)),
         }
@@ -210,8 +215,10 @@ impl World {
         if now >= end {
             return self.end(index, row, or);
         }
-        let stand = super::state::Stand { at: At::Deferred(end), lease: None };
-        self.state.runs[index].set(row.ordinal, stand);
+        let (state, boot) = (&mut self.state.runs[index], self.store.boot());
+        let stand = super::state::Stand { at: At::Deferred(end), ..state.row(row.ordinal) };
+        state.set(row.ordinal, stand);
+        state.take_back(row.ordinal, boot);
         let most = now.after(RETRY.longest.mul_f64(1.2)).max(until).min(end);
         self.loose.insert((index, row.ordinal), (now.max(until.min(end)), most));
     }
@@ -237,8 +244,18 @@ impl World {
             return Err(format!("due of run {index}: {found:?}, should be {expected:?}"));
         }
         for row in rows {
-            state.runs[index].set(row.ordinal, super::state::Stand { at: At::Backlog, lease: None });
+            let stand = super::state::Stand { at: At::Backlog, ..state.runs[index].row(row.ordinal) };
+            if stand.doubted != row.doubted {
+                return Err(format!("row {} of run {index} is doubted or not against {stand:?}", row.ordinal));
+            }
+            state.runs[index].set(row.ordinal, stand);
             live.push(rig, row)?;
+        }
+        // Neither past a row that waits, nor over what was taken and deleted before.
+        let (from, first) = (live.run.settle.looks_from(), state.runs[index].first_due());
+        let expected = first.map_or(rig.now(), |first| first.min(rig.now()));
+        if from != expected {
+            return Err(format!("run {index} looks for due rows from {from:?} on, should be {expected:?}"));
         }
         Ok(())
     }
@@ -277,10 +294,10 @@ impl World {
                     continue;
                 }
                 let leased = state.ordinals(|stand| matches!(stand.lease, Some((Hold::Leased, _))));
-                world.store.forget_leases(id, leased.iter().copied()).map_err(|error| error.to_string())?;
-                for ordinal in leased {
-                    state.set(ordinal, super::state::Stand { lease: None, ..state.row(ordinal) });
-                }
+                let leases = world.store.leases(id).map_err(|error| error.to_string())?;
+                let leases = leases.into_iter().filter(|lease| leased.contains(&lease.ordinal));
+                world.store.forget_leases(id, leases).map_err(|error| error.to_string())?;
+                leased.into_iter().for_each(|ordinal| state.take_back(ordinal, world.store.boot()));
             }
             Ok(())
         })
@@ -308,8 +325,12 @@ impl World {
                     state.set(ordinal, super::state::UNREAD);
                     state.lease(ordinal, Hold::Again, boot);
                 }
-                Says::Delivered => state.end(ordinal, Kind::Delivered),
+                Says::Delivered => {
+                    state.set(ordinal, super::state::UNREAD);
+                    state.end(ordinal, Kind::Delivered);
+                }
                 Says::Undelivered => {
+                    state.set(ordinal, super::state::UNREAD);
                     state.end(ordinal, Kind::Cancelled);
                     self.ghost.may_have.remove(&(index, ordinal));
                 }

@@ -194,12 +194,10 @@ impl World {
                 self.loose.insert((index, ordinal), (now, now.after(RETRY.first)));
             }
         }
-        let doubtful =
-            |state: &super::state::RunState| state.ordinals(|stand| stand.at == At::Ended(Kind::InDoubt)).len();
-        let before = (doubtful(state), state.ordinals(|stand| matches!(stand.lease, Some((Hold::Again, _)))));
+        let may_have_gone = |(hold, of): (Hold, _)| hold == Hold::Started || (hold == Hold::Leased && of != boot);
+        let expected = state.ordinals(|stand| stand.lease.is_some_and(may_have_gone)).len();
         state.recover(boot, resend);
         let goes_out = state.ordinals(|stand| matches!(stand.lease, Some((Hold::Again, _))));
-        let expected = if resend { goes_out.len() - before.1.len() } else { doubtful(state) - before.0 };
         if in_doubt != expected || live.again.keys().copied().ne(goes_out.iter().copied()) {
             return Err(format!("{in_doubt} in doubt, should be {expected}; again: {:?} and {goes_out:?}", live.again));
         }

@@ -13,6 +13,7 @@ use crate::queue::{Clerk, Controls, Deps, Glance, Hold, Job, Left, Limits, Pool,
 use crate::render::{MessagePlan, Renderer, Template, Wording};
 use crate::route::Router;
 use crate::run::dispatch::Dispatch;
+use crate::run::engine::WIND_DOWN;
 use crate::secret::{DataKey, TokenKey};
 use crate::settle::{Rules, Settle};
 use crate::sign::Signer;
@@ -63,6 +64,7 @@ pub(super) struct OneRun {
 
 /// Nothing that a plan can hold takes longer.
 const REST_WITHIN: Duration = Duration::from_secs(3600);
+const BRIEF: Duration = Duration::from_millis(20);
 const GLANCE: Duration = Duration::from_millis(250);
 
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| {
@@ -150,11 +152,27 @@ async fn act(world: &Arc<World>, store: &Arc<Store>) {
         case.runs.iter().for_each(|run| run.leave());
         stops.iter().for_each(|stop| _ = stop.send_replace(Stop::Gracefully));
     }
+    // Half of the time sooner than servers answer, so that messages are broken off.
+    let patience = if world.plan.seed.is_multiple_of(2) { BRIEF } else { WIND_DOWN };
+    let in_the_end = spawn_local(async move {
+        sleep(patience).await;
+        stops.iter().for_each(|stop| {
+            _ = stop.send_if_modified(|stop| {
+                *stop != Stop::No && {
+                    *stop = Stop::AtOnce;
+                    true
+                }
+            })
+        });
+        // They are heard as long as somebody could speak.
+        std::future::pending::<()>().await;
+    });
     operator.abort();
     operator.await.ok();
     watcher.abort();
     case.runs.iter().for_each(|run| run.halt.set(true));
     case.end(feeders, shards).await;
+    in_the_end.abort();
     let due: u64 = case.runs.iter().map(|run| run.due.get()).sum();
     world.reach("came back", due);
     world.reach("spilt", store.turns(0) - turns - due);
@@ -306,6 +324,7 @@ async fn read(world: Arc<World>, run: Rc<OneRun>, number: usize, blast: Blast, r
             fields: Fields::default(),
             attempts: 0,
             first_attempt: None,
+            doubted: false,
             origin: Origin::Input,
         };
         run.shared.settle.refuse(&[], ordinal);
