@@ -5,6 +5,7 @@ mod bad_input;
 mod canary;
 mod commands;
 mod dns;
+mod dnssec;
 mod durability;
 mod greylist;
 mod inputs;

@@ -180,7 +180,11 @@ mod tests {
             let hosts = vec![host(&format!("mx{number}.{domain}"), Place::Named(25))];
             let valid_until = Some(Instant::now() + self.1);
             Box::pin(async move {
-                if domain == "down.example" { Err(NoRoute::TimedOut) } else { Ok(Mx { hosts, valid_until, security: Security::Insecure }) }
+                if domain == "down.example" {
+                    Err(NoRoute::TimedOut)
+                } else {
+                    Ok(Mx { hosts, valid_until, security: Security::Insecure })
+                }
             })
         }
 
@@ -218,7 +222,8 @@ mod tests {
     impl Resolver for Once {
         fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
             let first = !self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
-            let mx = Mx { hosts: vec![host(domain, Place::Named(25))], valid_until: None, security: Security::Insecure };
+            let mx =
+                Mx { hosts: vec![host(domain, Place::Named(25))], valid_until: None, security: Security::Insecure };
             Box::pin(async move { if first { Ok(mx) } else { Err(NoRoute::TimedOut) } })
         }
 

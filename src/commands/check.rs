@@ -55,8 +55,8 @@ fn proven(machine: &Machine) -> Result<Option<String>, Failure> {
         Signatures::Validated => Ok(Some("validated: the root's signatures get here".into())),
         Signatures::Missing(NoRoute::Bogus) => {
             let what = "the DNS answers, but the root's signatures don't get here, and without them nothing is sent";
-            let hint = "the resolvers drop them (systemd-resolved does unless told DNSSEC=yes), or this machine's clock is \
-wrong: name resolvers that pass DNSSEC on in [dns] servers, or see [dns] dnssec";
+            let hint = "a forwarder on the way drops them, or this machine's clock is wrong: name resolvers that pass DNSSEC on in \
+[dns] servers, or see [dns] dnssec";
             Err(Failure::usage(format!("{}: {what}", machine.path.display()), Some(hint.into())))
         }
         Signatures::Missing(trouble) => Ok(Some(format!("unknown: {}", trouble.label()))),

@@ -236,7 +236,8 @@ fn dnssec(table: &DnsTable, servers: &[SocketAddr], fail: Fail<'_>) -> Result<()
     }
     match table.servers.iter().zip(servers).find(|(_, server)| !server.ip().is_loopback()) {
         Some((text, server)) => {
-            let what = format!("[dns] dnssec = \"trust_ad\" believes a bit that anybody on the way from {server} could set");
+            let what =
+                format!("[dns] dnssec = \"trust_ad\" believes a bit that anybody on the way from {server} could set");
             Err(fail(text.span().start, what).hint(hint))
         }
         None => Ok(()),

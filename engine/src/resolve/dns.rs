@@ -115,8 +115,7 @@ impl Dns {
             .enable_all()
             .build()
             .map_err(|cause| fail(&cause))?;
-        let asks_for_ad = config.dnssec == Dnssec::TrustAd;
-        let provider = Provider { inner: TokioRuntimeProvider::default(), asks_for_ad };
+        let provider = Provider { inner: TokioRuntimeProvider::default(), dnssec: config.dnssec };
         let mut builder = if config.servers.is_empty() {
             Resolver::builder(provider).map_err(|cause| fail(&cause))?
         } else {

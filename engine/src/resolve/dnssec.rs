@@ -46,17 +46,18 @@ pub(super) fn anchors(path: &Path) -> Result<TrustAnchors, DnsError> {
 
 fn unread(cause: &ParseError) -> String {
     match cause {
-        ParseError::UnsupportedRecordType(RecordType::DS) => "holds a DS record: write the DNSKEY record that it is of".into(),
+        ParseError::UnsupportedRecordType(RecordType::DS) => {
+            "holds a DS record: write the DNSKEY record that it is of".into()
+        }
         cause => format!("is no list of DNSKEY records ({cause})"),
     }
 }
 
-/// Opens connections to name servers whose questions ask, where they are to, for the AD bit. hickory asks for it only where it
-/// validates itself, and a resolver that isn't asked keeps it to itself (RFC 6840 section 5.7).
+/// Opens connections to name servers, and has questions ask as whoever looks at signatures must ask.
 #[derive(Clone)]
 pub(super) struct Provider {
     pub(super) inner: TokioRuntimeProvider,
-    pub(super) asks_for_ad: bool,
+    pub(super) dnssec: Dnssec,
 }
 
 impl ConnectionProvider for Provider {
@@ -71,8 +72,8 @@ impl ConnectionProvider for Provider {
         context: &PoolContext,
     ) -> Result<Self::FutureConn, NetError> {
         let opening = self.inner.new_connection(ip, config, context)?;
-        let asks_for_ad = self.asks_for_ad;
-        Ok(Box::pin(async move { Ok(Asking { connection: opening.await?, asks_for_ad }) }))
+        let dnssec = self.dnssec;
+        Ok(Box::pin(async move { Ok(Asking { connection: opening.await?, dnssec }) }))
     }
 
     fn runtime_provider(&self) -> &TokioRuntimeProvider {
@@ -86,7 +87,7 @@ type Connection = <TokioRuntimeProvider as ConnectionProvider>::Conn;
 #[derive(Clone)]
 pub(super) struct Asking {
     connection: Connection,
-    asks_for_ad: bool,
+    dnssec: Dnssec,
 }
 
 impl DnsHandle for Asking {
@@ -98,7 +99,14 @@ impl DnsHandle for Asking {
     }
 
     fn send(&self, mut request: DnsRequest) -> Self::Response {
-        request.metadata.authentic_data |= self.asks_for_ad;
+        match self.dnssec {
+            // RFC 6840 section 5.9: who validates says so. The resolver then withholds nothing that it holds for bogus, and
+            // systemd-resolved gives signatures to nobody else.
+            Dnssec::Validate => request.metadata.checking_disabled = true,
+            // Section 5.7: a resolver that isn't asked for the AD bit keeps it to itself, and hickory asks only where it validates.
+            Dnssec::TrustAd => request.metadata.authentic_data = true,
+            Dnssec::Off => {}
+        }
         self.connection.send(request)
     }
 }

@@ -76,25 +76,24 @@ const MOST_CNAMES: usize = 8;
 pub(super) fn found(lookup: &Lookup, asked: &Name, kind: RecordType, dnssec: Dnssec) -> Result<Found, Nothing> {
     let (mut name, mut first, mut security) = (asked.clone(), None, Security::Secure);
     for _ in 0..=MOST_CNAMES {
-        let (kind, records) = match records_of(lookup, &name, kind) {
-            none if none.is_empty() => (RecordType::CNAME, records_of(lookup, &name, RecordType::CNAME)),
-            some => (kind, some),
-        };
-        let step = match dnssec {
-            Dnssec::Validate => proven(lookup, &name, kind, &records)?,
+        let here = records_of(lookup, &name, kind);
+        let (is_end, step) = if here.is_empty() { (false, RecordType::CNAME) } else { (true, kind) };
+        let here = if is_end { here } else { records_of(lookup, &name, step) };
+        let here_is = match dnssec {
+            Dnssec::Validate => proven(lookup, &name, step, &here)?,
             // hickory puts an answer together where a server follows no CNAMEs; its AD bit is then one part's alone.
             Dnssec::TrustAd => of(lookup.message().metadata.authentic_data && lookup.query().name() == asked),
             Dnssec::Off => Security::Insecure,
         };
-        (first, security) = (first.or(Some(step)), security.and(step));
-        match records.first().map(|record| &record.data) {
-            Some(RData::CNAME(next)) if kind == RecordType::CNAME => name = next.0.clone(),
-            Some(_) => {
-                let records = records.into_iter().map(|record| record.data.clone()).collect();
-                let (name, first) = (plain(&name), first.unwrap_or(security));
-                return Ok(Found { records, name, security, first, valid_until: lookup.valid_until() });
-            }
-            None => break,
+        (first, security) = (first.or(Some(here_is)), security.and(here_is));
+        if is_end {
+            let records = here.into_iter().map(|record| record.data.clone()).collect();
+            let (name, first) = (plain(&name), first.unwrap_or(security));
+            return Ok(Found { records, name, security, first, valid_until: lookup.valid_until() });
+        }
+        match here.first().map(|record| &record.data) {
+            Some(RData::CNAME(next)) => name = next.0.clone(),
+            _ => break,
         }
     }
     Err(Nothing::Unknown(NoRoute::Failed))
