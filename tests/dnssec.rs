@@ -259,6 +259,32 @@ fn a_wildcard_is_no_answer_for_a_name_that_exists() {
     assert_eq!(asker.addresses("is.wild.example"), Err(NoAddress::Bogus));
 }
 
+/// Knot leaves `abroad` to us anyway; here he leaves out what follows inside the zone.
+#[test]
+fn an_answer_that_is_cut_short_does_not_make_a_signed_host_look_unsigned() {
+    let world = world();
+    let middle = Middle::start(world.knot.port, |question, server| {
+        let mut said = server.ask(question);
+        if asks(question, "cn.example.", RecordType::A) || asks(question, "alias.example.", RecordType::MX) {
+            said.answers.retain(|record| record.name == question.queries[0].name);
+        }
+        said
+    });
+    for known in [false, true] {
+        let asker = Asker::of(&world, middle.port, Dnssec::Validate);
+        if known {
+            asker.addresses("mx1.example").expect("an address");
+            asker.mx("plain.example").expect("a host");
+        }
+        for _ in 0..2 {
+            assert_eq!(asker.addresses("cn.example"), Ok(Secure), "{known}");
+            assert_eq!(asker.tlsa("cn.example"), Ok(vec![record(3, 1, 1, b"\xaa\xbb")]), "{known}");
+            assert_eq!(asker.addresses("mx1.example"), Ok(Secure), "{known}");
+            assert_eq!(asker.mx("alias.example"), Ok(("mx1.example".into(), Secure)), "{known}");
+        }
+    }
+}
+
 #[test]
 fn genuine_records_of_another_name_are_no_answer() {
     let world = world();
@@ -288,9 +314,9 @@ fn a_resolver_that_gives_signatures_only_to_those_who_check_is_no_trouble() {
     assert_eq!(asker.tlsa("mx1.example"), Ok(vec![record(3, 1, 1, b"\xaa\xbb")]));
 }
 
-/// What validation costs in queries, of which a caching resolver answers most: each domain's own are those for it and its DS.
+/// Of these a caching resolver answers most: keys of zones above, and what was asked a moment ago.
 #[test]
-fn validation_asks_for_keys_once_a_zone_and_answer() {
+fn what_validation_costs_in_queries() {
     let world = world();
     let asker = Asker::validating(&world);
     let asked = || world.knot.queries("all");
@@ -298,10 +324,11 @@ fn validation_asks_for_keys_once_a_zone_and_answer() {
     let mut cost = |what: &str, most: u64| {
         let now = asked();
         println!("{what}: {} queries", now - before);
-        assert!(most == 0 || now - before <= most, "{what}: {} queries", now - before);
+        // One may be repeated when an answer is slow.
+        assert!(now - before <= most + 1, "{what}: {} queries", now - before);
         before = now;
     };
-    for (zone, mx, address, tlsa, again) in [("example", 0, 0, 0, 0), ("three", 0, 0, 0, 0), ("open", 0, 0, 0, 0)] {
+    for (zone, mx, address, tlsa, again) in [("example", 5, 3, 2, 3), ("three", 5, 4, 2, 3), ("open", 9, 7, 0, 7)] {
         let host = format!("mx1.{zone}");
         asker.mx(&format!("plain.{zone}")).expect("a host");
         cost(&format!("MX of a domain of {zone}"), mx);

@@ -1,13 +1,13 @@
 //! The DNS, by hickory on a thread of its own: shards and the router ask it from their own runtimes.
 
 use super::dnssec::{Dnssec, Provider, anchors};
-use super::proof::{Found, Nothing, found, nothing};
+use super::proof::{Found, MOST_CNAMES, Nothing, found, nothing};
 use super::{Addresses, Mx, MxHost, Nets, NoAddress, NoRoute, Place, Security, TlsaRecord};
 use hickory_resolver::Resolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::rdata::TLSA;
-use hickory_resolver::proto::rr::{IntoName, RData, RecordType};
+use hickory_resolver::proto::rr::{IntoName, Name, RData, RecordType};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -311,19 +311,48 @@ impl Dns {
         self.ask(name, kind).await.map_or_else(Nothing::or_none, |found| Ok(Some(found)))
     }
 
-    /// One query, made on the resolver's own runtime: its connections live there. A name is always whole: a search list has
-    /// no place in the routing of mail.
+    /// What `name` has of one kind. A name is always whole: a search list has no place in the routing of mail.
     async fn ask(&self, name: &str, kind: RecordType) -> Result<Found, Nothing> {
-        let (resolver, dnssec) = (self.0.resolver.clone(), self.0.config.dnssec);
-        let whole = format!("{name}.").into_name().map_err(|_| Nothing::Unknown(NoRoute::Failed))?;
-        let asking = whole.clone();
-        let asked = self.runtime().spawn(async move { resolver.lookup(asking, kind).await });
-        let answer = match asked.await {
-            Ok(Ok(lookup)) => found(&lookup, &whole, kind, dnssec),
-            Ok(Err(error)) => Err(nothing(&error, dnssec)),
-            Err(_) => Err(Nothing::Unknown(NoRoute::Failed)),
+        let name = format!("{name}.").into_name().map_err(|_| Nothing::Unknown(NoRoute::Failed))?;
+        let answer = match self.ask_once(&name, kind).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => self.ask_step_by_step(&name, kind).await,
+            Err(nothing) => Err(nothing),
         };
         answer.inspect_err(|none| tracing::debug!(%kind, why = NoRoute::from(*none).label(), "nothing found"))
+    }
+
+    /// The same where the answer to one question is not whole: CNAMEs are followed by a question each. What was left out must
+    /// not pass for unsigned, or whoever cuts an answer short could make a signed host look like an unsigned one.
+    async fn ask_step_by_step(&self, name: &Name, kind: RecordType) -> Result<Found, Nothing> {
+        let (mut at, mut way): (Name, Option<Found>) = (name.clone(), None);
+        for _ in 0..=MOST_CNAMES {
+            match self.ask_once(&at, RecordType::CNAME).await {
+                Ok(Some(alias)) => {
+                    let Some(RData::CNAME(next)) = alias.records.first() else { break };
+                    at = next.0.clone();
+                    way = Some(Found::after(way, alias));
+                }
+                // It is the end, and what is kept of it is a part of an answer that was put together.
+                Err(Nothing::Denied { .. }) => self.0.resolver.clear_lookup_cache(at.clone(), kind),
+                Ok(None) => break,
+                Err(nothing) => return Err(nothing),
+            }
+            if let Some(found) = self.ask_once(&at, kind).await? {
+                return Ok(Found::after(way, found));
+            }
+        }
+        Err(Nothing::Unknown(NoRoute::Failed))
+    }
+
+    /// One query, made on the resolver's own runtime: its connections live there. `None` is an answer that is not whole.
+    async fn ask_once(&self, name: &Name, kind: RecordType) -> Result<Option<Found>, Nothing> {
+        let (resolver, dnssec, asked) = (self.0.resolver.clone(), self.0.config.dnssec, name.clone());
+        match self.runtime().spawn(async move { resolver.lookup(asked, kind).await }).await {
+            Ok(Ok(lookup)) => found(&lookup, name, kind, dnssec),
+            Ok(Err(error)) => Err(nothing(&error, dnssec)),
+            Err(_) => Err(Nothing::Unknown(NoRoute::Failed)),
+        }
     }
 
     fn runtime(&self) -> &Runtime {

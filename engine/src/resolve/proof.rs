@@ -7,6 +7,8 @@
 //! fetched, makes the answer `DnssecBogus`; an indeterminate one is nothing that was asked for. Denials it holds against their
 //! NSEC or NSEC3 records. What it leaves to us:
 //!
+//! - where a server leaves CNAMEs to us it follows them, and puts the answer together: signatures are left out, CNAMEs too if the
+//!   rest was in its cache. Such an answer is not *whole*, and says nothing of security;
 //! - an answer may hold RRsets of other names, genuine ones: only what stands on the way from the name asked counts;
 //! - where *every* authority record is provably unsigned it looks no further, whosever zone they are of. That would believe a
 //!   denial that comes with some unsigned zone's SOA, and an answer expanded from a wildcard beside a name that exists. So an
@@ -33,6 +35,15 @@ pub(super) struct Found {
     /// Of what stands at the name that was asked.
     pub(super) first: Security,
     pub(super) valid_until: Instant,
+}
+
+impl Found {
+    /// What was found at the end of a way.
+    pub(super) fn after(way: Option<Found>, end: Found) -> Found {
+        let Some(way) = way else { return end };
+        let valid_until = way.valid_until.min(end.valid_until);
+        Found { security: way.security.and(end.security), first: way.first, valid_until, ..end }
+    }
 }
 
 /// Why a name has none.
@@ -70,18 +81,21 @@ impl From<Nothing> for NoRoute {
 }
 
 /// CNAMEs that are followed; hickory follows no more.
-const MOST_CNAMES: usize = 8;
+pub(super) const MOST_CNAMES: usize = 8;
 
-/// Reads the answer to the question for `kind` at `asked`.
-pub(super) fn found(lookup: &Lookup, asked: &Name, kind: RecordType, dnssec: Dnssec) -> Result<Found, Nothing> {
+/// Reads the answer to the question for `kind` at `asked`; `None` where it is not whole.
+pub(super) fn found(lookup: &Lookup, asked: &Name, kind: RecordType, dnssec: Dnssec) -> Result<Option<Found>, Nothing> {
     let (mut name, mut first, mut security) = (asked.clone(), None, Security::Secure);
     for _ in 0..=MOST_CNAMES {
         let here = records_of(lookup, &name, kind);
         let (is_end, step) = if here.is_empty() { (false, RecordType::CNAME) } else { (true, kind) };
         let here = if is_end { here } else { records_of(lookup, &name, step) };
         let here_is = match dnssec {
-            Dnssec::Validate => proven(lookup, &name, step, &here)?,
-            // hickory puts an answer together where a server follows no CNAMEs; its AD bit is then one part's alone.
+            Dnssec::Validate => match proven(lookup, &name, step, &here)? {
+                Some(security) => security,
+                None => return Ok(None),
+            },
+            // Of an answer that was put together the AD bit is one part's alone.
             Dnssec::TrustAd => of(lookup.message().metadata.authentic_data && lookup.query().name() == asked),
             Dnssec::Off => Security::Insecure,
         };
@@ -89,14 +103,14 @@ pub(super) fn found(lookup: &Lookup, asked: &Name, kind: RecordType, dnssec: Dns
         if is_end {
             let records = here.into_iter().map(|record| record.data.clone()).collect();
             let (name, first) = (plain(&name), first.unwrap_or(security));
-            return Ok(Found { records, name, security, first, valid_until: lookup.valid_until() });
+            return Ok(Some(Found { records, name, security, first, valid_until: lookup.valid_until() }));
         }
         match here.first().map(|record| &record.data) {
             Some(RData::CNAME(next)) => name = next.0.clone(),
             _ => break,
         }
     }
-    Err(Nothing::Unknown(NoRoute::Failed))
+    Ok(None)
 }
 
 /// Why there is no answer.
@@ -152,23 +166,23 @@ fn records_of<'a>(lookup: &'a Lookup, name: &Name, kind: RecordType) -> Vec<&'a 
     lookup.answers().iter().filter(|record| record.record_type() == kind && record.name == *name).collect()
 }
 
-/// What validation says of an RRset.
-fn proven(lookup: &Lookup, name: &Name, kind: RecordType, records: &[&Record]) -> Result<Security, Nothing> {
+/// What validation says of an RRset; `None` where what proved it is not there.
+fn proven(lookup: &Lookup, name: &Name, kind: RecordType, records: &[&Record]) -> Result<Option<Security>, Nothing> {
     if records.iter().any(|record| record.proof.is_bogus()) {
         return Err(Nothing::Unknown(NoRoute::Bogus));
     }
+    if !records.iter().all(|record| record.proof.is_secure()) {
+        return Ok(Some(Security::Insecure));
+    }
     let covers = |signature: &&RRSIG| signature.input().type_covered == kind;
     let signature = signatures(lookup.answers()).filter(|(owner, _)| *owner == name).map(|(_, one)| one).find(covers);
-    // Where hickory put an answer together from several, their signatures are gone.
-    let Some(signature) = signature.filter(|_| records.iter().all(|record| record.proof.is_secure())) else {
-        return Ok(Security::Insecure);
-    };
+    let Some(signature) = signature else { return Ok(None) };
     // RFC 4035 section 5.3.4: fewer labels than the name has were signed, as a wildcard.
     let expanded = signature.input().num_labels < name.num_labels();
     if expanded && !is_signed_denial(lookup.authorities(), name) {
         return Err(Nothing::Unknown(NoRoute::Bogus));
     }
-    Ok(Security::Secure)
+    Ok(Some(Security::Secure))
 }
 
 /// The signatures that proved something, with their owners.
