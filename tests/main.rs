@@ -6,6 +6,7 @@ mod canary;
 mod commands;
 mod damage;
 mod dns;
+mod dnssec;
 mod durability;
 mod greylist;
 mod inputs;

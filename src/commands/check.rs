@@ -4,8 +4,9 @@ use crate::args::{Args, Check};
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use engine::clock::{Clock, SystemClock};
-use engine::plan::Campaign;
-use engine::run::{Blueprint, Machinery, Options, Sample, Setup};
+use engine::plan::{Campaign, Machine};
+use engine::resolve::NoRoute;
+use engine::run::{Blueprint, Machinery, Options, Sample, Setup, Signatures, signatures};
 use engine::secret::TokenKey;
 use engine::smtp::Connector;
 use serde_json::json;
@@ -19,6 +20,7 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
     let setup = Setup::of(&machine, campaign.clone(), Options::default())?;
     let gear = Machinery::of(&machine)?;
     Connector::new(&gear.roots, gear.identity.as_ref())?;
+    let signatures = proven(&machine)?;
     let blueprint = Blueprint::new(campaign)?;
     let name = blueprint.campaign().name.clone();
     if !args.json {
@@ -33,6 +35,9 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
         let sources: Vec<_> = setup.sources.iter().map(|source| format!("{} ({})", source.name, source.ehlo)).collect();
         outln!("run        {}", blueprint.run());
         outln!("routes     {}", machine.routes_text());
+        if let Some(signatures) = signatures {
+            outln!("dnssec     {signatures}");
+        }
         outln!("sources    {}", sources.join(", "));
         outln!("templates and keys are good");
     }
@@ -40,6 +45,22 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
     let sample = blueprint.sample(TokenKey::new(&[0; 32]), most, SystemClock.now())?;
     print_sample(args, &name, &sample);
     Ok(SETTLED)
+}
+
+/// What is known of DNSSEC, for people. Without signatures a run that asks for them would wait for ever.
+fn proven(machine: &Machine) -> Result<Option<String>, Failure> {
+    match signatures(machine)? {
+        Signatures::Unread => Ok(None),
+        Signatures::Trusted => Ok(Some("as the resolver says (trust_ad)".into())),
+        Signatures::Validated => Ok(Some("validated: the root's signatures get here".into())),
+        Signatures::Missing(NoRoute::Bogus) => {
+            let what = "the DNS answers, but the root's signatures don't get here, and without them nothing is sent";
+            let hint = "a forwarder on the way drops them, or this machine's clock is wrong: name resolvers that pass DNSSEC on in \
+[dns] servers, or see [dns] dnssec";
+            Err(Failure::usage(format!("{}: {what}", machine.path.display()), Some(hint.into())))
+        }
+        Signatures::Missing(trouble) => Ok(Some(format!("unknown: {}", trouble.label()))),
+    }
 }
 
 /// What a pass over rows found.

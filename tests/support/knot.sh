@@ -5,6 +5,8 @@
 #   knot.sh install                    unpack it (nothing is done when all is there)
 #   knot.sh start DIR PORT             answer on 127.0.0.1:PORT, UDP and TCP
 #   knot.sh reload DIR                 take over what has changed in DIR/zones
+#   knot.sh keys DIR NAME              zone NAME's DS and DNSKEY records; makes its keys first
+#   knot.sh zone DIR NAME              what zone NAME is served as, with its signatures
 #   knot.sh queries DIR                one line "ZONE TYPE COUNT" for each that was asked
 #   knot.sh queries DIR ZONE [TYPE]    only the number; ZONE may be all, or - (outside)
 #   knot.sh stop DIR                   end it
@@ -13,7 +15,9 @@
 #   DIR/zones/NAME.zone    zone NAME in the usual form; the origin is NAME
 #   DIR/zones/NAME.broken  (any content) zone NAME answers SERVFAIL, also when there
 #                          is a NAME.zone: create the file to break it, remove it to heal
-# A name belongs to the longest zone that fits, and is REFUSED if none does.
+#   DIR/zones/NAME.signed  zone NAME is signed with its keys while it is served, denying
+#                          by NSEC, or by NSEC3 if the file says nsec3
+# The root zone is called root. A name belongs to the longest zone that fits, and is REFUSED if none does.
 # Serials are free: reload takes each file as it is, with the same or a lower one
 # too. A faulty zone file is an error of start (nothing runs then), or of reload
 # (the zone's old records are kept).
@@ -33,6 +37,13 @@ START_SECONDS=15
 knotc() {
     (cd "$DIR" && LD_LIBRARY_PATH=$(library_path "$PREFIX") \
         "$PREFIX/usr/sbin/knotc" -x -s /proc/self/cwd/knot.sock -t 20 "$@")
+}
+
+# The name of a zone as Knot has it.
+domain() { if [ "$1" = root ]; then echo .; else echo "$1"; fi; }
+
+keymgr() {
+    (cd "$DIR" && LD_LIBRARY_PATH=$(library_path "$PREFIX") "$PREFIX/usr/sbin/keymgr" -x -D keys "$@")
 }
 
 # Sets good and broken to the names of the zones, and writes knot.conf.
@@ -63,11 +74,18 @@ log:
 database:
     storage: db
     journal-db-max-size: 1M
+    kasp-db: ../keys
     kasp-db-max-size: 5M
     timer-db-max-size: 1M
 mod-stats:
   - id: types
     query-type: on
+policy:
+  - id: nsec
+    manual: on
+  - id: nsec3
+    manual: on
+    nsec3: on
 # The caller's files alone count: none is written, no journal of older contents kept.
 template:
   - id: default
@@ -79,7 +97,11 @@ template:
     module: mod-stats/types
 zone:
 CONF
-        for name in ${good[@]+"${good[@]}"}; do printf '  - domain: "%s"\n    file: "%s.zone"\n' "$name" "$name"; done
+        for name in ${good[@]+"${good[@]}"}; do
+            printf '  - domain: "%s"\n    file: "%s.zone"\n' "$(domain "$name")" "$name"
+            [ -e "$DIR/zones/$name.signed" ] || continue
+            printf '    dnssec-signing: on\n    dnssec-policy: "%s"\n' "$(grep -o nsec3 "$DIR/zones/$name.signed" || echo nsec)"
+        done
         # SERVFAIL is Knot's answer for a zone it could not load.
         for name in ${broken[@]+"${broken[@]}"}; do printf '  - domain: "%s"\n    file: "/nonexistent/%s"\n' "$name" "$name"; done
     } >"$DIR/knot.conf.new"
@@ -88,10 +110,11 @@ CONF
 # Loads all good zones again, whether their files look changed or not; "-b" waits for it.
 # If one is faulty, says why and fails.
 load_zones() {
-    local lines
+    local lines name domains=()
     [ ${#good[@]} -gt 0 ] || return 0
+    for name in "${good[@]}"; do domains+=("$(domain "$name")"); done
     lines=$(wc -l <"$DIR/knot.log")
-    if knotc -b zone-reload "${good[@]}" >/dev/null 2>&1; then return 0; fi
+    if knotc -b zone-reload "${domains[@]}" >/dev/null 2>&1; then return 0; fi
     tail -n "+$((lines + 1))" "$DIR/knot.log" | grep ' error: .*zone file\|error in zone' >&2 || :
     return 1
 }
@@ -141,7 +164,24 @@ cmd_reload() {
 counters() {
     { knotc stats mod-stats.query-type; knotc zone-stats -- mod-stats.query-type; } |
         sed -nE 's/^(\[(.*)\] )?mod-stats\.query-type\[(.*)\] = ([0-9]+)$/\2 \3 \4/p' |
-        sed -E 's/^ /all /; s/\. / /'
+        sed -E 's/^ /all /; s/^\. /root /; s/\. / /'
+}
+
+cmd_keys() {
+    [ $# -eq 1 ] || usage
+    local name
+    name=$(domain "$1")
+    mkdir -p "$DIR/keys"
+    if ! keymgr "$name" ds 2>/dev/null | grep -q DS; then
+        keymgr "$name" generate algorithm=ECDSAP256SHA256 ksk=yes zsk=yes >/dev/null || die "cannot make keys of $1"
+    fi
+    { keymgr "$name" ds; keymgr "$name" dnskey; } | sed -E 's/^([^ ]+) /\1 IN /'
+}
+
+cmd_zone() {
+    [ $# -eq 1 ] || usage
+    [ -n "$(server_pid)" ] || die "no server is running in $DIR"
+    knotc zone-read "$(domain "$1")" | sed -E 's/^\[[^]]*\] //'
 }
 
 cmd_queries() {
@@ -164,10 +204,10 @@ cmd_queries() {
 case ${1:-} in
     install)
         [ $# -eq 1 ] || usage
-        unpack knot usr/sbin/knotd usr/sbin/knotc
+        unpack knot usr/sbin/knotd usr/sbin/knotc usr/sbin/keymgr
         exit 0
         ;;
-    start | reload | queries | stop) [ $# -ge 2 ] || usage ;;
+    start | reload | keys | zone | queries | stop) [ $# -ge 2 ] || usage ;;
     *) usage ;;
 esac
 command=$1
@@ -176,6 +216,8 @@ shift 2
 case $command in
     start) cmd_start "$@" ;;
     reload) cmd_reload "$@" ;;
+    keys) cmd_keys "$@" ;;
+    zone) cmd_zone "$@" ;;
     queries) cmd_queries "$@" ;;
     stop) [ $# -eq 0 ] || usage; stop_server ;;
 esac

@@ -3,12 +3,15 @@
 pub mod certificates;
 pub mod desk;
 pub mod dice;
+pub mod hosts;
 pub mod lasting;
+pub mod middle;
 pub mod mount;
 pub mod peer;
 pub mod power;
 pub mod process;
 pub mod receivers;
+pub mod world;
 
 pub use certificates::Authority;
 pub use desk::{Desk, Ran};
@@ -16,6 +19,7 @@ pub use dice::Dice;
 pub use lasting::Lasting;
 pub use peer::Peer;
 pub use receivers::{Debian, Knot, Mx, Prometheus};
+pub use world::{Signed, World};
 
 use std::path::PathBuf;
 

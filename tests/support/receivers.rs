@@ -78,13 +78,19 @@ const ZONE: &str = "$TTL 60\n@ SOA ns h 1 3600 600 86400 1\n@ NS ns\nns A 127.0.
 impl Knot {
     /// Serves one zone with these records; `broken` zones answer SERVFAIL.
     pub fn start(zone: &str, records: &str, broken: &[&str]) -> Knot {
-        let knot = Knot { folder: tempfile::tempdir().expect("a folder"), port: super::free_port() };
-        std::fs::create_dir(knot.folder.path().join("zones")).expect("a folder");
+        let knot = Knot::still();
         for name in broken {
-            std::fs::write(knot.folder.path().join(format!("zones/{name}.broken")), "").expect("written");
+            std::fs::write(knot.path(&format!("zones/{name}.broken")), "").expect("written");
         }
         knot.write(zone, records);
-        knot.script("start", &[&knot.port.to_string()]);
+        knot.start_again();
+        knot
+    }
+
+    /// One that does not answer yet and has no zones.
+    pub(super) fn still() -> Knot {
+        let knot = Knot { folder: tempfile::tempdir().expect("a folder"), port: super::free_port() };
+        std::fs::create_dir(knot.path("zones")).expect("a folder");
         knot
     }
 
@@ -109,12 +115,16 @@ impl Knot {
         self.script("queries", &[zone]).trim().parse().expect("a number")
     }
 
-    fn write(&self, zone: &str, records: &str) {
-        let path = self.folder.path().join(format!("zones/{zone}.zone"));
-        std::fs::write(path, format!("{ZONE}{records}")).expect("written");
+    pub(super) fn write(&self, zone: &str, records: &str) {
+        std::fs::write(self.path(&format!("zones/{zone}.zone")), format!("{ZONE}{records}")).expect("written");
     }
 
-    fn script(&self, verb: &str, more: &[&str]) -> String {
+    /// A file in its folder; `knot.sh` says what is what there.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(super) fn script(&self, verb: &str, more: &[&str]) -> String {
         script("knot.sh", &[&[verb, path(self.folder.path())], more].concat())
     }
 }

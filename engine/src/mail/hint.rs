@@ -7,7 +7,7 @@ pub fn hint(why: &str) -> Option<&'static str> {
     HINTS.iter().find(|(reason, _)| *reason == label).map(|(_, hint)| *hint)
 }
 
-const HINTS: [(&str, &str); 17] = [
+const HINTS: [(&str, &str); 18] = [
     ("auth_refused", "the smarthost does not take our login: correct [smarthost] user and password; its rows wait"),
     ("auth_not_offered", "the smarthost offers none of SCRAM-SHA-256, PLAIN and LOGIN: is it the right port?"),
     ("auth_broken", "the smarthost did not prove that it knows our password, or broke off: is it the right host?"),
@@ -41,6 +41,10 @@ const HINTS: [(&str, &str); 17] = [
     ),
     ("source_address_gone", "the [[source]]'s address is no longer one of this machine: see `ip address`"),
     ("dns_failed", "the name server refused or failed: ask it by hand, and see [dns] servers"),
+    (
+        "dnssec_bogus",
+        "the domain's answers aren't signed as its parent says, or signatures don't get here: `sealpost check` tells which",
+    ),
     ("dns_timed_out", "no name server answers: see [dns] servers"),
     (
         "out_of_resources",

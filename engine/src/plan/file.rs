@@ -3,7 +3,7 @@
 use super::machine_tables::{MetricsTable, StoreTable};
 use super::message_file::MessageTable;
 use crate::mail::Level;
-use crate::resolve::Family;
+use crate::resolve::{Dnssec, Family};
 use loader::{ColumnType, Encoding, Format};
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
@@ -124,6 +124,10 @@ pub struct DnsTable {
     pub servers: Vec<Spanned<String>>,
     /// How long a query may take; it is made twice.
     pub timeout: Spanned<Span>,
+    /// Who looks at signatures.
+    pub dnssec: Spanned<Dnssec>,
+    /// Keys of the root that take the place of IANA's.
+    pub trust_anchors: Option<Spanned<PathBuf>>,
     /// Which addresses of MX hosts are used, and which first.
     pub family: Family,
     /// Networks in which no MX host can be; `None` is the list of the reference file.
@@ -138,6 +142,8 @@ impl Default for DnsTable {
         DnsTable {
             servers: Vec::new(),
             timeout: Spanned::new(0..0, Span(Duration::from_secs(5))),
+            dnssec: Spanned::new(0..0, Dnssec::Validate),
+            trust_anchors: None,
             family: Family::Ipv4First,
             deny_nets: None,
             routes: BTreeMap::new(),

@@ -9,7 +9,7 @@ use super::smarthost::{Smarthost, smarthost};
 use crate::mail::{Address, is_host_name};
 use crate::metrics;
 use crate::queue::{Limits, Sync};
-use crate::resolve::{DnsConfig, Nets, StaticRoute, parse_net};
+use crate::resolve::{DnsConfig, Dnssec, Nets, StaticRoute, parse_net};
 use crate::retry::Retry;
 use crate::secret::KeyPlace;
 use crate::smtp::{Root, Source};
@@ -136,7 +136,7 @@ impl Machine {
             master,
             routes,
             smarthost: file.smarthost.as_ref().map(|table| smarthost(folder, table, &fail)).transpose()?,
-            dns: DnsConfig { ours: dkim.keys().next().cloned(), ..dns(&file.dns, file.smtp.port, &fail)? },
+            dns: DnsConfig { ours: dkim.keys().next().cloned(), ..dns(folder, &file.dns, file.smtp.port, &fail)? },
             dkim,
             exclusive_confirm: file.tls.exclusive_confirm.0,
             roots: file.tls.roots.iter().map(|root| root_of(folder, root.get_ref())).collect(),
@@ -193,7 +193,7 @@ fn sources(path: &Path, tables: &[SourceTable], fail: Fail<'_>) -> Result<Vec<So
     Ok(sources)
 }
 
-fn dns(table: &DnsTable, port: u16, fail: Fail<'_>) -> Result<DnsConfig, Error> {
+fn dns(folder: &Path, table: &DnsTable, port: u16, fail: Fail<'_>) -> Result<DnsConfig, Error> {
     let servers = table.servers.iter().map(|text| {
         let address = socket_address(text.get_ref(), 53);
         address.map_err(|what| fail(text.span().start, what).hint("write it like \"127.0.0.53\" or \"[::1]:5353\""))
@@ -209,14 +209,42 @@ fn dns(table: &DnsTable, port: u16, fail: Fail<'_>) -> Result<DnsConfig, Error> 
     if table.timeout.get_ref().0.is_zero() {
         return Err(fail(table.timeout.span().start, "[dns] timeout must be longer than nothing".into()));
     }
+    let servers: Vec<SocketAddr> = servers.collect::<Result<_, Error>>()?;
+    dnssec(table, &servers, fail)?;
     Ok(DnsConfig {
-        servers: servers.collect::<Result<_, Error>>()?,
+        servers,
         timeout: table.timeout.get_ref().0,
+        dnssec: *table.dnssec.get_ref(),
+        anchors: table.trust_anchors.as_ref().map(|path| folder.join(path.get_ref())),
         family: table.family,
         deny: nets.transpose()?.unwrap_or_default(),
         port,
         ours: None,
     })
+}
+
+/// Whether whom we are to believe can be believed.
+fn dnssec(table: &DnsTable, servers: &[SocketAddr], fail: Fail<'_>) -> Result<(), Error> {
+    if let (Dnssec::TrustAd | Dnssec::Off, Some(path)) = (table.dnssec.get_ref(), &table.trust_anchors) {
+        let what = "[dns] trust_anchors are only read where we validate ourselves";
+        return Err(fail(path.span().start, what.into()).hint("take them out, or write dnssec = \"validate\""));
+    }
+    if *table.dnssec.get_ref() != Dnssec::TrustAd {
+        return Ok(());
+    }
+    let hint = "name a validating resolver on this machine in [dns] servers, or write dnssec = \"validate\"";
+    if servers.is_empty() {
+        let what = "[dns] dnssec = \"trust_ad\" needs [dns] servers: the system's may be anywhere";
+        return Err(fail(table.dnssec.span().start, what.into()).hint(hint));
+    }
+    match table.servers.iter().zip(servers).find(|(_, server)| !server.ip().is_loopback()) {
+        Some((text, server)) => {
+            let what =
+                format!("[dns] dnssec = \"trust_ad\" believes a bit that anybody on the way from {server} could set");
+            Err(fail(text.span().start, what).hint(hint))
+        }
+        None => Ok(()),
+    }
 }
 
 fn metrics(table: &MetricsTable, fail: Fail<'_>) -> Result<Metrics, Error> {

@@ -217,7 +217,8 @@ impl Attempt<'_> {
     /// Whether nobody else's servers are why a host has no address.
     fn is_ours(&self, trouble: NoAddress) -> bool {
         let dns_is_gone = || self.owner.deps.conditions.holds(Condition::Dns);
-        trouble == NoAddress::Exhausted || (trouble == NoAddress::Failed && dns_is_gone())
+        let unanswered = matches!(trouble, NoAddress::Failed | NoAddress::Bogus);
+        trouble == NoAddress::Exhausted || (unanswered && dns_is_gone())
     }
 
     fn is_troubled(&self, place: &Place) -> bool {

@@ -1,6 +1,6 @@
 //! Routes by configuration; the DNS for what they leave open.
 
-use super::{Addresses, Answer, Dns, Mx, MxHost, NoAddress, NoRoute, Place, Resolver, Security};
+use super::{Addresses, Answer, Dns, Mx, MxHost, NoAddress, NoRoute, Place, Resolver, Security, TlsaRecord};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -72,6 +72,21 @@ impl Resolver for Fixed {
             (Some(route), _) => Box::pin(async { Ok(fixed(route.address)) }),
             (None, Some(dns)) => Box::pin(dns.addresses(name, port, true)),
             (None, None) => Box::pin(async { Err(NoAddress::None) }),
+        }
+    }
+
+    /// Of MX hosts that the DNS named: what configuration names, configuration vouches for.
+    fn tlsa<'a>(&'a self, host: &'a MxHost) -> Answer<'a, Result<Vec<TlsaRecord>, NoAddress>> {
+        match (&host.place, &self.dns) {
+            (Place::Named(port) | Place::Implicit(port), Some(dns)) => Box::pin(dns.tlsa(&host.name, *port)),
+            _ => Box::pin(async { Ok(Vec::new()) }),
+        }
+    }
+
+    fn txt<'a>(&'a self, name: &'a str) -> Answer<'a, Result<Vec<String>, NoRoute>> {
+        match &self.dns {
+            Some(dns) => Box::pin(dns.txt(name)),
+            None => Box::pin(async { Ok(Vec::new()) }),
         }
     }
 }

@@ -1,20 +1,24 @@
 //! Domains to MX hosts, MX hosts to addresses.
 //!
 //! 1. [`mod@fixed`] knows `[dns.static]` and the smarthost, and asks [`dns`] for the rest;
-//! 2. [`dns`] asks name servers: MX, else A and AAAA (RFC 5321 section 5.1), null MX (RFC 7505); answers are kept as long as
-//!    their TTL says;
-//! 3. [`nets`] are networks where no public MX host can be.
+//! 2. [`dns`] asks name servers: MX, else A and AAAA (RFC 5321 section 5.1), null MX (RFC 7505), TLSA (RFC 7672 section 2.2) and
+//!    TXT; answers are kept as long as their TTL says;
+//! 3. [`dnssec`] says who looks at signatures, [`proof`] what an answer is worth;
+//! 4. [`nets`] are networks where no public MX host can be.
 //!
-//! Promises: a look-up that did not get through is told from one that found nothing; an address of a denied network never
-//! comes out of the DNS. Domains are looked up when a row is routed, hosts when a session is opened: a TTL that runs out in
+//! Promises: a look-up that did not get through is told from one that found nothing; what is bogus is believed in neither sense;
+//! an address of a denied network never comes out of the DNS. Domains are looked up when a row is routed, hosts when a session is opened: a TTL that runs out in
 //! mid-run is obeyed by the next connection.
 
 mod dns;
+mod dnssec;
 mod fixed;
 mod nets;
+mod proof;
 
 pub use crate::mail::TlsaRecord;
 pub use dns::{Dns, DnsConfig, DnsError, Family};
+pub use dnssec::Dnssec;
 pub use fixed::{Fixed, StaticRoute};
 pub use nets::{Nets, parse as parse_net};
 
@@ -42,12 +46,20 @@ pub enum Security {
     Insecure,
 }
 
+impl Security {
+    /// Of what rests on both.
+    fn and(self, other: Security) -> Security {
+        if self == Security::Secure { other } else { Security::Insecure }
+    }
+}
+
 /// Where a host is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// Where to connect, in order; at least one.
     pub at: Vec<SocketAddr>,
-    /// What DNSSEC says of them (RFC 7672 section 2.2.2: where they are insecure, nobody asks for TLSA records).
+    /// What DNSSEC says of what stands at the host's own name, an address or a CNAME (RFC 7672 section 2.2.2: where that is
+    /// insecure, nobody asks for TLSA records).
     pub security: Security,
 }
 
@@ -102,6 +114,9 @@ pub enum NoRoute {
     /// No name server answered in time.
     #[error("dns_timed_out")]
     TimedOut,
+    /// An answer or a denial that ought to be signed is not, or falsely, or its keys could not be had (RFC 4035 section 4.3).
+    #[error("dnssec_bogus")]
+    Bogus,
     /// Our own machine has no descriptors left to ask with.
     #[error("out_of_resources")]
     Exhausted,
@@ -116,13 +131,14 @@ impl NoRoute {
             NoRoute::NullMx => "null_mx",
             NoRoute::Failed => "dns_failed",
             NoRoute::TimedOut => "dns_timed_out",
+            NoRoute::Bogus => "dnssec_bogus",
             NoRoute::Exhausted => "out_of_resources",
         }
     }
 
     /// Whether it may be otherwise later.
     pub fn is_transient(self) -> bool {
-        matches!(self, NoRoute::Failed | NoRoute::TimedOut | NoRoute::Exhausted)
+        matches!(self, NoRoute::Failed | NoRoute::TimedOut | NoRoute::Bogus | NoRoute::Exhausted)
     }
 }
 
@@ -138,9 +154,24 @@ pub enum NoAddress {
     /// A name server refused, failed, or did not answer in time.
     #[error("dns_failed")]
     Failed,
+    /// An answer or a denial is not signed as it ought to be.
+    #[error("dnssec_bogus")]
+    Bogus,
     /// Our own machine has no descriptors left to ask with.
     #[error("out_of_resources")]
     Exhausted,
+}
+
+/// Of a look-up that did not get through.
+impl From<NoRoute> for NoAddress {
+    fn from(trouble: NoRoute) -> NoAddress {
+        match trouble {
+            NoRoute::Bogus => NoAddress::Bogus,
+            NoRoute::Exhausted => NoAddress::Exhausted,
+            NoRoute::Failed | NoRoute::TimedOut => NoAddress::Failed,
+            NoRoute::NoSuchDomain | NoRoute::NoMailHost | NoRoute::NullMx => NoAddress::None,
+        }
+    }
 }
 
 impl NoAddress {
@@ -150,6 +181,7 @@ impl NoAddress {
             NoAddress::None => "no_mx_address",
             NoAddress::Denied => "denied_address",
             NoAddress::Failed => "dns_failed",
+            NoAddress::Bogus => "dnssec_bogus",
             NoAddress::Exhausted => "out_of_resources",
         }
     }

@@ -175,7 +175,10 @@ impl Dispatch {
 
     fn show(&self, pending: &Pending) {
         if pending.outage.is_gone() {
-            let why = "look-ups of several domains and of one of ours fail; see [dns] servers";
+            let why = match pending.outage.is_bogus() {
+                true => "no answer can be validated, not even the root's; see `sealpost check` and [dns] dnssec",
+                false => "look-ups of several domains and of one of ours fail; see [dns] servers",
+            };
             self.conditions.set(Condition::Dns, why, self.clock.now());
         } else {
             self.conditions.clear(Condition::Dns);

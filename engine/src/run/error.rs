@@ -341,6 +341,10 @@ up: --abandon {run}"
                 Some("make keys with `sealpost init`, or: openssl genpkey -algorithm rsa".into())
             }
             Error::NoSigningKey { domain, .. } => Some(format!("add [dkim.\"{domain}\"] with rsa and ed25519 keys")),
+            Error::Dns { cause: resolve::DnsError::Anchors { .. }, .. } => Some(
+                "[dns] trust_anchors is a file like Debian's /usr/share/dns/root.key; left out, IANA's keys count"
+                    .into(),
+            ),
             Error::Dns { .. } => {
                 Some("name resolvers in [dns] servers, for example: servers = [\"127.0.0.53\"]".into())
             }

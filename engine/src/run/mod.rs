@@ -47,4 +47,4 @@ pub use exporter::Exporter;
 pub use keys::{audit_key, data_key, index_key, token_key};
 pub use lock::{Holder, Lock};
 pub use rehearsal::{Rehearsal, rehearsal};
-pub use setup::{Durability, Machinery, Options, Setup};
+pub use setup::{Durability, Machinery, Options, Setup, Signatures, signatures};

@@ -12,6 +12,8 @@
 //!
 //! *Hold* parks the domain's rows; *believe* settles the held ones by what was found, *ask again* looks them up anew. A
 //! failure is never believed while *gone*: the way out is an answer. Lack of descriptors is *gone* at once, whoever is asked.
+//! A bogus answer is a failure like another: where it is one domain's, the control gets through, which takes the root's word for
+//! ours if ours is bogus too.
 
 use crate::resolve::NoRoute;
 use std::collections::VecDeque;
@@ -53,6 +55,11 @@ impl Outage {
     /// Whether no name server answers.
     pub(super) fn is_gone(&self) -> bool {
         self.gone
+    }
+
+    /// Whether name servers do answer, and nothing that they say can be validated.
+    pub(super) fn is_bogus(&self) -> bool {
+        self.gone && self.held.iter().all(|(_, trouble)| *trouble == NoRoute::Bogus)
     }
 
     fn holds(&self, domain: &str) -> bool {
@@ -204,6 +211,21 @@ mod tests {
         let turns: Vec<_> = (0..4).map(|_| outage.turn().expect("one is held")).collect();
         assert_eq!(turns, ["b.example", "c.example", "a.example", "b.example"]);
         assert_eq!(failing(&[]).turn(), None);
+    }
+
+    #[test]
+    fn bogus_answers_are_their_domains_affair_until_everything_is_bogus() {
+        let mut outage = Outage::default();
+        for domain in ["a.example", "b.example"] {
+            assert_eq!(outage.failed(domain, NoRoute::Bogus), Ruling::Wait);
+        }
+        assert!(outage.wants_control() && !outage.is_bogus());
+        let mut other = Outage { held: outage.held.clone(), control: outage.control, ..Outage::default() };
+        assert!(matches!(other.control(true), Ruling::Believe(domains) if domains.len() == 2));
+        outage.control(false);
+        assert!(outage.is_gone() && outage.is_bogus());
+        outage.failed("c.example", NoRoute::TimedOut);
+        assert!(outage.is_gone() && !outage.is_bogus());
     }
 
     #[test]

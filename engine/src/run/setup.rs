@@ -5,7 +5,7 @@ use crate::clock::{Clock, SteadyClock, Timestamp};
 use crate::mail::RunId;
 use crate::plan::{self, Campaign, Dkim, Machine, Smarthost};
 use crate::queue::{Limits, Sync};
-use crate::resolve::{Dns, Fixed, Place, Resolver};
+use crate::resolve::{Dns, DnsConfig, Dnssec, Fixed, NoRoute, Place, Resolver};
 use crate::retry::Retry;
 use crate::secret::{KeyError, KeyFileError, MasterKey, owner_only, password};
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer};
@@ -130,11 +130,47 @@ impl Setup {
 /// Fixed routes, the smarthost, and the DNS where these leave something to ask.
 fn resolver(machine: &Machine) -> Result<Fixed, Error> {
     let smarthost = machine.smarthost.as_ref().map(|smarthost| smarthost.host.clone());
-    let settled = machine.routes.contains_key("*")
-        || smarthost.as_ref().is_some_and(|host| matches!(host.place, Place::RelayAt(_)));
-    let dns = (!settled).then(|| Dns::start(machine.dns.clone())).transpose();
-    let dns = dns.map_err(|cause| Error::Dns { machine: machine.path.clone(), cause })?;
+    let dns = asked(machine).map(|config| start(machine, config)).transpose()?;
     Ok(Fixed { routes: machine.routes.clone(), smarthost, dns })
+}
+
+/// How the DNS is asked, if it is.
+fn asked(machine: &Machine) -> Option<&DnsConfig> {
+    let relay = machine.smarthost.as_ref().is_some_and(|smarthost| matches!(smarthost.host.place, Place::RelayAt(_)));
+    (!relay && !machine.routes.contains_key("*")).then_some(&machine.dns)
+}
+
+fn start(machine: &Machine, config: &DnsConfig) -> Result<Dns, Error> {
+    Dns::start(config.clone()).map_err(|cause| Error::Dns { machine: machine.path.clone(), cause })
+}
+
+/// What becomes of signatures on the way to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signatures {
+    /// Nobody is asked, or nobody looks at them.
+    Unread,
+    /// The resolvers look at them, and are believed.
+    Trusted,
+    /// They get here, and we look at them.
+    Validated,
+    /// The root's own don't, or not whole, or nobody answers.
+    Missing(NoRoute),
+}
+
+/// Asks the DNS, where it is asked on `machine`, whether the root's signatures get here; not from within a runtime.
+///
+/// # Errors
+/// There is no name server to ask, or the trust anchors can't be read.
+pub fn signatures(machine: &Machine) -> Result<Signatures, Error> {
+    let Some(config) = asked(machine) else { return Ok(Signatures::Unread) };
+    match config.dnssec {
+        Dnssec::Off => Ok(Signatures::Unread),
+        Dnssec::TrustAd => Ok(Signatures::Trusted),
+        Dnssec::Validate => {
+            let arrived = start(machine, config)?.signatures_arrive();
+            Ok(arrived.map_or_else(Signatures::Missing, |()| Signatures::Validated))
+        }
+    }
 }
 
 /// Our certificate at a smarthost, whose key nobody else may read.
