@@ -97,10 +97,16 @@ impl Dispatch {
     async fn take_in(&self, row: Row, pending: &mut Pending) {
         // Where others of its domain wait, the last answer was none.
         let waits = pending.parked.rows.contains_key(row.to.domain());
-        match self.router.known(row.to.domain(), Instant::now().into_std()).filter(|_| !waits) {
+        match self.known(&row).filter(|_| !waits) {
             Some(found) => self.pass_on(row, &found).await,
             None => self.park(row, pending),
         }
+    }
+
+    /// The route of a row, if it is known well enough.
+    fn known(&self, row: &Row) -> Option<Found> {
+        let now = Instant::now().into_std();
+        if row.attempts == 0 { self.router.known(row.to.domain(), now) } else { self.router.known_again(row.to.domain(), now) }
     }
 
     async fn answered(&self, answer: Answer, pending: &mut Pending) {
@@ -141,7 +147,7 @@ impl Dispatch {
         // While a full shard is waited for the answer can grow too old for the rest.
         for row in pending.parked.take(domain) {
             self.metrics.rows(Queue::Routing).dec();
-            match found.take().or_else(|| self.router.known(domain, Instant::now().into_std())) {
+            match found.take().or_else(|| self.known(&row)) {
                 Some(found) => self.pass_on(row, &found).await,
                 None => self.park(row, pending),
             }

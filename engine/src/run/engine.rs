@@ -1,6 +1,7 @@
 //! The one engine of a state directory: lock, store, clerk, shards, and the runs that are open.
 
 use super::feeders::thread;
+use super::shelf::StoreShelf;
 use super::slot::Slot;
 use super::{Error, Exporter, Lock, Machinery, steward};
 use crate::clock::Timestamp;
@@ -13,6 +14,7 @@ use crate::route::Met;
 use crate::smtp::{Connector, Tcp};
 use crate::standing::TlsStanding;
 use crate::store::{Settings, Store};
+use crate::sts::Sts;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,6 +32,8 @@ pub struct Engine {
     pub(super) runs: Mutex<BTreeMap<RunId, Slot>>,
     /// Whom rows were routed to.
     pub(super) met: Arc<Met>,
+    /// What domains ask of whoever sends to them.
+    pub(super) policies: Arc<Sts>,
     pub(super) since: Timestamp,
     /// Held while a run is opened: two commands may bring the same input.
     pub(super) opening: Mutex<()>,
@@ -58,6 +62,7 @@ impl Engine {
     /// Another engine is at work, the store can't be used or is a copy, or a thread can't be started.
     pub fn start(gear: Machinery) -> Result<Arc<Engine>, Error> {
         let connector = Connector::new(&gear.roots, gear.identity.as_ref())?;
+        let https = connector.https();
         let lock = Lock::take(&gear.state_dir)?;
         let conditions = Arc::new(Conditions::default());
         let store = Arc::new(open(&gear, &conditions)?);
@@ -84,10 +89,13 @@ impl Engine {
             stop: stopped,
         };
         let shards = shards(cpus(), &deps)?;
+        let shelf = Arc::new(StoreShelf(store.clone()));
+        let policies = Arc::new(Sts::new(gear.resolver.clone(), &https, shelf, gear.clock.clone()));
         drop(deps);
         let engine = Arc::new(Engine {
             since: gear.clock.now(),
             met: Arc::default(),
+            policies,
             gear,
             store,
             conditions,

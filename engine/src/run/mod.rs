@@ -34,6 +34,7 @@ mod recovery;
 mod rehearsal;
 mod resumption;
 mod setup;
+mod shelf;
 #[cfg(test)]
 mod simulation;
 mod slot;
