@@ -176,9 +176,10 @@ impl Router {
     /// There is none, or nobody could say.
     pub async fn find(&self, domain: &str) -> Found {
         let found = self.look_up(domain).await;
-        let valid_until = found
-            .as_ref()
-            .map_or_else(|_| Some(tokio::time::Instant::now().into_std() + NOTHING_FOR), |(_, valid_until)| *valid_until);
+        let valid_until = found.as_ref().map_or_else(
+            |_| Some(tokio::time::Instant::now().into_std() + NOTHING_FOR),
+            |(_, valid_until)| *valid_until,
+        );
         let found = found.map(|(route, _)| Arc::new(route));
         found.iter().for_each(|route| self.met.note(route));
         let mut known = self.known.write().expect("no holder panics");

@@ -99,7 +99,14 @@ impl TlsStanding {
 
     /// `fault` stands in the way of the subject's mail: what becomes of its rows. `promised`: it was said where nobody could
     /// forge it that there is TLS, by a policy or by TLSA records.
-    pub fn judge(&self, subject: Subject<'_>, fault: TlsFault, promised: bool, exclusive: bool, now: Timestamp) -> Judgement {
+    pub fn judge(
+        &self,
+        subject: Subject<'_>,
+        fault: TlsFault,
+        promised: bool,
+        exclusive: bool,
+        now: Timestamp,
+    ) -> Judgement {
         let _turn = self.turn.lock().expect("no holder panics");
         let Ok(mut shown) = self.read(subject) else { return (Fate::Deferred, fault) };
         let fault = match fault {

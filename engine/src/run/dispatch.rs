@@ -106,7 +106,11 @@ impl Dispatch {
     /// The route of a row, if it is known well enough.
     fn known(&self, row: &Row) -> Option<Found> {
         let now = Instant::now().into_std();
-        if row.attempts == 0 { self.router.known(row.to.domain(), now) } else { self.router.known_again(row.to.domain(), now) }
+        if row.attempts == 0 {
+            self.router.known(row.to.domain(), now)
+        } else {
+            self.router.known_again(row.to.domain(), now)
+        }
     }
 
     async fn answered(&self, answer: Answer, pending: &mut Pending) {

@@ -235,7 +235,8 @@ impl Engine {
         let demand = setup.campaign.transport.demand.clone();
         let shards = self.shards.lock().expect("no holder panics").iter().map(|shard| shard.jobs.clone()).collect();
         let router = || {
-            Router::new(self.gear.resolver.clone(), demand.clone(), self.gear.relay.clone()).asking(self.policies.clone())
+            Router::new(self.gear.resolver.clone(), demand.clone(), self.gear.relay.clone())
+                .asking(self.policies.clone())
         };
         let dispatch = |stop| Dispatch {
             run: shared.clone(),

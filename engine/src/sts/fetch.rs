@@ -64,7 +64,7 @@ impl Fetcher {
         let name = ServerName::try_from(host.clone()).map_err(|_| Fault::NoAddress)?;
         let found = self.resolver.host_addresses(&host, 443).await.map_err(|trouble| match trouble {
             NoAddress::Exhausted => Fault::Exhausted,
-            NoAddress::None | NoAddress::Denied | NoAddress::Failed => Fault::NoAddress,
+            NoAddress::None | NoAddress::Denied | NoAddress::Failed | NoAddress::Bogus => Fault::NoAddress,
         })?;
         let stream = connect(&found.at).await?;
         let stream = self.tls.connect(name, stream).await.map_err(|error| handshake_fault(&error))?;
