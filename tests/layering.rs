@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 4] = [
 ];
 
 /// Words build on words; policies are found by the DNS; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 10] = [
+const WITHIN: [(&str, &str); 11] = [
     ("mail", "clock"),
     ("condition", "clock"),
     ("run", "control"),
