@@ -164,3 +164,117 @@ fn is_about_tls_itself(label: &str) -> bool {
         .iter()
         .any(|fault| fault.label() == label)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::MxTrust;
+    use crate::store::Settings;
+
+    const CONFIRM: Duration = Duration::from_secs(1800);
+    const HOST: Subject<'_> = Subject::Host("mx.a.example");
+
+    struct Desk {
+        standing: TlsStanding,
+        _folder: tempfile::TempDir,
+    }
+
+    fn desk() -> Desk {
+        let folder = tempfile::tempdir().expect("folder");
+        let store = Arc::new(Store::open(folder.path(), &Settings::default()).expect("a store"));
+        Desk { standing: TlsStanding::new(store, CONFIRM), _folder: folder }
+    }
+
+    fn minute(number: u64) -> Timestamp {
+        Timestamp(1_000_000_000_000 + number * 60_000)
+    }
+
+    fn evidence(peer: Option<Peer>) -> Evidence {
+        Evidence {
+            version: "TLSv1.3",
+            suite: String::new(),
+            key_exchange: String::new(),
+            peer,
+            mx_trust: MxTrust::Plain,
+            fingerprint: None,
+            resumed: false,
+        }
+    }
+
+    impl Desk {
+        fn judge(&self, fault: TlsFault, at: u64) -> Judgement {
+            self.standing.judge(HOST, fault, false, true, minute(at))
+        }
+
+        fn shown(&self, peer: Option<Peer>, at: u64) {
+            self.standing.shown("mx.a.example", &evidence(peer), minute(at));
+        }
+    }
+
+    #[test]
+    fn who_never_had_tls_is_dropped_at_once() {
+        let desk = desk();
+        assert_eq!(desk.judge(TlsFault::NoStartTls, 0), (Fate::Dropped, TlsFault::NoStartTls));
+        let relaxed = desk.standing.judge(HOST, TlsFault::NoStartTls, false, false, minute(1));
+        assert_eq!(relaxed, (Fate::Deferred, TlsFault::NoStartTls), "nothing is dropped where that was not asked for");
+    }
+
+    #[test]
+    fn who_had_tls_or_promises_it_is_under_attack_until_that_is_confirmed() {
+        let desk = desk();
+        desk.shown(None, 0);
+        assert_eq!(desk.judge(TlsFault::NoStartTls, 10), (Fate::Deferred, TlsFault::LostStanding));
+        assert_eq!(desk.judge(TlsFault::NoStartTls, 39), (Fate::Deferred, TlsFault::LostStanding));
+        assert_eq!(desk.judge(TlsFault::NoStartTls, 40), (Fate::Dropped, TlsFault::LostStanding));
+        let promised = desk.standing.judge(Subject::Host("mx.b.example"), TlsFault::NoStartTls, true, true, minute(0));
+        assert_eq!(promised, (Fate::Deferred, TlsFault::LostStanding));
+    }
+
+    #[test]
+    fn a_fault_of_the_certificate_is_confirmed_by_time_and_not_by_its_name() {
+        let desk = desk();
+        assert_eq!(desk.judge(TlsFault::CertificateExpired, 0), (Fate::Deferred, TlsFault::CertificateExpired));
+        assert_eq!(desk.judge(TlsFault::UnknownIssuer, 29), (Fate::Deferred, TlsFault::UnknownIssuer));
+        assert_eq!(desk.judge(TlsFault::CertificateExpired, 30), (Fate::Dropped, TlsFault::CertificateExpired));
+        let other = desk.standing.judge(Subject::Domain("mx.a.example"), TlsFault::StsMismatch, true, true, minute(30));
+        assert_eq!(other.0, Fate::Deferred, "a domain of that name is another matter");
+    }
+
+    #[test]
+    fn a_success_in_between_begins_anew_if_it_proves_what_was_missing() {
+        let desk = desk();
+        desk.judge(TlsFault::CertificateExpired, 0);
+        desk.shown(None, 10);
+        assert_eq!(desk.judge(TlsFault::CertificateExpired, 30).0, Fate::Dropped, "nobody asked for the name then");
+        desk.shown(Some(Peer::Pkix), 31);
+        assert_eq!(desk.judge(TlsFault::CertificateExpired, 61).0, Fate::Deferred);
+        desk.shown(None, 62);
+        desk.judge(TlsFault::NoStartTls, 63);
+        desk.shown(None, 80);
+        assert_eq!(desk.judge(TlsFault::NoStartTls, 100).0, Fate::Deferred);
+    }
+
+    #[test]
+    fn what_is_not_the_peers_doing_drops_nobody() {
+        for fault in [TlsFault::Injection, TlsFault::ClientCertificate] {
+            let desk = desk();
+            desk.judge(fault, 0);
+            assert_eq!(desk.judge(fault, 6000), (Fate::Deferred, fault));
+        }
+    }
+
+    #[test]
+    fn a_fault_that_nobody_has_seen_for_a_week_is_a_new_one() {
+        let desk = desk();
+        desk.judge(TlsFault::UnknownIssuer, 0);
+        assert_eq!(desk.judge(TlsFault::UnknownIssuer, 8 * 24 * 60).0, Fate::Deferred);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_confirms_nothing_early() {
+        let desk = desk();
+        desk.judge(TlsFault::UnknownIssuer, 500);
+        assert_eq!(desk.judge(TlsFault::UnknownIssuer, 0).0, Fate::Deferred);
+        assert_eq!(desk.judge(TlsFault::UnknownIssuer, 30).0, Fate::Dropped);
+    }
+}

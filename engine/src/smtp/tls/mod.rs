@@ -9,6 +9,8 @@
 mod proof;
 mod roots;
 mod suites;
+#[cfg(test)]
+mod tests;
 mod tickets;
 mod trouble;
 mod verifier;

@@ -110,6 +110,11 @@ impl Tickets {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn end_at(&self, end: SystemTime) {
+        self.kept().until = Some(end);
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().expect("no holder panics")
     }
