@@ -5,6 +5,7 @@
 
 mod durability;
 mod generate;
+mod handshakes;
 mod measure;
 mod picture;
 mod stages;
@@ -54,6 +55,8 @@ enum What {
     Durability,
     /// Most rows for one slow site.
     Throttled,
+    /// What sessions cost to open; `--rows` are sessions.
+    Handshakes,
 }
 
 fn main() -> ExitCode {
@@ -76,6 +79,7 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
         What::Rehearsal => measure_in(args, &folder),
         What::Durability => durability_in(args, &folder),
         What::Throttled => throttled_in(args, &folder),
+        What::Handshakes => handshakes_in(args),
     };
     std::fs::remove_dir_all(&folder)?;
     outcome
@@ -128,6 +132,11 @@ fn durability_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::err
 fn throttled_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let table = throttled::measure(&args.sealpost, folder, args.rows)?;
     write_down(args, "throttled", &format!("{} rows, 60 % of them for one slow site", args.rows), &table)
+}
+
+fn handshakes_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let table = handshakes::measure(args.rows, args.runs)?;
+    write_down(args, "handshakes", &format!("What a session costs to open: {} of each kind", args.rows), &table)
 }
 
 fn write_down(args: &Args, name: &str, title: &str, table: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
