@@ -165,12 +165,14 @@ impl Attempt<'_> {
     }
 
     fn policy(&self, place: &Place) -> Policy {
+        let demand = self.route.demand.raise(&place.tlsa.demand());
         Policy {
             ehlo: self.lane.source.ehlo.clone(),
-            demand: self.route.demand.raise(&place.tlsa.demand()),
+            // TLS that failed is not tried again where none is demanded; TLSA records demand it of their host.
+            avoid_tls: self.avoid_tls && demand.level() == Level::Opportunistic,
+            demand,
             tlsa: place.tlsa.clone(),
             mx_trust: self.route.mx_trust,
-            avoid_tls: self.avoid_tls,
             access: self.route.access.clone(),
         }
     }
