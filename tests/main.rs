@@ -18,6 +18,7 @@ mod postfix;
 mod reference;
 mod resources;
 mod resume;
+mod sealed;
 mod smarthost;
 mod steering;
 mod support;

@@ -2,7 +2,7 @@
 //!
 //! Comes in: a gated row's domain. Goes next: the shard that owns the provider. Promise: a provider is always on one shard.
 
-use crate::mail::{Demand, Level, MxTrust};
+use crate::mail::{Demand, Level, MxTrust, TlsFault};
 use crate::resolve::{Mx, MxHost, NoRoute, Place, Resolver, Security};
 use crate::smtp::Access;
 use crate::sts::{Freshness, Mode, Standing, Sts};
@@ -46,11 +46,31 @@ pub struct Route {
 pub enum Word {
     /// Nothing that binds anybody.
     None,
-    /// It promises TLS. No row ends for good by a policy that may be out of date (RFC 8461 section 5.1).
+    /// It announces a policy, or may do so, and nobody could say what it is: nothing is demanded (RFC 8461 section 3.3), nor
+    /// is it found out that nothing vouches for its hosts.
+    Unknown,
+    /// It promises TLS.
     Enforces {
         /// Whether it was found out that there is no newer policy.
         current: bool,
     },
+}
+
+impl Word {
+    /// Whether the domain has said, where nobody could forge it, that its hosts have TLS.
+    pub fn promises_tls(self) -> bool {
+        matches!(self, Word::Enforces { .. })
+    }
+
+    /// Whether rows may end for good by `fault`: not by a policy that may be out of date (RFC 8461 section 5.1), nor for want of
+    /// one that could not be fetched.
+    pub fn confirms(self, fault: TlsFault) -> bool {
+        match self {
+            Word::None => true,
+            Word::Unknown => fault != TlsFault::MxUnproven,
+            Word::Enforces { current } => current,
+        }
+    }
 }
 
 /// What the sessions of a route depend on, besides its hosts. Domains of one site and one class share sessions, whatever
@@ -223,11 +243,12 @@ impl Router {
                 let word = Word::Enforces { current: standing.is_current() };
                 (Demand::sts(known.policy().mx().into()), word)
             }
+            Standing::Unknown { .. } => (Demand::new(Level::Opportunistic), Word::Unknown),
             _ => (Demand::new(Level::Opportunistic), Word::None),
         };
         let mx_trust = match mx_trust(&mx) {
             // The demand lets it go to no host but those of the policy.
-            MxTrust::Plain if word != Word::None => MxTrust::Sts,
+            MxTrust::Plain if word.promises_tls() => MxTrust::Sts,
             trust => trust,
         };
         let hosts = mx.hosts;

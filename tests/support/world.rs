@@ -60,6 +60,12 @@ impl World {
         self.knot.script("reload", &[]);
     }
 
+    /// From now on a zone, or a part of one that is delegated, answers SERVFAIL.
+    pub fn fail(&self, zone: &str) {
+        std::fs::write(self.knot.path(&format!("zones/{zone}.broken")), "").expect("written");
+        self.knot.script("reload", &[]);
+    }
+
     /// Changes a zone *after* it was signed: its lines with signatures and denials, `owner. TTL TYPE data` each, are served as
     /// `edit` leaves them; those for which it gives nothing are gone.
     pub fn tamper(&self, zone: &str, edit: impl Fn(&str) -> Option<String>) {

@@ -8,7 +8,7 @@ use crate::condition::Condition;
 use crate::mail::{Level, Message, TlsFault, Tlsa};
 use crate::metrics::{Connection, Stage};
 use crate::resolve::{MxHost, NoAddress, Security};
-use crate::route::{Route, Word};
+use crate::route::Route;
 use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict};
 use crate::smtp::{of_address, of_machine, of_stop, of_tls};
 use crate::standing::Subject;
@@ -208,10 +208,8 @@ impl Attempt<'_> {
     fn fell_short(&mut self, host: &MxHost, tlsa: &Tlsa, verdict: Verdict, fault: TlsFault) {
         let subject = self.route.class.alone().map_or(Subject::Host(&host.name), Subject::Domain);
         let now = self.owner.deps.clock.now();
-        let promised = self.route.word != Word::None || *tlsa != Tlsa::Absent;
-        // No row ends for good by a policy that may be out of date (RFC 8461 section 5.1).
-        let current = self.route.word != Word::Enforces { current: false };
-        let exclusive = self.lane.is_exclusive() && current;
+        let promised = self.route.word.promises_tls() || *tlsa != Tlsa::Absent;
+        let exclusive = self.lane.is_exclusive() && self.route.word.confirms(fault);
         let (fate, fault) = self.owner.deps.standing.judge(subject, fault, promised, exclusive, now);
         self.refused(verdict.judged(fate, fault));
     }

@@ -42,8 +42,15 @@ fn of_certificate(cause: &CertificateError) -> TlsFault {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => TlsFault::NameMismatch,
         CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
         CertificateError::Other(cause) if cause.0.is::<NoMatch>() => TlsFault::TlsaMismatch,
+        CertificateError::Other(cause) if is_a_ca(&*cause.0) => TlsFault::UnknownIssuer,
         _ => TlsFault::CertificateInvalid,
     }
+}
+
+/// Whether the server shows a certificate of a CA as its own: so `openssl req -x509` makes those that sign themselves, and
+/// that is said before any root is looked for.
+fn is_a_ca(cause: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 /// Whether a connection broke because of our own certificate.
