@@ -21,4 +21,5 @@ mod resume;
 mod smarthost;
 mod steering;
 mod support;
+mod tlsrpt;
 mod transport;

@@ -33,7 +33,8 @@ impl Carried {
     /// A message for `domain` goes by `route`. One that was read back from the store goes by its lane's, which may be another
     /// domain's: it is passed over.
     pub(super) fn note(&mut self, domain: &str, route: &Arc<Route>) {
-        let new = *domain == *route.domain && self.0.len() < MOST && self.0.iter().all(|known| known.domain != route.domain);
+        let new =
+            *domain == *route.domain && self.0.len() < MOST && self.0.iter().all(|known| known.domain != route.domain);
         if new {
             self.0.push(route.clone());
         }
@@ -42,7 +43,8 @@ impl Carried {
 
 /// Whether a certificate that nobody demands is looked at: the policy is in `testing`, and somebody may want to hear of it.
 pub(super) fn looks(owner: &Owner, route: &Route) -> bool {
-    let testing = |standing: &Standing| matches!(standing, Standing::Policy(known) if known.policy().mode() == Mode::Testing);
+    let testing =
+        |standing: &Standing| matches!(standing, Standing::Policy(known) if known.policy().mode() == Mode::Testing);
     owner.deps.reports.is_some() && testing(&route.standing)
 }
 
@@ -68,12 +70,23 @@ pub(super) fn ended(owner: &Owner, lane: &Lane, meeting: Option<Meeting>, carrie
 }
 
 /// TLS with `host` fell short, at this address if it came to a connection.
-pub(super) fn fell_short(owner: &Owner, lane: &Lane, host: &MxHost, at: Option<&Between>, tlsa: &Tlsa, fault: TlsFault) {
+pub(super) fn fell_short(
+    owner: &Owner,
+    lane: &Lane,
+    host: &MxHost,
+    at: Option<&Between>,
+    tlsa: &Tlsa,
+    fault: TlsFault,
+) {
     let (records, ending) = (Records::Known(tlsa.clone()), Ending::FellShort(fault));
-    failed(owner, lane, match at {
-        Some(between) => of(between, records, ending),
-        None => nowhere(host, records, ending),
-    });
+    failed(
+        owner,
+        lane,
+        match at {
+            Some(between) => of(between, records, ending),
+            None => nowhere(host, records, ending),
+        },
+    );
 }
 
 /// Nothing vouches for what the DNS says of `host`.

@@ -21,6 +21,8 @@ use tokio::sync::watch;
 
 /// How often counts go to the store, and reports that are due are looked for.
 const ROUND: Duration = Duration::from_secs(30);
+/// How soon a new engine looks for reports that are overdue.
+const FIRST: Duration = Duration::from_secs(2);
 /// Over how long the reports of a day are spread.
 const SPREAD: Duration = Duration::from_secs(4 * 3600);
 /// Between two tries.
@@ -63,8 +65,9 @@ pub(super) fn start(book: Arc<Book>, postman: Postman, stop: watch::Receiver<Sto
 
 async fn work(book: &Book, postman: &Postman, mut stop: watch::Receiver<Stop>) {
     let rounds = async {
+        let mut wait = FIRST;
         loop {
-            tokio::time::sleep(ROUND).await;
+            tokio::time::sleep(std::mem::replace(&mut wait, ROUND)).await;
             book.ask().await;
             book.write();
             if let Err(error) = send_due(book, postman).await {
@@ -126,7 +129,11 @@ async fn send(store: &Store, postman: &Postman, mut page: Page, now: Timestamp) 
         let (report, day, refusal) = (report.clone(), page.day, refusal.map(|refusal| refusal.to_string()));
         done.push(Sent { report, day, to, refusal });
     }
-    if left && !stale { page.write(store)? } else { page.forget(store)? }
+    if left && !stale {
+        page.write(store)?
+    } else {
+        page.forget(store)?
+    }
     Ok(done)
 }
 

@@ -69,15 +69,16 @@ impl Book {
     /// nobody's way.
     pub async fn ask(&self) {
         let today = Day::of(self.clock.now());
-        let mut asking = JoinSet::new();
-        for domain in self.unasked(today) {
-            let resolver = self.resolver.clone();
-            asking.spawn(async move {
-                let answer = resolver.txt(&format!("_smtp._tls.{domain}")).await;
-                (domain, answer)
-            });
-        }
-        while let Some(answered) = asking.join_next().await {
+        let (mut asking, mut unasked) = (JoinSet::new(), self.unasked(today).into_iter());
+        loop {
+            for domain in unasked.by_ref().take(AT_ONCE - asking.len()) {
+                let resolver = self.resolver.clone();
+                asking.spawn(async move {
+                    let answer = resolver.txt(&format!("_smtp._tls.{domain}")).await;
+                    (domain, answer)
+                });
+            }
+            let Some(answered) = asking.join_next().await else { return };
             let Ok((domain, answer)) = answered else { continue };
             match answer {
                 Err(trouble) if trouble.is_transient() => {}
@@ -90,7 +91,7 @@ impl Book {
         let open = self.open();
         let known = |domain: &String| open.asked.get(domain).is_some_and(|(day, _)| *day == today);
         let met = open.counts.keys().map(|(_, domain)| domain);
-        met.filter(|domain| !known(domain)).take(AT_ONCE).cloned().collect()
+        met.filter(|domain| !known(domain)).cloned().collect()
     }
 
     fn answered(&self, domain: String, today: Day, wants: bool) {
@@ -216,7 +217,8 @@ mod tests {
             ("1970-01-01", "w.example", [3, 3], 1),
             ("1970-01-02", "w.example", [0, 1], 1),
         ];
-        let expected = expected.map(|(day, domain, counts, places)| (day.to_owned(), domain.to_owned(), counts, places));
+        let expected =
+            expected.map(|(day, domain, counts, places)| (day.to_owned(), domain.to_owned(), counts, places));
         assert_eq!(pages.iter().map(of).collect::<Vec<_>>(), expected);
     }
 }

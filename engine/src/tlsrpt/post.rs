@@ -38,7 +38,8 @@ pub(super) async fn post(
     let stream = tls.connect(name, stream).await.map_err(|_| Undeliverable::Tls)?;
     let mut http = http1::Builder::new();
     http.max_buf_size(LARGEST_HEAD);
-    let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(|_| Undeliverable::Unreachable)?;
+    let (mut sender, connection) =
+        http.handshake(TokioIo::new(stream)).await.map_err(|_| Undeliverable::Unreachable)?;
     // It ends with us, however we end.
     let mut tasks = JoinSet::new();
     tasks.spawn(connection);

@@ -56,10 +56,9 @@ impl Shortfall {
                 TlsFault::CertificateExpired => Some(CertificateExpired),
                 TlsFault::UnknownIssuer | TlsFault::CertificateInvalid => Some(CertificateNotTrusted),
                 TlsFault::TlsaMismatch => Some(TlsaInvalid),
-                TlsFault::Injection
-                | TlsFault::NoCommonVersion
-                | TlsFault::StsMismatch
-                | TlsFault::HandshakeFailed => Some(ValidationFailure),
+                TlsFault::Injection | TlsFault::NoCommonVersion | TlsFault::StsMismatch | TlsFault::HandshakeFailed => {
+                    Some(ValidationFailure)
+                }
                 TlsFault::ClientCertificate | TlsFault::MxUnproven => None,
             },
             Shortfall::Policy(fault) => match fault {

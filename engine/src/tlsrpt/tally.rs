@@ -138,7 +138,8 @@ impl Counted {
     fn fail(&mut self, failure: Failure) {
         let full = self.failure_details.len() >= MOST_FAILURES;
         let alike = |known: &&mut Failure| {
-            let same = (known.result_type, &known.failure_reason_code) == (failure.result_type, &failure.failure_reason_code);
+            let same =
+                (known.result_type, &known.failure_reason_code) == (failure.result_type, &failure.failure_reason_code);
             same && (full || known.at == failure.at)
         };
         match self.failure_details.iter_mut().find(alike) {

@@ -97,7 +97,8 @@ impl Connector {
     pub(super) async fn connect(&self, stream: Wire, terms: &Terms<'_>) -> Result<Connected, Trouble> {
         let ways = self.ways(terms);
         let name = ServerName::try_from(terms.host.to_owned()).map_err(|_| Trouble::Tls(TlsFault::NameMismatch))?;
-        let stream = TlsConnector::from(ways.config.clone()).connect(name.clone(), stream).await.map_err(Trouble::of)?;
+        let stream =
+            TlsConnector::from(ways.config.clone()).connect(name.clone(), stream).await.map_err(Trouble::of)?;
         let proof = prove(stream.get_ref().1, &ways, terms).ok_or(Trouble::Tls(TlsFault::NoCommonVersion))?;
         match proof.shortfall(terms.demand) {
             None => {
