@@ -275,7 +275,9 @@ async fn serve(
             owner.gauges.backlog.inc();
             break;
         }
-        carried.note(job.row.to.domain(), &job.route);
+        if owner.deps.reports.is_some() {
+            carried.note(job.row.to.domain(), &job.route);
+        }
         lane.state.borrow_mut().busy += 1;
         place.becomes(Connection::Busy);
         owner.advance(lane);

@@ -26,7 +26,7 @@ pub(super) struct Between {
 #[derive(Default)]
 pub(super) struct Carried(Vec<Arc<Route>>);
 
-/// Domains that one session counts for: a session carries a thousand messages at most.
+/// Domains that one session counts for, and rows that are looked at for them: a session carries a thousand messages at most.
 const MOST: usize = 1000;
 
 impl Carried {
@@ -101,7 +101,7 @@ fn failed(owner: &Owner, lane: &Lane, meeting: Meeting) {
     let mut waiting = Carried::default();
     let newest = lane.route.borrow().clone();
     waiting.note(&newest.domain, &newest);
-    lane.state.borrow().each_route(|domain, route| waiting.note(domain, route));
+    lane.state.borrow().each_route(MOST, |domain, route| waiting.note(domain, route));
     waiting.0.iter().for_each(|route| note(owner, route, &meeting));
 }
 

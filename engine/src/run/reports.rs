@@ -99,15 +99,19 @@ fn is_due(page: &Page, now: Timestamp) -> bool {
     now >= page.day.end().after(spread) && again
 }
 
+/// Whether this try is the last.
+fn is_over(page: &Page, now: Timestamp) -> bool {
+    match page.tries() {
+        Some((first, _)) => now >= first.after(TRIED_FOR),
+        None => now >= page.day.end().after(STALE),
+    }
+}
+
 /// Sends the report of a day that is over to where it is wanted and not yet taken. When nobody is left its page is removed.
 async fn send(store: &Store, postman: &Postman, mut page: Page, now: Timestamp) -> Result<Vec<Sent>, Error> {
     let report = Report::of(&page, postman.sender(), now);
     let mut done = Vec::new();
-    let over = |page: &Page| match page.tries() {
-        Some((first, _)) => now >= first.after(TRIED_FOR),
-        None => now >= page.day.end().after(STALE),
-    };
-    let stale = over(&page);
+    let stale = is_over(&page, now);
     page.try_at(now);
     let places = match postman.places(&page.domain).await {
         Ok(places) => places,
@@ -209,5 +213,29 @@ impl Engine {
             reports.join().ok();
         }
         self.book.iter().for_each(|book| book.write());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn when_a_report_is_due_and_for_the_last_time() {
+        let day = Day::parse("2026-11-22").expect("a day");
+        let page = |at: u32| Page::empty(day, &format!("d{at}.example"));
+        let at = |hours: u32| day.end().after(HOUR * hours);
+        let due = |hours| (0..100).filter(|number| is_due(&page(*number), at(hours))).count();
+        assert_eq!((due(0), due(4)), (0, 100), "none before its day is over, all four hours after it");
+        assert!((20..80).contains(&due(2)), "spread over these hours: {}", due(2));
+        let mut page = page(0);
+        assert!(!is_over(&page, at(7 * 24 - 1)) && is_over(&page, at(7 * 24)), "nobody was at work");
+        page.try_at(at(5));
+        assert!(!is_due(&page, at(5)) && is_due(&page, at(6)));
+        page.try_at(at(6));
+        assert!(!is_due(&page, at(6)) && is_due(&page, at(7)), "an hour after the last try");
+        assert!(!is_over(&page, at(28)) && is_over(&page, at(29)), "a day after the first");
     }
 }

@@ -142,6 +142,9 @@ mod tests {
         Standing::Policy(Known { kept: Arc::new(kept), source })
     }
 
+    /// Host, records, ending, how the domain stands, and what comes of it: policy type and result.
+    type Case<'a> = (&'a str, &'a Records, Ending, Standing, &'a [(&'a str, &'a str)]);
+
     /// Policy type and result of each thing that a meeting with `host` counts for.
     fn results(host: &str, tlsa: Records, ending: Ending, standing: &Standing) -> Vec<(String, String)> {
         let meeting = Meeting { host: host.into(), receiving_ip: None, sending_ip: None, tlsa, ending };
@@ -163,7 +166,7 @@ mod tests {
         let (tlsa, sts, none) = ("tlsa", "sts", "no-policy-found");
         let (host, other) = ("a.mx.example", "mx.other.example");
         let trust = "certificate-not-trusted";
-        let cases: [(&str, &Records, Ending, Standing, &[(&str, &str)]); 19] = [
+        let cases: [Case<'_>; 19] = [
             (host, &absent, good, Standing::NoPolicy, &[(none, "success")]),
             (host, &absent, Ending::Clear, Standing::NoPolicy, &[(none, "starttls-not-supported")]),
             (host, &absent, short(TlsFault::UnknownIssuer), Standing::NoPolicy, &[(none, trust)]),

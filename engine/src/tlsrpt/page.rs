@@ -44,9 +44,14 @@ impl Page {
         Ok(pages)
     }
 
+    /// A page with nothing on it.
+    pub(crate) fn empty(day: Day, domain: &str) -> Page {
+        Page { day, domain: domain.to_owned(), kept: Kept::default() }
+    }
+
     /// The page of a day and domain, empty where there is none.
     pub(super) fn read(store: &Store, day: Day, domain: &str) -> Result<Page, Error> {
-        let empty = Page { day, domain: domain.to_owned(), kept: Kept::default() };
+        let empty = Page::empty(day, domain);
         let name = empty.name();
         Ok(store.shown(About::Report, &name)?.and_then(|value| Page::of(&name, &value)).unwrap_or(empty))
     }
