@@ -1,8 +1,10 @@
 //! What can be typed.
 
 mod steering;
+mod tls;
 
 pub use steering::{Cancel, Doubt, Pausing};
+pub use tls::{Tls, TlsReport};
 
 use crate::moment;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -66,6 +68,9 @@ pub enum Command {
     /// Rows that may or may not have been accepted: list them, and decide
     #[command(subcommand)]
     Doubt(Doubt),
+    /// What is known of TLS with the hosts that were met
+    #[command(subcommand)]
+    Tls(Tls),
     /// A campaign's outcomes: who did not get it, and why
     Report(Report),
     /// The embedded MX as a process of its own

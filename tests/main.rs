@@ -22,4 +22,5 @@ mod sealed;
 mod smarthost;
 mod steering;
 mod support;
+mod tlsrpt;
 mod transport;

@@ -102,6 +102,22 @@ fn every_key_is_in_the_reference() {
 
 /// The same for the tables that only stand there as comments.
 #[test]
+fn the_tls_reports_of_the_reference_are_good() {
+    let path = root().join("config/sealpost.toml");
+    let text = std::fs::read_to_string(&path).expect("there");
+    let (before, rest) = text.split_once("# [tls.reports]").expect("it is shown");
+    let (table, after) = rest.split_once("\n\n").expect("it ends");
+    let is_key = |line: &str| line.strip_prefix("# ").is_some_and(|rest| rest.split(' ').nth(1) == Some("="));
+    let table: Vec<_> = table.lines().map(|line| if is_key(line) { &line[2..] } else { line }).collect();
+    let parse =
+        |key: &str| Machine::parse(&path, &format!("{before}[tls.reports]{}{key}\n\n{after}", table.join("\n")));
+    assert!(parse("").expect("good").reports.is_some());
+    let error = parse("\nzzz = 1").expect_err("zzz is no key").to_string();
+    let keys: Vec<_> = error.split('`').skip(3).step_by(2).collect();
+    assert!(keys.len() == 4 && keys.iter().all(|key| table.iter().any(|line| line.starts_with(key))), "{error}");
+}
+
+#[test]
 fn every_key_of_the_optional_tables_is_in_the_reference() {
     let text = std::fs::read_to_string(root().join("config/campaign.toml")).expect("there");
     for table in ["[[message.attachment]]", "[message.language]", "[message.locale.es]"] {

@@ -23,6 +23,10 @@ pub struct ProviderId(pub u64);
 /// Where a domain's messages go. Shared by all its rows.
 #[derive(Debug)]
 pub struct Route {
+    /// Whose route it is.
+    pub domain: Arc<str>,
+    /// How that domain stands to MTA-STS.
+    pub standing: Standing,
     /// The MX host set.
     pub site: SiteId,
     /// Who shares its limits.
@@ -259,7 +263,8 @@ impl Router {
         let proven = Demand::new(if access.needs_proof() { Level::Verified } else { Level::Opportunistic });
         let demand = self.demand.raise(&proven).raise(&asked);
         let class = Class::of(domain, &hosts, &demand, mx_trust);
-        Route { site, provider: ProviderId(site.0), hosts, demand, mx_trust, word, class, access }
+        let (domain, standing, provider) = (domain.into(), standing.clone(), ProviderId(site.0));
+        Route { domain, standing, site, provider, hosts, demand, mx_trust, word, class, access }
     }
 }
 

@@ -65,6 +65,7 @@ async fn round(sandbox: &Sandbox, way: Way, sessions: u64) -> Result<Round, Box<
         tlsa: Tlsa::Absent,
         mx_trust: MxTrust::Static,
         avoid_tls: way == Way::Clear,
+        looked_at: false,
         access: Access::default(),
     };
     let timeouts = Timeouts { connect: Duration::from_secs(10), command: None };

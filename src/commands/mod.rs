@@ -12,6 +12,7 @@ pub mod send;
 pub mod serve;
 pub mod status;
 pub mod steer;
+pub mod tls;
 
 use crate::args::Args;
 use crate::failure::Failure;

@@ -36,7 +36,7 @@ all_ready() {
 
 # Each has its own lock and is done at once when all is there.
 here=$(dirname "$0")
-for server in knot prometheus exim; do
+for server in knot prometheus exim tlsrpt; do
     "$here/$server.sh" install || die "$server.sh install failed"
 done
 

@@ -11,6 +11,7 @@ pub mod peer;
 pub mod power;
 pub mod process;
 pub mod receivers;
+pub mod web;
 pub mod world;
 
 pub use certificates::Authority;
@@ -19,6 +20,7 @@ pub use dice::Dice;
 pub use lasting::Lasting;
 pub use peer::Peer;
 pub use receivers::{Debian, Knot, Mx, Prometheus};
+pub use web::Web;
 pub use world::{Signed, World};
 
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 use super::machine_tables::{MetricsTable, StoreTable};
 use super::message_file::MessageTable;
+use super::tls_reports::ReportsTable;
 use crate::mail::Level;
 use crate::resolve::{Dnssec, Family};
 use loader::{ColumnType, Encoding, Format};
@@ -242,13 +243,15 @@ pub struct TlsTable {
     pub roots: Vec<Spanned<String>>,
     /// How long a host must fall short before exclusive runs drop rows for it.
     pub exclusive_confirm: Span,
+    /// Who sends TLS reports.
+    pub reports: Option<ReportsTable>,
 }
 
 impl Default for TlsTable {
     fn default() -> Self {
         // A certificate that is renewed late is noticed by half an hour; a letter takes days.
         let exclusive_confirm = Span(Duration::from_secs(30 * 60));
-        TlsTable { roots: vec![Spanned::new(0..0, "system".to_owned())], exclusive_confirm }
+        TlsTable { roots: vec![Spanned::new(0..0, "system".to_owned())], exclusive_confirm, reports: None }
     }
 }
 

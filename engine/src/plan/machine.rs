@@ -6,6 +6,7 @@ use super::file::{
 };
 use super::machine_tables::MetricsTable;
 use super::smarthost::{Smarthost, smarthost};
+use super::tls_reports;
 use crate::mail::{Address, is_host_name};
 use crate::metrics;
 use crate::queue::{Limits, Sync};
@@ -13,6 +14,7 @@ use crate::resolve::{DnsConfig, Dnssec, Nets, StaticRoute, parse_net};
 use crate::retry::Retry;
 use crate::secret::KeyPlace;
 use crate::smtp::{Root, Source};
+use crate::tlsrpt::Sender;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ pub struct Machine {
     pub roots: Vec<Root>,
     /// `[tls] exclusive_confirm`: how long a host must fall short before exclusive runs drop rows for it.
     pub exclusive_confirm: Duration,
+    /// `[tls.reports]`: who sends TLS reports, if anybody does.
+    pub reports: Option<Sender>,
     /// When deferred rows are tried again.
     pub retry: Retry,
     /// Bounds.
@@ -137,6 +141,7 @@ impl Machine {
             routes,
             smarthost: file.smarthost.as_ref().map(|table| smarthost(folder, table, &fail)).transpose()?,
             dns: DnsConfig { ours: dkim.keys().next().cloned(), ..dns(folder, &file.dns, file.smtp.port, &fail)? },
+            reports: tls_reports::sender(file.tls.reports.as_ref(), &dkim, &fail)?,
             dkim,
             exclusive_confirm: file.tls.exclusive_confirm.0,
             roots: file.tls.roots.iter().map(|root| root_of(folder, root.get_ref())).collect(),

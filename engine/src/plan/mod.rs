@@ -12,6 +12,7 @@ mod machine_tables;
 mod message;
 mod message_file;
 mod smarthost;
+mod tls_reports;
 
 pub use campaign::{Campaign, OnDoubt, Source, Transport};
 pub use error::Error;

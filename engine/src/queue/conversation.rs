@@ -4,6 +4,7 @@ use super::Job;
 use super::gauges;
 use super::lane::Lane;
 use super::owner::Owner;
+use super::reporting::{self, Between, Carried};
 use crate::condition::Condition;
 use crate::mail::{Level, Message, TlsFault, Tlsa};
 use crate::metrics::{Connection, Stage};
@@ -13,7 +14,7 @@ use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict
 use crate::smtp::{of_address, of_machine, of_stop, of_tls};
 use crate::standing::Subject;
 use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,14 +37,16 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
         () = owner.stops() => None,
     };
     match opened {
-        Some(Ok(session)) => {
+        Some(Ok((session, between))) => {
             lane.state.borrow_mut().failures = 0;
             owner.deps.conditions.clear(Condition::Descriptors);
             owner.deps.metrics.took(Stage::Open, since.elapsed());
             let version = session.proof().map_or("none", Proof::version);
             owner.deps.metrics.session(version);
             tracing::debug!(host = lane.route.borrow().name(), version, "session open");
-            serve(&owner, &lane, session, &place).await;
+            let (meeting, mut carried) = (reporting::meeting(&owner, &lane, &between, &session), Carried::default());
+            serve(&owner, &lane, session, &place, &mut carried).await;
+            reporting::ended(&owner, &lane, meeting, carried);
         }
         Some(Err(verdict)) if verdict.scope == Scope::Machine => owner.parched(&verdict).await,
         Some(Err(verdict)) => refused(&owner, &lane, verdict, avoid_tls),
@@ -57,7 +60,7 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
 /// Tries the site's hosts and their addresses in order, until one takes a session; what took none a short while ago goes
 /// last. If none does, the mildest refusal counts: rows end only where every host of the site says so. Where our own machine
 /// is at its end, nothing else is tried.
-async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Verdict> {
+async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<(Session, Between), Verdict> {
     let route = lane.route.borrow().clone();
     let mut attempt = Attempt { owner, lane, route, avoid_tls, left: MOST_ADDRESSES, refusal: None };
     let mut troubled = Vec::new();
@@ -67,13 +70,13 @@ async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Ve
         troubled.extend(ill);
         for place in well {
             if let Some(session) = attempt.at(&place).await {
-                return Ok(session);
+                return Ok((session, place));
             }
         }
     }
     for place in troubled {
         if let Some(session) = attempt.at(&place).await {
-            return Ok(session);
+            return Ok((session, place));
         }
     }
     Err(attempt.refusal.expect("a route has at least one host, and each has an address or a reason why not"))
@@ -90,20 +93,12 @@ struct Attempt<'a> {
     refusal: Option<Verdict>,
 }
 
-/// An address to try.
-struct Place {
-    host: MxHost,
-    address: SocketAddr,
-    from: Option<IpAddr>,
-    tlsa: Tlsa,
-}
-
 impl Attempt<'_> {
     /// Where `host` is, as far as our source can go there.
-    async fn places(&mut self, host: &MxHost) -> Vec<Place> {
+    async fn places(&mut self, host: &MxHost) -> Vec<Between> {
         // No address helps a host whose name will not do, whatever it proves.
         if let Some(fault) = self.route.demand.excludes(&host.name, self.route.mx_trust, true) {
-            self.fell_short(host, &Tlsa::Absent, of_tls(fault), fault);
+            self.fell_short((host, None), &Tlsa::Absent, of_tls(fault), fault);
             return Vec::new();
         }
         let addresses = match self.owner.deps.resolver.addresses(host).await {
@@ -114,6 +109,9 @@ impl Attempt<'_> {
                     self.refused(of_machine(trouble.label()));
                     return Vec::new();
                 }
+                if trouble == NoAddress::Bogus {
+                    reporting::bogus(self.owner, self.lane, host);
+                }
                 // A smarthost that can't be found is our mistake, and no row pays for it.
                 let waits = trouble.is_transient() || self.route.access.relays;
                 self.refused(of_address(trouble.label(), waits));
@@ -123,7 +121,7 @@ impl Attempt<'_> {
         let Some(tlsa) = self.tlsa(host, addresses.security).await else { return Vec::new() };
         let place = |address: SocketAddr| {
             let from = self.lane.source.towards(address.ip()).ok()?;
-            Some(Place { host: host.clone(), address, from, tlsa: tlsa.clone() })
+            Some(Between { host: host.clone(), address, from, tlsa: tlsa.clone() })
         };
         let places: Vec<_> = addresses.at.into_iter().filter_map(place).collect();
         if places.is_empty() {
@@ -132,7 +130,7 @@ impl Attempt<'_> {
         places
     }
 
-    async fn at(&mut self, place: &Place) -> Option<Session> {
+    async fn at(&mut self, place: &Between) -> Option<Session> {
         self.left = self.left.checked_sub(1)?;
         let limits = &self.owner.deps.limits;
         let timeouts = Timeouts { connect: limits.connect_timeout, command: limits.command_timeout };
@@ -156,7 +154,7 @@ impl Attempt<'_> {
                 }
                 self.lane.state.borrow_mut().trouble(place.address, self.owner.deps.clock.now());
                 match verdict.tls_fault() {
-                    Some(fault) => self.fell_short(&place.host, &place.tlsa, verdict, fault),
+                    Some(fault) => self.fell_short((&place.host, Some(place)), &place.tlsa, verdict, fault),
                     None => self.refused(verdict),
                 }
                 None
@@ -164,7 +162,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn policy(&self, place: &Place) -> Policy {
+    fn policy(&self, place: &Between) -> Policy {
         let demand = self.route.demand.raise(&place.tlsa.demand());
         Policy {
             ehlo: self.lane.source.ehlo.clone(),
@@ -173,6 +171,7 @@ impl Attempt<'_> {
             demand,
             tlsa: place.tlsa.clone(),
             mx_trust: self.route.mx_trust,
+            looked_at: reporting::looks(self.owner, &self.route),
             access: self.route.access.clone(),
         }
     }
@@ -187,25 +186,26 @@ impl Attempt<'_> {
             Ok(records) => Tlsa::of(records),
             Err(trouble) => {
                 tracing::debug!(host = host.shown(), why = trouble.label(), "no TLSA answer");
+                let ours = self.is_ours(trouble);
+                if trouble == NoAddress::Bogus && !ours {
+                    reporting::bogus(self.owner, self.lane, host);
+                }
                 // Nothing else proves this host (RFC 7672 section 2.1.2): it waits.
-                self.refused(if self.is_ours(trouble) {
-                    of_machine(trouble.label())
-                } else {
-                    of_address("tlsa_unknown", true)
-                });
+                self.refused(if ours { of_machine(trouble.label()) } else { of_address("tlsa_unknown", true) });
                 return None;
             }
         };
         let dane = matches!(tlsa, Tlsa::Usable(_));
         if let Some(fault) = self.route.demand.excludes(&host.name, self.route.mx_trust, dane) {
-            self.fell_short(host, &tlsa, of_tls(fault), fault);
+            self.fell_short((host, None), &tlsa, of_tls(fault), fault);
             return None;
         }
         Some(tlsa)
     }
 
     /// A host can't do what is demanded. Where that is confirmed, and the run is exclusive, its rows are dropped.
-    fn fell_short(&mut self, host: &MxHost, tlsa: &Tlsa, verdict: Verdict, fault: TlsFault) {
+    fn fell_short(&mut self, (host, at): (&MxHost, Option<&Between>), tlsa: &Tlsa, verdict: Verdict, fault: TlsFault) {
+        reporting::fell_short(self.owner, self.lane, host, at, tlsa, fault);
         let subject = self.route.class.alone().map_or(Subject::Host(&host.name), Subject::Domain);
         let now = self.owner.deps.clock.now();
         let promised = self.route.word.promises_tls() || *tlsa != Tlsa::Absent;
@@ -221,7 +221,7 @@ impl Attempt<'_> {
         trouble == NoAddress::Exhausted || (unanswered && dns_is_gone())
     }
 
-    fn is_troubled(&self, place: &Place) -> bool {
+    fn is_troubled(&self, place: &Between) -> bool {
         self.lane.state.borrow().is_troubled(place.address, self.owner.deps.clock.now())
     }
 
@@ -250,7 +250,13 @@ fn milder(first: Option<Verdict>, second: Verdict) -> Verdict {
 }
 
 /// Sends ready messages until there are none for a while, the session breaks, or it has had its share.
-async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: &gauges::Place<'_>) {
+async fn serve(
+    owner: &Rc<Owner>,
+    lane: &Rc<Lane>,
+    mut session: Session,
+    place: &gauges::Place<'_>,
+    carried: &mut Carried,
+) {
     for _ in 0..owner.deps.limits.messages_per_connection {
         place.becomes(Connection::Idle);
         let next = tokio::select! {
@@ -268,6 +274,9 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
             lane.put_back(job);
             owner.gauges.backlog.inc();
             break;
+        }
+        if owner.deps.reports.is_some() {
+            carried.note(job.row.to.domain(), &job.route);
         }
         lane.state.borrow_mut().busy += 1;
         place.becomes(Connection::Busy);

@@ -218,6 +218,13 @@ impl State {
             && self.troubled.values().all(|until| *until <= now)
     }
 
+    /// Calls `each` with domain and route of the first `most` rows that wait in memory for a session.
+    pub(super) fn each_route(&self, most: usize, mut each: impl FnMut(&str, &Arc<Route>)) {
+        let waiting = self.lines.iter().flat_map(Line::first);
+        let jobs = self.ready.iter().map(|(job, _)| job).chain(waiting);
+        jobs.take(most).for_each(|job| each(job.row.to.domain(), &job.route));
+    }
+
     /// Every job in memory that is not on a wire or on rayon.
     pub(super) fn drain(&mut self) -> Vec<Job> {
         let ready = self.ready.drain(..).map(|(job, _)| job);

@@ -39,6 +39,11 @@ impl Line {
         self.front.len() + self.back.len()
     }
 
+    /// Rows whose turn comes before any in the store.
+    pub(super) fn first(&self) -> impl Iterator<Item = &Job> {
+        self.front.iter()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }

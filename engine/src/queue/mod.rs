@@ -32,6 +32,7 @@ mod owner;
 mod pace;
 mod pool;
 mod press;
+mod reporting;
 mod room;
 mod run;
 mod shard;

@@ -14,6 +14,7 @@ use crate::retry::Retry;
 use crate::route::Route;
 use crate::smtp::{Connector, Dial, Source};
 use crate::standing::TlsStanding;
+use crate::tlsrpt::Book;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -64,6 +65,8 @@ pub struct Deps {
     pub connector: Connector,
     /// What hosts have shown of TLS.
     pub standing: Arc<TlsStanding>,
+    /// Counts sessions for TLS reports, where they are sent.
+    pub reports: Option<Arc<Book>>,
     /// The machine's bounds; `connections` already cut to this shard's share.
     pub limits: Limits,
     /// How long a provider is suspended.

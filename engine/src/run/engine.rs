@@ -3,7 +3,7 @@
 use super::feeders::thread;
 use super::shelf::StoreShelf;
 use super::slot::Slot;
-use super::{Error, Exporter, Lock, Machinery, steward};
+use super::{Error, Exporter, Lock, Machinery, reports, steward};
 use crate::clock::Timestamp;
 use crate::condition::Conditions;
 use crate::control::Socket;
@@ -15,6 +15,7 @@ use crate::smtp::{Connector, Tcp};
 use crate::standing::TlsStanding;
 use crate::store::{Settings, Store};
 use crate::sts::Sts;
+use crate::tlsrpt::Book;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -34,6 +35,9 @@ pub struct Engine {
     pub(super) met: Arc<Met>,
     /// What domains ask of whoever sends to them.
     pub(super) policies: Arc<Sts>,
+    /// Counts sessions for TLS reports, where they are sent.
+    pub(super) book: Option<Arc<Book>>,
+    pub(super) reports: Mutex<Option<JoinHandle<()>>>,
     pub(super) since: Timestamp,
     /// Held while a run is opened: two commands may bring the same input.
     pub(super) opening: Mutex<()>,
@@ -73,10 +77,15 @@ impl Engine {
         let (stop, stopped) = watch::channel(Stop::No);
         let (controls, ordered) = watch::channel(Arc::new(Controls::default()));
         let (clerk, clerk_thread) = clerk(&gear, &store, &metrics)?;
+        let postman = reports::postman(&gear, &connector)?;
+        let new_book = || Arc::new(Book::new(store.clone(), gear.resolver.clone(), gear.clock.clone()));
+        let book = postman.as_ref().map(|_| new_book());
+        let reports = postman.zip(book.clone()).map(|(postman, book)| reports::start(book, postman, stopped.clone()));
         let deps = Deps {
             resolver: gear.resolver.clone(),
             connector,
             standing: Arc::new(TlsStanding::new(store.clone(), gear.exclusive_confirm)),
+            reports: book.clone(),
             limits: gear.limits,
             retry: gear.retry,
             clock: gear.clock.clone(),
@@ -96,6 +105,8 @@ impl Engine {
             since: gear.clock.now(),
             met: Arc::default(),
             policies,
+            book,
+            reports: Mutex::new(reports.transpose()?),
             gear,
             store,
             conditions,
@@ -142,6 +153,7 @@ impl Engine {
             // It holds the store, which must be closed before the process ends.
             let clerk = self.clerk.lock().expect("no holder panics").take();
             clerk.map(JoinHandle::join);
+            self.close_book();
         }
         drop(self.socket.lock().expect("no holder panics").take());
         self.wait_for_the_store();
@@ -152,7 +164,9 @@ impl Engine {
     /// one of them the last, RocksDB would be closed while the process ends, which aborts it.
     fn wait_for_the_store(&self) {
         let deadline = Instant::now() + GRACE;
-        while Arc::strong_count(&self.store) > 1 && Instant::now() < deadline {
+        // The policies' shelf and the book have it as well, and rest.
+        let ours = 2 + usize::from(self.book.is_some());
+        while Arc::strong_count(&self.store) > ours && Instant::now() < deadline {
             std::thread::sleep(GLANCE);
         }
     }

@@ -251,6 +251,12 @@ pub enum Error {
         /// The ordinal asked for.
         row: u64,
     },
+    /// Nobody is to send TLS reports.
+    #[error("{}: [tls.reports] is missing, or not enabled", machine.display())]
+    NoReports {
+        /// `sealpost.toml`.
+        machine: PathBuf,
+    },
     /// Our own fault.
     #[error("internal: {0}")]
     Internal(String),
@@ -354,6 +360,9 @@ up: --abandon {run}"
             }
             Error::Roots(_) => {
                 Some("[tls] roots and [smarthost] certificate name PEM files; \"system\" is the system's store".into())
+            }
+            Error::NoReports { .. } => {
+                Some("the reference sealpost.toml shows it; sessions are counted from then on".into())
             }
             Error::Metrics { .. } => Some("choose another port, or take [metrics] listen out".into()),
             Error::ColumnNotKept { .. } => Some(

@@ -32,6 +32,7 @@ mod outage;
 mod record;
 mod recovery;
 mod rehearsal;
+pub mod reports;
 mod resumption;
 mod setup;
 mod shelf;

@@ -227,7 +227,11 @@ fn bindable(machine: &Machine, source: &Source) -> Result<(), Error> {
 
 /// The signer for the campaign's From domain.
 pub(super) fn signer(machine: &Machine, campaign: &Campaign) -> Result<Signer, Error> {
-    let domain = campaign.message.from.address.domain();
+    signer_of(machine, campaign.message.from.address.domain(), campaign.transport.lifetime)
+}
+
+/// The signer for a domain, whose messages live that long.
+pub(super) fn signer_of(machine: &Machine, domain: &str, lifetime: Duration) -> Result<Signer, Error> {
     let missing = || Error::NoSigningKey { machine: machine.path.clone(), domain: domain.to_owned() };
     let Dkim { rsa, ed25519 } = machine.dkim.get(domain).ok_or_else(missing)?;
     let places = [(rsa, Algorithm::Rsa), (ed25519, Algorithm::Ed25519)];
@@ -238,7 +242,7 @@ pub(super) fn signer(machine: &Machine, campaign: &Campaign) -> Result<Signer, E
     if keys.is_empty() {
         return Err(missing());
     }
-    Ok(Signer::new(domain, keys, campaign.transport.lifetime))
+    Ok(Signer::new(domain, keys, lifetime))
 }
 
 fn dkim_key(selector: &str, path: &Path, algorithm: Algorithm) -> Result<DkimKey, Error> {

@@ -412,7 +412,7 @@ mod tests {
 
     fn policy(demand: Demand, access: Access) -> Policy {
         let (tlsa, mx_trust) = (Tlsa::Absent, MxTrust::Plain);
-        Policy { ehlo: "us.example".into(), demand, tlsa, mx_trust, avoid_tls: false, access }
+        Policy { ehlo: "us.example".into(), demand, tlsa, mx_trust, avoid_tls: false, looked_at: false, access }
     }
 
     /// What a handshake would have proven.

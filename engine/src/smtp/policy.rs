@@ -16,6 +16,8 @@ pub struct Policy {
     pub mx_trust: MxTrust,
     /// Don't try STARTTLS: it failed here before and is not demanded.
     pub avoid_tls: bool,
+    /// Find out whether the certificate proves the host's name to a root, even where that is not demanded: for a report alone.
+    pub looked_at: bool,
     /// What the server asks of us.
     pub access: Access,
 }

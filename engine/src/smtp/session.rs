@@ -56,6 +56,7 @@ pub struct Session {
     replies: ReplyParser,
     timeouts: Timeouts,
     metrics: Arc<Metrics>,
+    blemish: Option<TlsFault>,
 }
 
 enum Stream {
@@ -93,10 +94,11 @@ impl Session {
             tlsa: &policy.tlsa,
             mx_trust: policy.mx_trust,
             identified: policy.access.certificate,
+            looked_at: policy.looked_at,
         };
         let tls = Tls { connector, terms };
         let (machine, replies) = (Machine::new(policy.clone()), ReplyParser::default());
-        let mut session = Session { machine, stream: Stream::Gone, replies, timeouts, metrics };
+        let mut session = Session { machine, stream: Stream::Gone, replies, timeouts, metrics, blemish: None };
         match timeout(timeouts.connect, dial.dial(target)).await {
             Ok(Ok(stream)) => session.stream = Stream::Clear(stream),
             Ok(Err(fault)) => session.machine.broke(fault),
@@ -140,6 +142,11 @@ impl Session {
     /// What the peer has proven.
     pub fn proof(&self) -> Option<&Proof> {
         self.machine.proof()
+    }
+
+    /// What keeps the peer's certificate from proving its name to a root, where that was only looked at.
+    pub fn blemish(&self) -> Option<TlsFault> {
+        self.blemish
     }
 
     /// Says goodbye and closes.
@@ -215,7 +222,8 @@ impl Session {
         let Some(tls) = tls else { return self.machine.tls_failed(TlsFault::HandshakeFailed) };
         let handshake = tls.connector.connect(stream, &tls.terms);
         match timeout(self.timeouts.of(Step::StartTls.timeout()), handshake).await {
-            Ok(Ok((stream, proof))) => {
+            Ok(Ok((stream, proof, blemish))) => {
+                self.blemish = blemish;
                 self.stream = Stream::Tls(Box::new(stream));
                 self.machine.secured(proof);
             }

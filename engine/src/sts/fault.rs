@@ -61,41 +61,4 @@ impl Fault {
             Fault::Exhausted => "out_of_resources",
         }
     }
-
-    /// What a TLS report calls it (RFC 8460 section 4.3.2.2); nothing where it is our own.
-    pub fn result_type(self) -> Option<&'static str> {
-        match self {
-            Fault::Certificate => Some("sts-webpki-invalid"),
-            Fault::Invalid(_) => Some("sts-policy-invalid"),
-            Fault::Exhausted => None,
-            _ => Some("sts-policy-fetch-error"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// RFC 8460 section 4.3.2.2 knows three words; what our own machine lacks is nobody's report.
-    #[test]
-    fn what_a_tls_report_calls_them() {
-        let fetch = [
-            Fault::Record,
-            Fault::NoAddress,
-            Fault::Unreachable,
-            Fault::Handshake,
-            Fault::Status(301),
-            Fault::MediaType,
-            Fault::TooLarge,
-            Fault::TimedOut,
-            Fault::Broken,
-        ];
-        for fault in fetch {
-            assert_eq!(fault.result_type(), Some("sts-policy-fetch-error"), "{fault}");
-        }
-        assert_eq!(Fault::Certificate.result_type(), Some("sts-webpki-invalid"));
-        assert_eq!(Fault::Invalid(PolicyFault::Mx).result_type(), Some("sts-policy-invalid"));
-        assert_eq!(Fault::Exhausted.result_type(), None);
-    }
 }

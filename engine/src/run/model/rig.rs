@@ -47,7 +47,9 @@ impl Rig {
         let (hosts, demand, mx_trust) = (vec![host], Demand::new(Level::Opportunistic), MxTrust::Plain);
         let class = Class::of("b.example", &hosts, &demand, mx_trust);
         let (site, provider, access) = (SiteId(1), ProviderId(1), Access::default());
-        let route = Route { site, provider, hosts, demand, mx_trust, word: Word::None, class, access };
+        let (domain, standing) = ("model.example".into(), crate::sts::Standing::NoPolicy);
+        let route =
+            Route { domain, standing, site, provider, hosts, demand, mx_trust, word: Word::None, class, access };
         let source = Source { name: "a".into(), ehlo: "out.acme.example".into(), ipv4: None, ipv6: None };
         let of = |run: usize| &keys[run * ROWS as usize..(run + 1) * ROWS as usize];
         Rig {

@@ -98,6 +98,7 @@ fn deps(
         resolver: net.clone(),
         connector: CONNECTOR.clone(),
         standing: Arc::new(TlsStanding::new(store.clone(), Duration::from_secs(1800))),
+        reports: None,
         limits: Limits { ..world.plan.limits },
         retry: world.plan.retry,
         clock,

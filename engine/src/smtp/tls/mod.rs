@@ -23,10 +23,11 @@ use super::Wire;
 use crate::mail::{Demand, Level, MxTrust, TlsFault, Tlsa};
 use aws_lc_rs::digest;
 use roots::certificates;
-use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -49,7 +50,12 @@ pub(super) struct Terms<'a> {
     pub(super) mx_trust: MxTrust,
     /// Whether it is shown our certificate.
     pub(super) identified: bool,
+    /// Whether its certificate is looked at, whatever is demanded.
+    pub(super) looked_at: bool,
 }
+
+/// A connection, what it proves, and how its certificate falls short where that was only looked at.
+type Connected = (TlsStream<Wire>, Proof, Option<TlsFault>);
 
 /// Makes TLS connections; shared by all sessions, whose tickets it keeps.
 #[derive(Clone)]
@@ -85,19 +91,33 @@ impl Connector {
         Arc::new(config)
     }
 
-    /// Does the handshake over `stream`.
+    /// Does the handshake over `stream`. Beside the proof comes what keeps the certificate from proving the host's name to a root,
+    /// where that was to be looked at: it changes nothing.
     ///
     /// # Errors
     /// How TLS fell short of the demand, or how the connection broke.
-    pub(super) async fn connect(&self, stream: Wire, terms: &Terms<'_>) -> Result<(TlsStream<Wire>, Proof), Trouble> {
+    pub(super) async fn connect(&self, stream: Wire, terms: &Terms<'_>) -> Result<Connected, Trouble> {
         let ways = self.ways(terms);
         let name = ServerName::try_from(terms.host.to_owned()).map_err(|_| Trouble::Tls(TlsFault::NameMismatch))?;
-        let stream = TlsConnector::from(ways.config.clone()).connect(name, stream).await.map_err(Trouble::of)?;
+        let stream =
+            TlsConnector::from(ways.config.clone()).connect(name.clone(), stream).await.map_err(Trouble::of)?;
         let proof = prove(stream.get_ref().1, &ways, terms).ok_or(Trouble::Tls(TlsFault::NoCommonVersion))?;
         match proof.shortfall(terms.demand) {
-            None => Ok((stream, proof)),
+            None => {
+                let unproven = terms.looked_at && proof.evidence().peer.is_none();
+                let blemish = unproven.then(|| self.blemish(stream.get_ref().1, &name)).flatten();
+                Ok((stream, proof, blemish))
+            }
             Some(fault) => Err(Trouble::Tls(fault)),
         }
+    }
+
+    /// What keeps the peer's certificate from proving `name` to a root.
+    fn blemish(&self, done: &ClientConnection, name: &ServerName<'_>) -> Option<TlsFault> {
+        let (certificate, chain) = done.peer_certificates()?.split_first()?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(self.roots.clone(), self.crypto.clone());
+        let verified = verifier.build().ok()?.verify_server_cert(certificate, chain, name, &[], UnixTime::now());
+        verified.err().map(|error| trouble::fault(&error))
     }
 
     fn ways(&self, terms: &Terms<'_>) -> Arc<Ways> {

@@ -22,7 +22,7 @@ impl Trouble {
     }
 }
 
-fn fault(error: &rustls::Error) -> TlsFault {
+pub(super) fn fault(error: &rustls::Error) -> TlsFault {
     match error {
         rustls::Error::InvalidCertificate(cause) => of_certificate(cause),
         rustls::Error::AlertReceived(alert) if about_our_certificate(*alert) => TlsFault::ClientCertificate,

@@ -1,0 +1,241 @@
+//! Sends TLS reports: beside the runs of an engine, or by command where no engine is at work.
+//!
+//! A report is due when its UTC day is over, plus up to four hours, which differ from domain to domain (RFC 8460 section 4.1).
+//! What is not taken is sent again each hour, for a day (section 5.5). The store says how far each has come, so that the next
+//! engine goes on; a report that an engine was sending when it stopped is sent again, under the same id.
+
+use super::engine::Engine;
+use super::feeders::thread;
+use super::{Error, Machinery, offline, setup};
+use crate::clock::Timestamp;
+use crate::plan::Machine;
+use crate::queue::Stop;
+use crate::smtp::Connector;
+use crate::store::Store;
+use crate::tlsrpt::{Book, Day, Page, Place, Postman, Report};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How often counts go to the store, and reports that are due are looked for.
+const ROUND: Duration = Duration::from_secs(30);
+/// How soon a new engine looks for reports that are overdue.
+const FIRST: Duration = Duration::from_secs(2);
+/// Over how long the reports of a day are spread.
+const SPREAD: Duration = Duration::from_secs(4 * 3600);
+/// Between two tries.
+const AGAIN: Duration = Duration::from_secs(3600);
+/// How long a report is tried.
+const TRIED_FOR: Duration = Duration::from_secs(24 * 3600);
+/// How old a day may be whose report nobody has tried to send: no engine was at work since.
+const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What became of a report at one place.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The report.
+    pub report: Report,
+    /// Its day.
+    pub day: Day,
+    /// Where it is wanted.
+    pub to: Place,
+    /// Why it was not taken; `None` where it was, or where nothing was sent.
+    pub refusal: Option<String>,
+}
+
+/// What sends reports of an engine, if `[tls.reports]` is there.
+pub(super) fn postman(gear: &Machinery, connector: &Connector) -> Result<Option<Postman>, Error> {
+    let Some(machine) = &gear.machine else { return Ok(None) };
+    let Some(sender) = machine.reports.clone() else { return Ok(None) };
+    let signer = setup::signer_of(machine, sender.from.domain(), TRIED_FOR)?;
+    // `Machine` has at least one.
+    let source = machine.sources.first().cloned().ok_or_else(|| Error::Internal("no source".into()))?;
+    let access = (source, gear.relay.clone());
+    Ok(Some(Postman::new(gear.resolver.clone(), connector.clone(), access, signer, sender)))
+}
+
+/// Counts and sends until the engine stops.
+pub(super) fn start(book: Arc<Book>, postman: Postman, stop: watch::Receiver<Stop>) -> Result<JoinHandle<()>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|cause| Error::Internal(format!("can't start reports: {cause}")))?;
+    thread("reports", move || runtime.block_on(work(&book, &postman, stop)))
+}
+
+async fn work(book: &Book, postman: &Postman, mut stop: watch::Receiver<Stop>) {
+    let rounds = async {
+        let mut wait = FIRST;
+        loop {
+            tokio::time::sleep(std::mem::replace(&mut wait, ROUND)).await;
+            book.ask().await;
+            book.write();
+            if let Err(error) = send_due(book, postman).await {
+                tracing::warn!(%error, "TLS reports can't be read or written");
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop != Stop::No) => {}
+        () = rounds => {}
+    }
+}
+
+async fn send_due(book: &Book, postman: &Postman) -> Result<(), Error> {
+    for page in Page::all(book.store())? {
+        if is_due(&page, book.now()) {
+            send(book.store(), postman, page, book.now()).await?;
+        }
+    }
+    Ok(())
+}
+
+fn is_due(page: &Page, now: Timestamp) -> bool {
+    let mut hasher = DefaultHasher::new();
+    (&page.domain, page.day).hash(&mut hasher);
+    let spread = Duration::from_secs(hasher.finish() % SPREAD.as_secs());
+    let again = page.tries().is_none_or(|(_, last)| now >= last.after(AGAIN));
+    now >= page.day.end().after(spread) && again
+}
+
+/// Whether this try is the last.
+fn is_over(page: &Page, now: Timestamp) -> bool {
+    match page.tries() {
+        Some((first, _)) => now >= first.after(TRIED_FOR),
+        None => now >= page.day.end().after(STALE),
+    }
+}
+
+/// Sends the report of a day that is over to where it is wanted and not yet taken. When nobody is left its page is removed.
+async fn send(store: &Store, postman: &Postman, mut page: Page, now: Timestamp) -> Result<Vec<Sent>, Error> {
+    let report = Report::of(&page, postman.sender(), now);
+    let mut done = Vec::new();
+    let stale = is_over(&page, now);
+    page.try_at(now);
+    let places = match postman.places(&page.domain).await {
+        Ok(places) => places,
+        Err(_) if !stale => return page.write(store).map(|()| done).map_err(Error::from),
+        Err(_) => Vec::new(),
+    };
+    let mut left = false;
+    for to in places {
+        if page.has(&to) {
+            continue;
+        }
+        let refusal = postman.deliver(&report, &to, now).await.err();
+        log(&to, refusal.as_ref().map(ToString::to_string).as_deref());
+        if refusal.as_ref().is_none_or(crate::tlsrpt::Undeliverable::is_final) {
+            page.settled(&to);
+        } else {
+            left = true;
+        }
+        let (report, day, refusal) = (report.clone(), page.day, refusal.map(|refusal| refusal.to_string()));
+        done.push(Sent { report, day, to, refusal });
+    }
+    if left && !stale {
+        page.write(store)?
+    } else {
+        page.forget(store)?
+    }
+    Ok(done)
+}
+
+/// Neither domain nor place is named: it may be somebody's own.
+fn log(to: &Place, refusal: Option<&str>) {
+    let by = if matches!(to, Place::Mail(_)) { "mail" } else { "https" };
+    match refusal {
+        None => tracing::info!(by, "a TLS report was taken"),
+        Some(why) => tracing::info!(by, why, "a TLS report was not taken"),
+    }
+}
+
+/// What `sealpost tls report` is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// Of this day alone. Of a day that is not over the report so far is sent, and the whole one when it is.
+    pub day: Option<Day>,
+    /// Only say what would be sent.
+    pub dry_run: bool,
+}
+
+/// Sends reports now, or says what would be sent: in a `store` that was opened for reading, or, without one, in the machine's,
+/// whose lock must be free.
+///
+/// # Errors
+/// An engine is at work, there is no `[tls.reports]`, or the store can't be read or written.
+pub fn send_now(machine: &Machine, store: Option<&Store>, order: Order, now: Timestamp) -> Result<Vec<Sent>, Error> {
+    let gear = Machinery::of(machine)?;
+    let connector = Connector::new(&gear.roots, gear.identity.as_ref())?;
+    let postman = postman(&gear, &connector)?.ok_or_else(|| Error::NoReports { machine: machine.path.clone() })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|cause| Error::Internal(format!("can't send reports: {cause}")))?;
+    let taken;
+    let store = match store {
+        Some(store) => store,
+        None => {
+            taken = offline::take(&machine.state_dir)?;
+            &taken.1
+        }
+    };
+    runtime.block_on(async {
+        let mut done = Vec::new();
+        let wanted = |page: &Page| order.day.map_or(now >= page.day.end(), |day| day == page.day);
+        for page in Page::all(store)?.into_iter().filter(wanted) {
+            let so_far = now < page.day.end();
+            if order.dry_run || so_far {
+                done.extend(show(&postman, &page, order.dry_run, now).await);
+            } else {
+                done.extend(send(store, &postman, page, now).await?);
+            }
+        }
+        Ok(done)
+    })
+}
+
+/// The report as it stands, sent or not, with nothing written down.
+async fn show(postman: &Postman, page: &Page, dry_run: bool, now: Timestamp) -> Vec<Sent> {
+    let report = Report::of(page, postman.sender(), now);
+    let mut done = Vec::new();
+    for to in postman.places(&page.domain).await.unwrap_or_default() {
+        let sent = if dry_run { Ok(()) } else { postman.deliver(&report, &to, now).await };
+        let refusal = sent.err().map(|refusal| refusal.to_string());
+        done.push(Sent { report: report.clone(), day: page.day, to, refusal });
+    }
+    done
+}
+
+impl Engine {
+    /// Writes down what was counted last. Nobody else writes any more, and a disk that is full is not waited for.
+    pub(super) fn close_book(&self) {
+        self.store.give_up();
+        if let Some(reports) = self.reports.lock().expect("no holder panics").take() {
+            reports.join().ok();
+        }
+        self.book.iter().for_each(|book| book.write());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn when_a_report_is_due_and_for_the_last_time() {
+        let day = Day::parse("2026-11-22").expect("a day");
+        let page = |at: u32| Page::empty(day, &format!("d{at}.example"));
+        let at = |hours: u32| day.end().after(HOUR * hours);
+        let due = |hours| (0..100).filter(|number| is_due(&page(*number), at(hours))).count();
+        assert_eq!((due(0), due(4)), (0, 100), "none before its day is over, all four hours after it");
+        assert!((20..80).contains(&due(2)), "spread over these hours: {}", due(2));
+        let mut page = page(0);
+        assert!(!is_over(&page, at(7 * 24 - 1)) && is_over(&page, at(7 * 24)), "nobody was at work");
+        page.try_at(at(5));
+        assert!(!is_due(&page, at(5)) && is_due(&page, at(6)));
+        page.try_at(at(6));
+        assert!(!is_due(&page, at(6)) && is_due(&page, at(7)), "an hour after the last try");
+        assert!(!is_over(&page, at(28)) && is_over(&page, at(29)), "a day after the first");
+    }
+}
