@@ -83,7 +83,7 @@ fn a_canary_in_every_column_is_found_nowhere_at_rest() {
     let desk = Desk::new();
     Authority::new().write(&desk.path("ca.pem"));
     desk.machine(peer.port, "");
-    let campaign = desk.small(1, "[transport]\ntls = \"opportunistic\"\nexclusive = false\n");
+    let campaign = desk.small(1, "[transport]\ntls = \"opportunistic\"\nexclusive = false\nphi_in_clear = true\n");
     desk.write("small.csv", input(&canaries, seed).as_bytes());
     desk.write("small.hbs", b"{{first_name}} {{diagnosis}} {{claim_id}} {{amount}} {{date when}}\n");
     let text = std::fs::read_to_string(desk.path(&campaign)).expect("written");

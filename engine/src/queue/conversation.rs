@@ -9,9 +9,12 @@ use crate::mail::{Level, Message, TlsFault, Tlsa};
 use crate::metrics::{Connection, Stage};
 use crate::resolve::{MxHost, NoAddress, Security};
 use crate::route::{Route, Word};
-use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict};
+use crate::smtp::{Evidence, Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict};
 use crate::smtp::{of_address, of_machine, of_stop, of_tls};
+use crate::settle::Via;
 use crate::standing::Subject;
+use crate::store::SessionRecord;
+use data_encoding::HEXLOWER;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -36,14 +39,14 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
         () = owner.stops() => None,
     };
     match opened {
-        Some(Ok(session)) => {
+        Some(Ok(opened)) => {
             lane.state.borrow_mut().failures = 0;
             owner.deps.conditions.clear(Condition::Descriptors);
             owner.deps.metrics.took(Stage::Open, since.elapsed());
-            let version = session.proof().map_or("none", Proof::version);
+            let version = opened.session.proof().map_or("none", Proof::version);
             owner.deps.metrics.session(version);
             tracing::debug!(host = lane.route.borrow().name(), version, "session open");
-            serve(&owner, &lane, session, &place).await;
+            serve(&owner, &lane, opened, &place).await;
         }
         Some(Err(verdict)) if verdict.scope == Scope::Machine => owner.parched(&verdict).await,
         Some(Err(verdict)) => refused(&owner, &lane, verdict, avoid_tls),
@@ -57,7 +60,7 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
 /// Tries the site's hosts and their addresses in order, until one takes a session; what took none a short while ago goes
 /// last. If none does, the mildest refusal counts: rows end only where every host of the site says so. Where our own machine
 /// is at its end, nothing else is tried.
-async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Verdict> {
+async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Opened, Verdict> {
     let route = lane.route.borrow().clone();
     let mut attempt = Attempt { owner, lane, route, avoid_tls, left: MOST_ADDRESSES, refusal: None };
     let mut troubled = Vec::new();
@@ -66,14 +69,14 @@ async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<Session, Ve
             attempt.places(&host).await.into_iter().partition(|place| attempt.is_troubled(place));
         troubled.extend(ill);
         for place in well {
-            if let Some(session) = attempt.at(&place).await {
-                return Ok(session);
+            if let Some(opened) = attempt.at(&place).await {
+                return Ok(opened);
             }
         }
     }
     for place in troubled {
-        if let Some(session) = attempt.at(&place).await {
-            return Ok(session);
+        if let Some(opened) = attempt.at(&place).await {
+            return Ok(opened);
         }
     }
     Err(attempt.refusal.expect("a route has at least one host, and each has an address or a reason why not"))
@@ -88,6 +91,22 @@ struct Attempt<'a> {
     /// Addresses that may still be tried.
     left: usize,
     refusal: Option<Verdict>,
+}
+
+/// A session, and what is to be kept of it.
+struct Opened {
+    session: Session,
+    record: SessionRecord,
+    /// Under which number it is kept, once something was sent over it.
+    kept: Option<u64>,
+}
+
+impl Opened {
+    /// The number under which it is kept; `None` where the store of `job`'s run has failed.
+    fn keep(&mut self, job: &Job) -> Option<u64> {
+        self.kept = self.kept.or_else(|| job.run.settle.keep_session(&self.record));
+        self.kept
+    }
 }
 
 /// An address to try.
@@ -132,7 +151,7 @@ impl Attempt<'_> {
         places
     }
 
-    async fn at(&mut self, place: &Place) -> Option<Session> {
+    async fn at(&mut self, place: &Place) -> Option<Opened> {
         self.left = self.left.checked_sub(1)?;
         let limits = &self.owner.deps.limits;
         let timeouts = Timeouts { connect: limits.connect_timeout, command: limits.command_timeout };
@@ -145,7 +164,8 @@ impl Attempt<'_> {
                 if let Some(proof) = session.proof().filter(|proof| proof.is_encrypted()) {
                     self.owner.deps.standing.shown(&place.host.name, proof.evidence(), self.owner.deps.clock.now());
                 }
-                Some(session)
+                let record = self.record(place, &session);
+                Some(Opened { session, record, kept: None })
             }
             Err(verdict) => {
                 tracing::debug!(host = place.host.shown(), why = verdict.why(), "no session");
@@ -161,6 +181,25 @@ impl Attempt<'_> {
                 }
                 None
             }
+        }
+    }
+
+    /// What is kept of a session.
+    fn record(&self, place: &Place, session: &Session) -> SessionRecord {
+        let evidence = session.proof().map(Proof::evidence);
+        let text = |part: fn(&Evidence) -> &str| evidence.map_or_else(String::new, |it| part(it).to_owned());
+        SessionRecord {
+            at: self.owner.deps.clock.now(),
+            host: place.host.name.clone(),
+            address: place.address,
+            source: self.lane.source.name.to_string(),
+            version: session.proof().map_or("none", Proof::version).to_owned(),
+            suite: text(|evidence| &evidence.suite),
+            key_exchange: text(|evidence| &evidence.key_exchange),
+            peer: evidence.and_then(|evidence| evidence.peer),
+            mx_trust: self.route.mx_trust,
+            certificate: evidence.and_then(|evidence| evidence.fingerprint).map(|octets| HEXLOWER.encode(&octets)),
+            resumed: evidence.is_some_and(|evidence| evidence.resumed),
         }
     }
 
@@ -250,25 +289,30 @@ fn milder(first: Option<Verdict>, second: Verdict) -> Verdict {
 }
 
 /// Sends ready messages until there are none for a while, the session breaks, or it has had its share.
-async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: &gauges::Place<'_>) {
+async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut opened: Opened, place: &gauges::Place<'_>) {
     for _ in 0..owner.deps.limits.messages_per_connection {
         place.becomes(Connection::Idle);
         let next = tokio::select! {
             // A session that the server has left must not cost a message an attempt: look before taking one.
             biased;
-            () = session.disturbed() => return,
+            () = opened.session.disturbed() => return,
             next = next_ready(owner, lane) => Some(next),
             () = owner.gives_way(lane) => None,
             () = tokio::time::sleep(owner.deps.limits.idle_timeout) => None,
             () = owner.stops() => None,
         };
         let Some((job, message)) = next else { break };
-        if !session.proof().is_some_and(|proof| proof.satisfies(&job.route.demand)) {
+        if !opened.session.proof().is_some_and(|proof| proof.satisfies(&job.route.demand)) {
             // Lanes are keyed by demand, so this does not happen; if it does, the message waits for a better session.
             lane.put_back(job);
             owner.gauges.backlog.inc();
             break;
         }
+        let Some(number) = opened.keep(&job) else {
+            // The run stops; the row stands where it stood.
+            owner.let_go(&job);
+            break;
+        };
         lane.state.borrow_mut().busy += 1;
         place.becomes(Connection::Busy);
         owner.advance(lane);
@@ -282,24 +326,24 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
         owner.gauges.in_flight.inc();
         let sent = tokio::select! {
             biased;
-            verdict = session.send(&envelope, &job.route.demand, message.octets(), mark) => Some(verdict),
+            verdict = opened.session.send(&envelope, &job.route.demand, message.octets(), mark) => Some(verdict),
             () = owner.breaks_off_of(&job.run) => None,
         };
         owner.gauges.in_flight.dec();
         let Some(verdict) = sent else {
             // First: whatever the server does now, nobody hears of it.
-            drop(session);
+            drop(opened);
             lane.state.borrow_mut().busy -= 1;
-            return broken_off(owner, lane, job, started.get());
+            return broken_off(owner, lane, job, started.get(), number);
         };
         // What was refused by ourselves never touched the wire.
         if verdict.code.is_some() {
             owner.deps.metrics.took(Stage::Send, since.elapsed());
         }
-        settle(owner, lane, job, verdict);
+        settle(owner, lane, job, verdict, number);
         let rested = tokio::select! {
             biased;
-            rested = session.rest() => rested,
+            rested = opened.session.rest() => rested,
             () = owner.breaks_off() => false,
         };
         lane.state.borrow_mut().busy -= 1;
@@ -312,7 +356,7 @@ async fn serve(owner: &Rc<Owner>, lane: &Rc<Lane>, mut session: Session, place: 
     owner.advance(lane);
     tokio::select! {
         biased;
-        () = session.quit() => {}
+        () = opened.session.quit() => {}
         () = owner.breaks_off() => {}
     }
     lane.state.borrow_mut().busy -= 1;
@@ -354,14 +398,15 @@ fn take_ready(owner: &Owner, lane: &Lane) -> Option<(Job, Message)> {
 
 /// A message whose server was waited for long enough. Only where its last octets may have left is it in doubt; else its row
 /// stands where it stood.
-fn broken_off(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, started: bool) {
-    if started { settle(owner, lane, job, of_stop()) } else { owner.let_go(&job) }
+fn broken_off(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, started: bool, session: u64) {
+    if started { settle(owner, lane, job, of_stop(), session) } else { owner.let_go(&job) }
 }
 
-fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict) {
+fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict, session: u64) {
     let suspends = verdict.scope == Scope::Site;
     owner.deps.metrics.providers.attempt(job.route.name(), verdict.fate.word());
-    job.run.settle.settle(job.row, &verdict);
+    let via = Via { provider: job.route.provider.0, host: job.route.name(), session: Some(session) };
+    job.run.settle.settle(job.row, &verdict, via);
     owner.settled(lane);
     if suspends {
         owner.suspend(lane, verdict);

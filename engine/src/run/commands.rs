@@ -99,7 +99,7 @@ impl Commands for Engine {
                     was_paused = resumed.is_some();
                     self.write_resumed(resumed)?;
                 }
-                // Paused before this engine began, which therefore left it alone.
+                // Paused before this engine began, which therefore left it alone; or stopped by its brake.
                 Err(refusal) if !self.take_up_paused(run_id(run)?)? => return Err(refusal),
                 Err(_) => {}
             },

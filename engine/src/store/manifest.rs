@@ -5,7 +5,7 @@ use crate::mail::RunId;
 use crate::secret::TokenKey;
 use loader::{Mark, Shape};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Seconds from MAIL FROM to the reply to the final dot, below which that share of messages lies; read off a histogram's
@@ -30,6 +30,32 @@ pub struct Bounds {
     /// `--until-empty`.
     pub until_empty: bool,
 }
+
+/// Why rows were dropped: whom they were for, and what stood in the way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DropCause {
+    /// The provider's number; 0 is every provider.
+    pub provider: u64,
+    /// The name of its best MX host; none of every provider.
+    pub host: String,
+    /// A closed label.
+    pub reason: String,
+}
+
+/// A run was stopped by its brake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Braked {
+    /// When.
+    pub at: Timestamp,
+    /// How many rows of how many, and for what.
+    pub why: String,
+    /// All that rows were dropped for lately, or would have been.
+    pub causes: Vec<DropCause>,
+}
+
+/// Providers at which rows are dropped for one reason from which on the reason is confirmed everywhere: then it is a matter of
+/// many small hosts, and nobody wants to be asked for each.
+const EVERYWHERE: usize = 10;
 
 /// A run's record. It holds no PHI.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +116,15 @@ pub struct Manifest {
     /// have sent them.
     #[serde(default)]
     pub copied: bool,
+    /// Why its brake has stopped it; a person lets it go on.
+    #[serde(default)]
+    pub braked: Option<Braked>,
+    /// What rows may be dropped for without a brake, since a person said so.
+    #[serde(default)]
+    pub confirmed_drops: Vec<DropCause>,
+    /// Whether it was ever allowed that its PHI leaves in clear.
+    #[serde(default)]
+    pub phi_in_clear: bool,
 }
 
 impl Manifest {
@@ -117,11 +152,32 @@ impl Manifest {
             again: false,
             message_domains: Vec::new(),
             copied: false,
+            braked: None,
+            confirmed_drops: Vec::new(),
+            phi_in_clear: false,
         }
     }
 }
 
 impl Manifest {
+    /// The same, once a person has said that it goes on. What the brake has stopped it for is confirmed with that.
+    #[must_use]
+    pub fn resumed(mut self) -> Manifest {
+        self.paused = false;
+        for cause in self.braked.take().map(|braked| braked.causes).unwrap_or_default() {
+            if !self.confirmed_drops.contains(&cause) {
+                self.confirmed_drops.push(cause);
+            }
+        }
+        let mut hosts: BTreeMap<String, usize> = BTreeMap::new();
+        self.confirmed_drops.iter().for_each(|cause| *hosts.entry(cause.reason.clone()).or_default() += 1);
+        for (reason, _) in hosts.into_iter().filter(|(_, hosts)| *hosts >= EVERYWHERE) {
+            self.confirmed_drops.retain(|cause| cause.reason != reason);
+            self.confirmed_drops.push(DropCause { provider: 0, host: String::new(), reason });
+        }
+        self
+    }
+
     /// The Message-ID of a row of `run`, as a receiver's log has it. Only the part before the `@`, which is enough to find it,
     /// where From's domain was changed during the run.
     pub fn message_id(&self, token: &TokenKey, run: RunId, row: u64) -> String {
