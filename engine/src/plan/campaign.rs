@@ -111,9 +111,12 @@ impl Campaign {
     /// It might, and nobody has said that it may.
     pub fn phi_in_clear<'a>(&self, mut columns: impl Iterator<Item = &'a str>) -> Result<bool, Error> {
         let phi = columns.find(|column| self.source.public.iter().all(|public| public != column));
-        let Some(column) = phi.filter(|_| self.transport.demand.level() == Level::Opportunistic) else { return Ok(false) };
+        let Some(column) = phi.filter(|_| self.transport.demand.level() == Level::Opportunistic) else {
+            return Ok(false);
+        };
         let Some(line) = self.transport.clear_at else { return Ok(true) };
-        let what = format!("tls = \"opportunistic\" may send PHI in clear: column \"{column}\" is not in [input] public");
+        let what =
+            format!("tls = \"opportunistic\" may send PHI in clear: column \"{column}\" is not in [input] public");
         let hint = "set tls = \"verified\"; or, if it must be, [transport] phi_in_clear = true, which the run records";
         Err(Error::new(&self.path, what).line(line).hint(hint))
     }
@@ -184,7 +187,10 @@ impl Reader<'_> {
 
     fn transport(&self, table: &TransportTable) -> Result<Transport, Error> {
         // `exclusive` is on by default and says nothing where TLS is not demanded; written out, it is a contradiction.
-        if *table.tls.get_ref() == Level::Opportunistic && *table.exclusive.get_ref() && !table.exclusive.span().is_empty() {
+        if *table.tls.get_ref() == Level::Opportunistic
+            && *table.exclusive.get_ref()
+            && !table.exclusive.span().is_empty()
+        {
             return Err(self
                 .fail(&table.exclusive, "exclusive = true is not possible with tls = \"opportunistic\"")
                 .hint("set tls = \"verified\", or exclusive = false"));

@@ -122,7 +122,9 @@ impl State {
         }
         let (dropped, ends) = (self.dropped(), rows(self.window.len() as u64));
         let (named, share, next) = (named.join(", "), limit * 100.0, name(last));
-        format!("{dropped} of the last {ends} were dropped ({named}); one more for {next} would pass drop_brake ({share} %)")
+        format!(
+            "{dropped} of the last {ends} were dropped ({named}); one more for {next} would pass drop_brake ({share} %)"
+        )
     }
 }
 
