@@ -94,6 +94,21 @@ fn who_resumes_a_braked_run_confirms_what_stopped_it() {
 }
 
 #[test]
+fn a_braked_run_can_be_cancelled_while_an_engine_is_at_work() {
+    let half = Half::start("", "");
+    let serve = half.desk.start(&["serve"]);
+    until("the engine", || half.desk.status()["engine"] == "running");
+    assert_eq!(half.desk.send(&half.campaign).0, 4);
+    let run = half.desk.run_of("half");
+    let left = run["deferred"].as_u64().expect("a count") + run["waiting"].as_u64().expect("a count");
+    let ran = half.desk.sealpost(&["cancel", "--run", run["run"].as_str().expect("a name"), "--json"]);
+    assert_eq!((ran.code, ran.json()["rows"].as_u64()), (0, Some(left)), "{ran:?}");
+    let run = half.desk.run_of("half");
+    assert_eq!((&run["state"], &run["cancelled"]), (&"cancelled".into(), &left.into()), "{run}");
+    signal(serve.id(), "TERM");
+}
+
+#[test]
 fn without_a_brake_it_goes_to_the_end() {
     let half = Half::start("drop_brake = \"off\"\n", "");
     let (code, counts) = half.desk.send(&half.campaign);

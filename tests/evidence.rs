@@ -1,6 +1,7 @@
 //! How messages travelled and who did not get one, as it is known afterwards.
 
-use crate::support::{Desk, Mx};
+use crate::support::process::until;
+use crate::support::{Desk, Mx, receivers};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -43,6 +44,30 @@ fn each_delivered_row_shows_how_it_travelled() {
     let encrypted = mx.totals()["encrypted"].as_u64().expect("a count");
     assert!(!sessions.is_empty() && sessions.len() as u64 <= encrypted, "{sessions:?} of {encrypted}");
     assert!(desk.sealpost(&["report", &campaign, "--list"]).stdout.is_empty(), "delivered rows only where asked for");
+}
+
+/// The rows that were delivered, each with its session's host.
+fn delivered(desk: &Desk, campaign: &str) -> Vec<Value> {
+    let listed = desk.sealpost(&["report", campaign, "--list", "--delivered", "--json"]).stdout;
+    let rows = listed.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    rows.filter(|row| row["outcome"] == "delivered").map(|row| row["session"]["host"].clone()).collect()
+}
+
+#[test]
+fn what_a_killed_engine_delivered_shows_how_it_travelled() {
+    let desk = Desk::new();
+    let mx = Mx::start(&desk, &["--latency", "20ms"]);
+    desk.machine(mx.port, "");
+    let campaign = desk.small(300, "[transport]\non_doubt = \"resend\"\n");
+    let mut engine = desk.spawn(&["send", &campaign]);
+    until("some messages", || receivers::ledger(&desk).len() > 50);
+    receivers::signal(engine.id(), "KILL");
+    engine.wait().expect("dead");
+    let before = delivered(&desk, &campaign);
+    assert!(before.len() > 30 && before.iter().all(|host| host == "127.0.0.1"), "{before:?}");
+    assert_eq!(desk.send(&campaign).1["delivered"], 300);
+    let after = delivered(&desk, &campaign);
+    assert!(after.len() == 300 && after.iter().all(|host| host == "127.0.0.1"), "{after:?}");
 }
 
 #[test]

@@ -99,13 +99,7 @@ impl Report {
         latency_into(&mut object, self.manifest.latency);
         object.insert("phi_in_clear".into(), self.manifest.phi_in_clear.into());
         object.insert("braked".into(), self.braked().into());
-        let travelled = self.travelled.iter().map(|(way, rows)| {
-            let Travelled { version, suite, key_exchange, peer, mx_trust } = way;
-            json!({
-                "version": version, "suite": suite, "key_exchange": key_exchange, "peer": peer.map(Peer::word),
-                "mx_trust": mx_trust.word(), "rows": rows,
-            })
-        });
+        let travelled = self.travelled.iter().map(|(way, rows)| way.json(*rows));
         object.insert("delivered_over".into(), travelled.collect());
         let reasons = self
             .reasons
@@ -238,6 +232,17 @@ fn travelled(store: &Store, over: HashMap<Option<u64>, u64>) -> Result<BTreeMap<
 }
 
 impl Travelled {
+    fn json(&self, rows: u64) -> Value {
+        let Travelled { version, suite, key_exchange, peer, mx_trust } = self;
+        if version.is_empty() {
+            return json!({"version": null, "rows": rows});
+        }
+        json!({
+            "version": version, "suite": suite, "key_exchange": key_exchange, "peer": peer.map(Peer::word),
+            "mx_trust": mx_trust.word(), "rows": rows,
+        })
+    }
+
     fn of(session: Option<SessionRecord>) -> Travelled {
         let (mx_trust, text) = (MxTrust::Plain, String::new);
         let unknown = Travelled { version: text(), suite: text(), key_exchange: text(), peer: None, mx_trust };

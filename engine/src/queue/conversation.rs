@@ -3,6 +3,7 @@
 use super::Job;
 use super::gauges;
 use super::lane::Lane;
+use super::opened::Opened;
 use super::owner::Owner;
 use crate::condition::Condition;
 use crate::mail::{Level, Message, TlsFault, Tlsa};
@@ -10,11 +11,9 @@ use crate::metrics::{Connection, Stage};
 use crate::resolve::{MxHost, NoAddress, Security};
 use crate::route::{Route, Word};
 use crate::settle::Via;
-use crate::smtp::{Evidence, Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict};
+use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict};
 use crate::smtp::{of_address, of_machine, of_stop, of_tls};
 use crate::standing::Subject;
-use crate::store::SessionRecord;
-use data_encoding::HEXLOWER;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -93,22 +92,6 @@ struct Attempt<'a> {
     refusal: Option<Verdict>,
 }
 
-/// A session, and what is to be kept of it.
-struct Opened {
-    session: Session,
-    record: SessionRecord,
-    /// Under which number it is kept, once something was sent over it.
-    kept: Option<u64>,
-}
-
-impl Opened {
-    /// The number under which it is kept; `None` where the store of `job`'s run has failed.
-    fn keep(&mut self, job: &Job) -> Option<u64> {
-        self.kept = self.kept.or_else(|| job.run.settle.keep_session(&self.record));
-        self.kept
-    }
-}
-
 /// An address to try.
 struct Place {
     host: MxHost,
@@ -164,8 +147,8 @@ impl Attempt<'_> {
                 if let Some(proof) = session.proof().filter(|proof| proof.is_encrypted()) {
                     self.owner.deps.standing.shown(&place.host.name, proof.evidence(), self.owner.deps.clock.now());
                 }
-                let record = self.record(place, &session);
-                Some(Opened { session, record, kept: None })
+                let (source, now) = (&self.lane.source.name, self.owner.deps.clock.now());
+                Some(Opened::new(session, target, source, self.route.mx_trust, now))
             }
             Err(verdict) => {
                 tracing::debug!(host = place.host.shown(), why = verdict.why(), "no session");
@@ -181,25 +164,6 @@ impl Attempt<'_> {
                 }
                 None
             }
-        }
-    }
-
-    /// What is kept of a session.
-    fn record(&self, place: &Place, session: &Session) -> SessionRecord {
-        let evidence = session.proof().map(Proof::evidence);
-        let text = |part: fn(&Evidence) -> &str| evidence.map_or_else(String::new, |it| part(it).to_owned());
-        SessionRecord {
-            at: self.owner.deps.clock.now(),
-            host: place.host.name.clone(),
-            address: place.address,
-            source: self.lane.source.name.to_string(),
-            version: session.proof().map_or("none", Proof::version).to_owned(),
-            suite: text(|evidence| &evidence.suite),
-            key_exchange: text(|evidence| &evidence.key_exchange),
-            peer: evidence.and_then(|evidence| evidence.peer),
-            mx_trust: self.route.mx_trust,
-            certificate: evidence.and_then(|evidence| evidence.fingerprint).map(|octets| HEXLOWER.encode(&octets)),
-            resumed: evidence.is_some_and(|evidence| evidence.resumed),
         }
     }
 

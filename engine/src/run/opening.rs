@@ -109,7 +109,7 @@ impl Engine {
     }
 
     /// A run that is not gone on with: how it stands.
-    fn finished(&self, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
+    pub(super) fn finished(&self, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
         let tally = Tally::of(&self.store, run, manifest, false)?;
         let view = RunView::at_rest(run, manifest, &tally, state_of(manifest));
         self.runs().insert(run, Slot::Over(Box::new(view.clone())));

@@ -59,7 +59,7 @@ impl Engine {
         Ok(true)
     }
 
-    fn is_at_work(&self, run: RunId) -> bool {
+    pub(super) fn is_at_work(&self, run: RunId) -> bool {
         self.runs().get(&run).is_some_and(|slot| !slot.is_over())
     }
 

@@ -262,6 +262,7 @@ impl End<'_> {
                 manifest.latency = latency.or(manifest.latency);
                 if all_settled && (cancelled || (manifest.read_all && tally.left() == 0)) {
                     manifest.finished = Some(self.now);
+                    manifest.braked = None;
                 }
             })
         })?;

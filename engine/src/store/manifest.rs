@@ -205,3 +205,26 @@ mod written_mark {
         digest.map(|digest| Some(Mark { octets, digest })).ok_or_else(|| D::Error::custom("no SHA-256 in hexadecimal"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(provider: u64, reason: &str) -> DropCause {
+        DropCause { provider, host: format!("mx{provider}.example"), reason: reason.into() }
+    }
+
+    #[test]
+    fn who_resumes_a_run_confirms_what_its_brake_has_stopped_it_for() {
+        let run = Manifest::new("c".into(), "i".into(), "f".into(), Timestamp(1));
+        let braked = |causes| Some(Braked { at: Timestamp(2), why: "why".into(), causes });
+        let few = vec![cause(1, "certificate_expired"), cause(2, "no_starttls")];
+        let resumed = Manifest { paused: true, braked: braked(few.clone()), ..run }.resumed();
+        assert_eq!((resumed.paused, &resumed.braked, &resumed.confirmed_drops), (false, &None, &few));
+        let many = (2..=11).map(|provider| cause(provider, "no_starttls")).collect();
+        let resumed = Manifest { braked: braked(many), ..resumed }.resumed();
+        let everywhere = DropCause { provider: 0, host: String::new(), reason: "no_starttls".into() };
+        assert_eq!(resumed.confirmed_drops, [cause(1, "certificate_expired"), everywhere]);
+        assert_eq!(resumed.clone().resumed(), resumed);
+    }
+}

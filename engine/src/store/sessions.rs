@@ -70,6 +70,7 @@ mod tests {
     #[test]
     fn sessions_come_back_by_numbers_that_no_other_engine_gives() {
         let folder = tempfile::tempdir().expect("folder");
+        std::fs::write(folder.path().join("lock"), "").expect("written");
         let record = |host: &str| SessionRecord {
             at: Timestamp(5),
             host: host.into(),
