@@ -18,7 +18,7 @@ use std::time::Duration;
 #[command(version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 all rows settled · 1 undelivered above --tolerate, or rows held in doubt · 2 usage or \
-configuration · 3 stopped with rows left · 70 our own fault · 75 the engine is busy"
+configuration · 3 stopped with rows left · 4 stopped by a brake · 70 our own fault · 75 the engine is busy"
 )]
 pub struct Args {
     /// The machine's configuration [default: ./sealpost.toml, then /etc/sealpost/sealpost.toml]
@@ -215,6 +215,23 @@ pub struct Report {
     /// List every row that was not delivered, with the reply that decided (needs the master key; may show addresses)
     #[arg(long)]
     pub list: bool,
+
+    /// With --list: the delivered rows too, and how each of them travelled
+    #[arg(long, requires = "list")]
+    pub delivered: bool,
+
+    /// List the rows that a letter may have to follow: dropped, bounced, expired. By number; whom they were for only with
+    /// --plain or --output
+    #[arg(long, conflicts_with = "list")]
+    pub undeliverable: bool,
+
+    /// With --undeliverable: address and key as CSV (JSON with --json) on stdout. PHI; needs the master key
+    #[arg(long, requires = "undeliverable", conflicts_with = "output")]
+    pub plain: bool,
+
+    /// With --undeliverable: the same in a new file (mode 0600)
+    #[arg(long, short, value_name = "FILE", requires = "undeliverable")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

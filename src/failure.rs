@@ -11,6 +11,8 @@ pub const UNDELIVERED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Stopped with rows left.
 pub const ROWS_LEFT: u8 = 3;
+/// Stopped by its brake, until a person resumes it.
+pub const BRAKED: u8 = 4;
 /// Our own fault (sysexits' EX_SOFTWARE).
 pub const INTERNAL: u8 = 70;
 /// The engine is busy (sysexits' EX_TEMPFAIL).

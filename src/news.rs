@@ -14,6 +14,7 @@ pub struct News {
     held_up: Vec<Target>,
     told_doubt: bool,
     told_broke: bool,
+    told_brake: bool,
 }
 
 impl News {
@@ -47,6 +48,9 @@ impl News {
         }
         if let Some(why) = run.input_broke.as_ref().filter(|_| !std::mem::replace(&mut self.told_broke, true)) {
             lines.push(format!("{why}; what was read before is still sent"));
+        }
+        if let Some(why) = run.braked.as_ref().filter(|_| !std::mem::replace(&mut self.told_brake, true)) {
+            lines.push(format!("{} is stopped by its brake: {why}", run.campaign));
         }
         // A paused run whose deadline has come, or that is cancelled, was not resumed.
         let paused = run.state == RunState::Paused || (self.paused && run.state != RunState::Running);

@@ -97,6 +97,8 @@ fn marketing_waits_for_its_gate() {
 fn contradictions() {
     for (more, word) in [
         ("[transport]\ntls = \"opportunistic\"\nexclusive = true\n", "exclusive = true is not possible"),
+        ("[transport]\ndrop_brake = 10\n", "drop_brake must be a share from 0 up to 1"),
+        ("[transport]\ndrop_brake = \"none\"\n", "drop_brake must be a share from 0 up to 1"),
         ("[transport]\nlifetime = \"soon\"\n", "\"soon\" is no time span"),
         ("[transport]\nlifetime = \"0s\"\n", "longer than nothing"),
         ("[transport]\ntls = \"strong\"\n", "unknown variant `strong`"),

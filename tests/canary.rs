@@ -83,7 +83,7 @@ fn a_canary_in_every_column_is_found_nowhere_at_rest() {
     let desk = Desk::new();
     Authority::new().write(&desk.path("ca.pem"));
     desk.machine(peer.port, "");
-    let campaign = desk.small(1, "[transport]\ntls = \"opportunistic\"\nexclusive = false\n");
+    let campaign = desk.small(1, "[transport]\ntls = \"opportunistic\"\nexclusive = false\nphi_in_clear = true\n");
     desk.write("small.csv", input(&canaries, seed).as_bytes());
     desk.write("small.hbs", b"{{first_name}} {{diagnosis}} {{claim_id}} {{amount}} {{date when}}\n");
     let text = std::fs::read_to_string(desk.path(&campaign)).expect("written");
@@ -130,6 +130,8 @@ fn a_canary_in_every_column_is_found_nowhere_at_rest() {
         &["status", "--log", "trace"][..],
         &["report", &campaign, "--log", "trace"],
         &["report", &campaign, "--json"],
+        &["report", &campaign, "--undeliverable", "--log", "trace"],
+        &["report", &campaign, "--undeliverable", "--json"],
         &["check", &campaign, "--all", "--log", "trace"],
         &["send", &campaign, "--dry-run"],
     ] {
@@ -150,6 +152,10 @@ fn a_canary_in_every_column_is_found_nowhere_at_rest() {
         for canary in &wanted {
             assert!(!contains(octets, canary), "{canary} in {name}: {}", String::from_utf8_lossy(octets));
         }
+    }
+    let letters = desk.sealpost(&["report", &campaign, "--undeliverable", "--plain"]).stdout;
+    for canary in [&wanted[2], &wanted[4]] {
+        assert!(contains(letters.as_bytes(), canary), "key and address of who bounced: {letters}");
     }
     let list = desk.sealpost(&["report", &campaign, "--list"]);
     assert!(contains(list.stdout.as_bytes(), &wanted[4]), "with the key, and only when asked: {list:?}");

@@ -2,12 +2,14 @@
 
 mod attach;
 mod bad_input;
+mod brake;
 mod canary;
 mod commands;
 mod damage;
 mod dns;
 mod dnssec;
 mod durability;
+mod evidence;
 mod greylist;
 mod inputs;
 mod layering;

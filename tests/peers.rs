@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const CLEAR: &str = "[transport]\ntls = \"opportunistic\"\nexclusive = false\n";
+const CLEAR: &str = "[transport]\ntls = \"opportunistic\"\nexclusive = false\nphi_in_clear = true\n";
 
 /// Sends `rows` rows to `peer` and gives the exit code, the counts and the report.
 fn send(peer: &Peer, rows: usize, more: &str) -> (i32, Value, Value) {

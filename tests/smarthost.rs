@@ -207,7 +207,8 @@ fn auth_is_never_said_in_clear() {
         .expect("chmod");
     machine(&desk, peer.port, LOGIN);
     // Even where the campaign would be content with clear text.
-    let campaign = desk.small(3, "[transport]\ntls = \"opportunistic\"\nexclusive = false\nlifetime = \"1s\"\n");
+    let campaign = desk
+        .small(3, "[transport]\ntls = \"opportunistic\"\nexclusive = false\nphi_in_clear = true\nlifetime = \"1s\"\n");
     let (_, counts) = desk.send(&campaign);
     assert_eq!(counts["expired"], 3, "{counts}");
     assert!(!peer.heard("AUTH") && !peer.heard("MAIL"), "{:?}", peer.said());

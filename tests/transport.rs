@@ -123,7 +123,7 @@ fn opportunistic_uses_tls_where_it_works_and_clear_text_where_it_does_not() {
     let desk = Desk::new();
     Authority::new().write(&desk.path("ca.pem"));
     desk.machine(broken.port, SHORT);
-    let transport = "[transport]\ntls = \"opportunistic\"\nexclusive = false\n";
+    let transport = "[transport]\ntls = \"opportunistic\"\nexclusive = false\nphi_in_clear = true\n";
     let campaign = desk.small(3, transport);
     assert_eq!(desk.send(&campaign).1["delivered"], 3, "{:?}", broken.said());
     assert!(broken.heard("MAIL FROM"));

@@ -1,12 +1,12 @@
 //! Who did not get it, and why? A run's accounts read back from the store.
 
 use crate::clock::Timestamp;
-use crate::mail::{Kind, Outcome, RunId, hint};
+use crate::mail::{Kind, MxTrust, Outcome, Peer, RunId, hint};
 use crate::secret::DataKey;
-use crate::store::{Error, Latency, Manifest, Store, Tally};
+use crate::store::{Error, Latency, Manifest, SessionRecord, Store, Tally};
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A run's accounts.
 #[derive(Clone, Debug)]
@@ -23,15 +23,32 @@ pub struct Report {
     pub doubted: BTreeMap<Kind, u64>,
     /// Delivered rows by number of attempts.
     pub attempts: BTreeMap<u32, u64>,
+    /// Delivered rows by how they travelled.
+    pub travelled: BTreeMap<Travelled, u64>,
     /// Deferred rows by the reason they wait for.
     pub deferred: BTreeMap<String, u64>,
     /// When the first of them is due.
     pub next_due: Option<Timestamp>,
 }
 
-/// A row that ended without being delivered.
+/// How rows travelled, as reports count it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Travelled {
+    /// `TLSv1.3`, `TLSv1.2`, `none`; empty where it was not recorded.
+    pub version: String,
+    /// The cipher suite.
+    pub suite: String,
+    /// The group of the key exchange.
+    pub key_exchange: String,
+    /// How the peer had proven its name.
+    pub peer: Option<Peer>,
+    /// How it was known that the domain's mail goes there.
+    pub mx_trust: MxTrust,
+}
+
+/// A row that has ended.
 #[derive(Clone, Debug)]
-pub struct Undelivered {
+pub struct Ended {
     /// Its ordinal.
     pub row: u64,
     /// How it ended.
@@ -47,6 +64,7 @@ impl Report {
         let tally = Tally::of(store, run, &manifest, live)?;
         let mut reasons = BTreeMap::new();
         let (mut attempts, mut doubted) = (BTreeMap::new(), BTreeMap::new());
+        let mut over: HashMap<Option<u64>, u64> = HashMap::new();
         store.scan_outcomes(run, None, |_, outcome| {
             *reasons.entry((outcome.kind, outcome.why())).or_default() += 1;
             if outcome.doubted {
@@ -54,8 +72,10 @@ impl Report {
             }
             if outcome.kind == Kind::Delivered {
                 *attempts.entry(outcome.attempts).or_default() += 1;
+                *over.entry(outcome.session).or_default() += 1;
             }
         })?;
+        let travelled = travelled(store, over)?;
         let mut deferred = BTreeMap::new();
         let mut next_due = None;
         store.scan_deferred(run, |due, why| {
@@ -63,7 +83,7 @@ impl Report {
             // The family is ordered by time.
             next_due.get_or_insert(due);
         })?;
-        Ok(Report { run, manifest, tally, reasons, doubted, attempts, deferred, next_due })
+        Ok(Report { run, manifest, tally, reasons, doubted, attempts, travelled, deferred, next_due })
     }
 
     /// The accounts as one JSON object.
@@ -77,6 +97,10 @@ impl Report {
         object.insert("finished".into(), self.manifest.finished.map(rfc3339).into());
         object.insert("seconds".into(), rounded(self.manifest.seconds));
         latency_into(&mut object, self.manifest.latency);
+        object.insert("phi_in_clear".into(), self.manifest.phi_in_clear.into());
+        object.insert("braked".into(), self.braked().into());
+        let travelled = self.travelled.iter().map(|(way, rows)| way.json(*rows));
+        object.insert("delivered_over".into(), travelled.collect());
         let reasons = self
             .reasons
             .iter()
@@ -90,6 +114,26 @@ impl Report {
         let attempts = self.attempts.iter().map(|(attempts, rows)| (attempts.to_string(), json!(rows)));
         object.insert("delivered_by_attempts".into(), Value::Object(attempts.collect()));
         Value::Object(object)
+    }
+
+    /// Why its brake has stopped it, if it has.
+    fn braked(&self) -> Option<String> {
+        let open = self.manifest.finished.is_none() && self.manifest.cancelled.is_none();
+        self.manifest.braked.as_ref().filter(|_| open).map(|braked| braked.why.clone())
+    }
+
+    /// How delivered rows travelled, and what was said about that.
+    fn about_transport(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.travelled.is_empty() {
+            lines.push(String::new());
+            lines.extend(self.travelled.iter().map(|(way, rows)| format!("{rows:>9}  delivered over {way}")));
+        }
+        if self.manifest.phi_in_clear {
+            lines.push("\nPHI was allowed to leave in clear ([transport] phi_in_clear)".into());
+        }
+        lines.extend(self.braked().map(|why| format!("\nstopped by its brake: {why}")));
+        lines
     }
 
     /// The accounts as text.
@@ -117,6 +161,7 @@ impl Report {
             lines.push(format!("{:>9}  deferred, the next attempt {}", self.tally.deferred, rfc3339(due)));
             self.deferred.iter().for_each(|(why, rows)| lines.extend(reason(why, *rows)));
         }
+        lines.extend(self.about_transport());
         if self.tally.waiting > 0 {
             lines.push(format!("{:>9}  waiting", self.tally.waiting));
         }
@@ -135,18 +180,80 @@ impl Report {
     }
 }
 
-/// Every row that ended without being delivered, by ordinal. Texts may hold PHI and need the run's key.
+impl std::fmt::Display for Travelled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.version.as_str() {
+            "" => return f.write_str("a session of which nothing was recorded"),
+            "none" => f.write_str("clear text")?,
+            version => write!(f, "{version} {} {}", self.suite, self.key_exchange)?,
+        }
+        let peer = self.peer.map_or("unproven", Peer::word);
+        write!(f, ", peer {peer}, MX by {}", self.mx_trust.word())
+    }
+}
+
+/// Rows that ended as `wanted`, by ordinal. Texts and addressees may be PHI; without the run's key they stay sealed.
 ///
 /// # Errors
 /// The store can't be read.
-pub fn undelivered(store: &Store, run: RunId, key: &DataKey) -> Result<Vec<Undelivered>, Error> {
+pub fn ended(
+    store: &Store,
+    run: RunId,
+    key: Option<&DataKey>,
+    wanted: impl Fn(Kind) -> bool,
+) -> Result<Vec<Ended>, Error> {
     let mut rows = Vec::new();
-    store.scan_outcomes(run, Some(key), |row, outcome| {
-        if outcome.kind != Kind::Delivered {
-            rows.push(Undelivered { row, outcome });
+    store.scan_outcomes(run, key, |row, outcome| {
+        if wanted(outcome.kind) {
+            rows.push(Ended { row, outcome });
         }
     })?;
     Ok(rows)
+}
+
+/// A session as one JSON object.
+pub fn session_json(number: u64, session: &SessionRecord) -> Value {
+    json!({
+        "session": number, "at": rfc3339(session.at), "host": session.host, "address": session.address,
+        "source": session.source, "version": session.version, "suite": session.suite,
+        "key_exchange": session.key_exchange, "peer": session.peer.map(Peer::word),
+        "mx_trust": session.mx_trust.word(), "certificate": session.certificate, "resumed": session.resumed,
+    })
+}
+
+/// Rows by session, counted by how these travelled.
+fn travelled(store: &Store, over: HashMap<Option<u64>, u64>) -> Result<BTreeMap<Travelled, u64>, Error> {
+    let mut travelled = BTreeMap::new();
+    for (number, rows) in over {
+        let session = number.map(|number| store.session(number)).transpose()?.flatten();
+        *travelled.entry(Travelled::of(session)).or_default() += rows;
+    }
+    Ok(travelled)
+}
+
+impl Travelled {
+    fn json(&self, rows: u64) -> Value {
+        let Travelled { version, suite, key_exchange, peer, mx_trust } = self;
+        if version.is_empty() {
+            return json!({"version": null, "rows": rows});
+        }
+        json!({
+            "version": version, "suite": suite, "key_exchange": key_exchange, "peer": peer.map(Peer::word),
+            "mx_trust": mx_trust.word(), "rows": rows,
+        })
+    }
+
+    fn of(session: Option<SessionRecord>) -> Travelled {
+        let (mx_trust, text) = (MxTrust::Plain, String::new);
+        let unknown = Travelled { version: text(), suite: text(), key_exchange: text(), peer: None, mx_trust };
+        session.map_or(unknown, |SessionRecord { version, suite, key_exchange, peer, mx_trust, .. }| Travelled {
+            version,
+            suite,
+            key_exchange,
+            peer,
+            mx_trust,
+        })
+    }
 }
 
 /// The counts that every JSON of ours has, in the words of `docs/OPERATIONS.md`.

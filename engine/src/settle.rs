@@ -3,14 +3,19 @@
 //! Comes in: verdicts of sessions, refusals of the gate, rows that can't be rendered. Promise: when a call returns, the row's
 //! new standing is in the WAL; if the store refuses, the run is told to stop and the row stays where recovery finds it.
 
+mod brake;
+
+pub use brake::Brake;
+
 use crate::clock::{Clock, Timestamp};
-use crate::mail::{Kind, Outcome, Row, RunId};
+use crate::mail::{Addressee, Kind, Outcome, Row, RunId};
 use crate::metrics::{Metrics, Queue, Stage};
 use crate::render::Unrenderable;
 use crate::retry::Retry;
 use crate::secret::DataKey;
 use crate::smtp::{Fate, Verdict};
-use crate::store::{Change, Leave, Store, Tally};
+use crate::store::{Braked, Change, Leave, SessionRecord, Store, Tally};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,6 +34,17 @@ pub struct Rules {
     pub marks: bool,
 }
 
+/// Where a verdict was come by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Via<'a> {
+    /// The provider's number.
+    pub provider: u64,
+    /// The name of its best MX host.
+    pub host: &'a str,
+    /// The session, where there was one: its number in the store.
+    pub session: Option<u64>,
+}
+
 /// The accounts of one run. Shared by the reader, the retry thread and all shards.
 pub struct Settle {
     store: Arc<Store>,
@@ -40,6 +56,9 @@ pub struct Settle {
     counters: Counters,
     /// No deferred row is due before this: where the search for due rows begins, past what was taken and deleted.
     none_due_before: AtomicU64,
+    /// The column whose value names a row to whoever writes it a letter.
+    key_column: Option<String>,
+    brake: Option<Brake>,
     fault: Mutex<Option<String>>,
 }
 
@@ -72,7 +91,22 @@ impl Settle {
             counters.ended(*kind).store(*count, Ordering::SeqCst);
         }
         let none_due_before = AtomicU64::new(0);
-        Settle { store, run, key, clock, rules, metrics, counters, none_due_before, fault: Mutex::default() }
+        let (key_column, brake, fault) = (None, None, Mutex::default());
+        Settle { store, run, key, clock, rules, metrics, counters, none_due_before, key_column, brake, fault }
+    }
+
+    /// The same, with the column that names a row to whoever writes it a letter.
+    #[must_use]
+    pub fn known_by(mut self, key_column: &str) -> Settle {
+        self.key_column = Some(key_column.to_owned());
+        self
+    }
+
+    /// The same, under a brake.
+    #[must_use]
+    pub fn under(mut self, brake: Option<Brake>) -> Settle {
+        self.brake = brake;
+        self
     }
 
     /// The time now.
@@ -137,32 +171,55 @@ impl Settle {
         Timestamp(self.none_due_before.load(Ordering::SeqCst))
     }
 
+    /// Keeps how a session travels, before anything is sent over it; its number. `None`: the store failed, and nothing may be.
+    pub fn keep_session(&self, session: &SessionRecord) -> Option<u64> {
+        self.store.put_session(session).map_err(|error| self.complain(&error)).ok()
+    }
+
     /// Settles a row after an attempt.
-    pub fn settle(&self, mut row: Row, verdict: &Verdict) {
+    pub fn settle(&self, mut row: Row, verdict: &Verdict, via: Via<'_>) {
         row.attempts += 1;
         let now = self.clock.now();
+        let end = |kind| self.end(&row, outcome(kind, now, &row, verdict, via));
         match verdict.fate {
-            Fate::Delivered => self.end(&row, outcome(Kind::Delivered, now, &row, verdict)),
-            Fate::Bounced => self.end(&row, outcome(Kind::Bounced, now, &row, verdict)),
-            Fate::Dropped => self.end(&row, outcome(Kind::Dropped, now, &row, verdict)),
-            Fate::InDoubt if !self.rules.resend_doubt => self.end(&row, outcome(Kind::InDoubt, now, &row, verdict)),
-            Fate::InDoubt | Fate::Deferred => self.defer(row, verdict, None),
+            Fate::Delivered => end(Kind::Delivered),
+            Fate::Bounced => end(Kind::Bounced),
+            Fate::Dropped if self.may_drop(verdict, via) => end(Kind::Dropped),
+            Fate::InDoubt if !self.rules.resend_doubt => end(Kind::InDoubt),
+            Fate::InDoubt | Fate::Deferred | Fate::Dropped => self.defer(row, verdict, None, via),
         }
     }
 
     /// Settles a row that was not tried, because its provider is suspended by `verdict` until then.
-    pub fn postpone(&self, row: Row, verdict: &Verdict, until: Timestamp) {
+    pub fn postpone(&self, row: Row, verdict: &Verdict, until: Timestamp, via: Via<'_>) {
+        let end = |kind| self.end(&row, outcome(kind, self.clock.now(), &row, verdict, via));
         match verdict.fate {
-            Fate::Dropped => self.end(&row, outcome(Kind::Dropped, self.clock.now(), &row, verdict)),
-            Fate::Bounced => self.end(&row, outcome(Kind::Bounced, self.clock.now(), &row, verdict)),
-            _ => self.defer(row, verdict, Some(until)),
+            Fate::Dropped if self.may_drop(verdict, via) => end(Kind::Dropped),
+            Fate::Bounced => end(Kind::Bounced),
+            _ => self.defer(row, verdict, Some(until), via),
         }
+    }
+
+    /// Asks the brake. What may not be dropped waits.
+    fn may_drop(&self, verdict: &Verdict, via: Via<'_>) -> bool {
+        let read = self.counters.read.load(Ordering::SeqCst);
+        self.brake.as_ref().is_none_or(|brake| brake.allows(via, verdict.reason, read, self.clock.now()))
+    }
+
+    /// Whether the brake has stopped the run.
+    pub fn is_braked(&self) -> bool {
+        self.brake.as_ref().is_some_and(Brake::is_braked)
+    }
+
+    /// Why it has, if so.
+    pub fn braked(&self) -> Option<Braked> {
+        self.brake.as_ref().and_then(Brake::braked)
     }
 
     /// Settles a row whose domain could not be looked up for now.
     pub fn unroutable(&self, mut row: Row, reason: &'static str) {
         row.attempts += 1;
-        self.defer(row, &crate::smtp::of_address(reason, true), None);
+        self.defer(row, &crate::smtp::of_address(reason, true), None, Via::default());
     }
 
     /// Settles a row that makes no message.
@@ -215,7 +272,7 @@ impl Settle {
         self.fault.lock().expect("no holder panics").clone()
     }
 
-    fn defer(&self, mut row: Row, verdict: &Verdict, until: Option<Timestamp>) {
+    fn defer(&self, mut row: Row, verdict: &Verdict, until: Option<Timestamp>, via: Via<'_>) {
         let now = self.clock.now();
         // A first attempt ahead of us was dated by a clock that was wrong; it must not prolong the row's life.
         let first = row.first_attempt.map_or(now, |first| first.min(now));
@@ -223,7 +280,7 @@ impl Settle {
         let luck = self.run.0 ^ row.ordinal.rotate_left(32) ^ u64::from(row.attempts);
         let Some(mut due) = self.rules.retry.next(now, first, self.rules.lifetime, row.attempts, luck) else {
             let kind = if verdict.fate == Fate::InDoubt { Kind::InDoubt } else { Kind::Expired };
-            return self.end(&row, outcome(kind, now, &row, verdict));
+            return self.end(&row, outcome(kind, now, &row, verdict, via));
         };
         if let Some(until) = until {
             due = due.max(until).min(first.after(self.rules.lifetime));
@@ -243,12 +300,24 @@ impl Settle {
 
     /// Ends a row.
     pub fn end(&self, row: &Row, outcome: Outcome) {
-        let outcome = Outcome { doubted: row.doubted, ..outcome };
+        let addressee = outcome.kind.is_undeliverable().then(|| self.addressee(row));
+        let outcome = Outcome { doubted: row.doubted, addressee, ..outcome };
+        let counts = matches!(outcome.kind, Kind::Delivered | Kind::Bounced | Kind::Expired);
+        if let Some(brake) = self.brake.as_ref().filter(|_| counts) {
+            brake.note(self.counters.read.load(Ordering::SeqCst));
+        }
         if self.put(row, &Change::Ended(&outcome)) {
             self.counters.ended(outcome.kind).fetch_add(1, Ordering::SeqCst);
             self.metrics.ended(outcome.kind);
         }
         self.let_go();
+    }
+
+    /// Whom a letter goes to: once the row has ended, nothing else of it is left in the store.
+    fn addressee(&self, row: &Row) -> Addressee {
+        let key = self.key_column.as_ref().and_then(|column| row.fields.0.get(column));
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Addressee { to: row.to.as_str().to_owned(), key: key.map(text).unwrap_or_default() }
     }
 
     fn put(&self, row: &Row, change: &Change<'_>) -> bool {
@@ -287,7 +356,7 @@ impl Counters {
     }
 }
 
-fn outcome(kind: Kind, at: Timestamp, row: &Row, verdict: &Verdict) -> Outcome {
+fn outcome(kind: Kind, at: Timestamp, row: &Row, verdict: &Verdict, via: Via<'_>) -> Outcome {
     Outcome {
         kind,
         at,
@@ -297,5 +366,7 @@ fn outcome(kind: Kind, at: Timestamp, row: &Row, verdict: &Verdict) -> Outcome {
         doubted: row.doubted,
         reason: verdict.reason.to_owned(),
         text: if kind == Kind::Delivered { String::new() } else { verdict.text.clone() },
+        session: via.session,
+        addressee: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Watches a run to its end: progress, news, the last line, the exit code. Where the engine is makes no difference.
 
 use crate::args::Args;
-use crate::failure::{Failure, ROWS_LEFT, SETTLED, UNDELIVERED};
+use crate::failure::{BRAKED, Failure, ROWS_LEFT, SETTLED, UNDELIVERED};
 use crate::news::News;
 use crate::output::outln;
 use crate::progress::{Progress, words};
@@ -83,6 +83,7 @@ pub fn print(args: &Args, run: &RunView) {
         object.insert("seconds".into(), rounded(run.seconds));
         object.insert("messages_per_second".into(), rounded(rate));
         latency_into(&mut object, run.latency);
+        object.insert("braked".into(), run.braked.clone().into());
         outln!("{}", serde_json::Value::Object(object));
         return;
     }
@@ -93,6 +94,7 @@ pub fn print(args: &Args, run: &RunView) {
     }
     match run.state {
         RunState::Cancelled => outln!("  it was cancelled"),
+        RunState::Braked => brake_lines(run).iter().for_each(|line| outln!("  {line}")),
         _ if !run.read_all => {
             outln!("  the input was not read to its end: `sealpost send` goes on where this stopped");
         }
@@ -106,9 +108,22 @@ pub fn print(args: &Args, run: &RunView) {
     }
 }
 
+/// What its brake has done, and what a person can do.
+pub fn brake_lines(run: &RunView) -> Vec<String> {
+    let Some(why) = &run.braked else { return Vec::new() };
+    let hint = "see what is wrong there, and mend it if it is ours; what is dropped gets no message, only a letter";
+    vec![
+        format!("stopped by its brake: {why}"),
+        format!("hint: {hint}; then `sealpost resume --run {}`, and `sealpost send` if no engine is at work", run.run),
+    ]
+}
+
 /// The exit code of DESIGN's table.
 pub fn exit_code(run: &RunView, tolerate: f64) -> u8 {
     let tally = run.tally();
+    if run.state == RunState::Braked {
+        return BRAKED;
+    }
     if tally.left() > 0 || !(run.read_all || run.state == RunState::Cancelled) {
         return ROWS_LEFT;
     }
@@ -145,6 +160,8 @@ mod tests {
             failed: None,
             recent: 0.0,
             cancelled_at: Vec::new(),
+            braked: None,
+            phi_in_clear: false,
         }
     }
 
@@ -192,7 +209,7 @@ mod tests {
 
     #[test]
     fn exit_codes() {
-        use Kind::{Bounced, Cancelled, Delivered, Duplicate, InDoubt};
+        use Kind::{Bounced, Cancelled, Delivered, Dropped, Duplicate, InDoubt};
         use RunState::{Finished, Stopped};
         for (name, ended, deferred, read_all, state, tolerate, code) in [
             ("all delivered", &[(Delivered, 9)][..], 0, true, Finished, 0.0, SETTLED),
@@ -203,6 +220,7 @@ mod tests {
             ("doubt is never passed over", &[(Delivered, 9), (InDoubt, 1)], 0, true, Finished, 100.0, UNDELIVERED),
             ("deferred rows are left", &[(Delivered, 9)], 1, true, Stopped, 100.0, ROWS_LEFT),
             ("unread rows are left", &[(Delivered, 9)], 0, false, Stopped, 100.0, ROWS_LEFT),
+            ("stopped by its brake", &[(Delivered, 9), (Dropped, 5)], 6, true, RunState::Braked, 100.0, BRAKED),
             ("cancelled before it was read", &[(Cancelled, 9)], 0, false, RunState::Cancelled, 100.0, SETTLED),
             ("cancelled rows are undelivered", &[(Cancelled, 9)], 0, false, RunState::Cancelled, 50.0, UNDELIVERED),
         ] {

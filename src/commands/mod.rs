@@ -4,6 +4,7 @@ pub mod check;
 pub mod doubt;
 pub mod drive;
 pub mod init;
+pub mod letters;
 pub mod preview;
 pub mod rehearse;
 pub mod report;

@@ -1,14 +1,18 @@
 //! `sealpost report`.
 
+use super::letters;
 use crate::args::{Args, Report as Options};
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use crate::stored::{self, Reading};
-use engine::plan::Campaign;
-use engine::report::{Report, Undelivered, undelivered};
+use engine::mail::{Kind, RunId};
+use engine::plan::{Campaign, Machine};
+use engine::report::{Ended, Report, ended, session_json};
 use engine::run::data_key;
-use engine::secret::MasterKey;
-use serde_json::json;
+use engine::secret::{DataKey, MasterKey};
+use engine::store::{Error, Store};
+use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// A campaign's outcomes.
 pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
@@ -26,10 +30,17 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
     let mut of_campaign =
         runs.into_iter().filter(|(run, manifest)| manifest.campaign == campaign.name && wanted(&run.to_string()));
     let (run, manifest) = of_campaign.next_back().ok_or_else(none)?;
+    if options.undeliverable {
+        let opens = options.plain || options.output.is_some();
+        let key = opens.then(|| key(&machine, store, run)).transpose()?;
+        let rows = ended(store, run, key.as_ref(), Kind::is_undeliverable).map_err(unreadable)?;
+        letters::print(args, options, &rows)?;
+        return Ok(SETTLED);
+    }
     if options.list {
-        let master = MasterKey::fetch(&machine.master)?;
-        let rows = undelivered(store, run, &data_key(store, &master, run)?).map_err(unreadable)?;
-        print_list(args, &rows);
+        let wanted = |kind| options.delivered || kind != Kind::Delivered;
+        let rows = ended(store, run, Some(&key(&machine, store, run)?), wanted).map_err(unreadable)?;
+        print_list(args, store, &rows).map_err(unreadable)?;
         return Ok(SETTLED);
     }
     let report = Report::read(store, run, manifest, reading.at_work.has(run)).map_err(unreadable)?;
@@ -41,17 +52,37 @@ pub fn run(args: &Args, options: &Options) -> Result<u8, Failure> {
     Ok(SETTLED)
 }
 
-fn print_list(args: &Args, rows: &[Undelivered]) {
-    for Undelivered { row, outcome } in rows {
+fn key(machine: &Machine, store: &Store, run: RunId) -> Result<DataKey, Failure> {
+    Ok(data_key(store, &MasterKey::fetch(&machine.master)?, run)?)
+}
+
+fn print_list(args: &Args, store: &Store, rows: &[Ended]) -> Result<(), Error> {
+    // Thousands of rows have one session.
+    let mut sessions = HashMap::new();
+    for Ended { row, outcome } in rows {
+        if let Some(number) = outcome.session.filter(|number| !sessions.contains_key(number)) {
+            let session = store.session(number)?;
+            sessions.insert(number, session.map_or(Value::Null, |session| session_json(number, &session)));
+        }
+        let session = outcome.session.and_then(|number| sessions.get(&number));
         if args.json {
             let object = json!({
                 "row": row, "outcome": outcome.kind.word(), "reason": outcome.why(), "attempts": outcome.attempts,
-                "doubted": outcome.doubted, "text": outcome.text,
+                "doubted": outcome.doubted, "text": outcome.text, "session": session,
             });
             outln!("{object}");
         } else {
             let doubted = if outcome.doubted { " (an earlier attempt was in doubt)" } else { "" };
-            outln!("row {row}: {}: {} {}{doubted}", outcome.kind, outcome.why(), outcome.text);
+            let over = session.filter(|_| outcome.kind == Kind::Delivered).map_or_else(String::new, over);
+            outln!("row {row}: {}: {} {}{over}{doubted}", outcome.kind, outcome.why(), outcome.text);
         }
     }
+    Ok(())
+}
+
+/// `to mx.example over TLSv1.3 …`.
+fn over(session: &Value) -> String {
+    let text = |key: &str| session[key].as_str().unwrap_or("unproven").to_owned();
+    let [host, version, suite, peer, mx] = ["host", "version", "suite", "peer", "mx_trust"].map(text);
+    format!("to {host} over {version} {suite}, peer {peer}, MX by {mx}")
 }

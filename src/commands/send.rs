@@ -172,6 +172,7 @@ impl Desk<'_> {
             RunState::Cancelled => {
                 eprintln!("{campaign} was cancelled with this very input (run {run}); nothing to do")
             }
+            RunState::Braked => eprintln!("{campaign} (run {run}) waits for a person: its brake has stopped it"),
             _ => return None,
         }
         Some(drive::conclude(self.args, opened, self.options.tolerate))

@@ -1,6 +1,6 @@
 //! `sealpost status`: from the engine where one is at work, else from the store.
 
-use super::steer;
+use super::{drive, steer};
 use crate::args::Args;
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
@@ -149,6 +149,8 @@ fn object(run: &RunView) -> Value {
     object.insert("messages_per_second".into(), rounded(run.messages_per_second()));
     object.insert("recent_messages_per_second".into(), rounded(run.recent));
     object.insert("cancelled_at".into(), json!(run.cancelled_at));
+    object.insert("braked".into(), run.braked.clone().into());
+    object.insert("phi_in_clear".into(), run.phi_in_clear.into());
     if let Some(refusal) = &run.failed {
         object.insert("failed".into(), refusal.what.clone().into());
         object.insert("hint".into(), refusal.hint.clone().into());
@@ -169,5 +171,7 @@ fn about(run: &RunView) -> Vec<String> {
     let hint = |refusal: &Refusal| refusal.hint.as_ref().map(|hint| format!("  hint: {hint}"));
     let failed = run.failed.iter().flat_map(|refusal| [Some(format!("  {}", refusal.what)), hint(refusal)]).flatten();
     let counts = format!("  {}", words(&run.tally()).join(" · "));
-    [head, counts].into_iter().chain(cancelled).chain(broke).chain(failed).collect()
+    let braked = drive::brake_lines(run).into_iter().map(|line| format!("  {line}"));
+    let clear = run.phi_in_clear.then(|| "  its PHI may leave in clear ([transport] phi_in_clear)".to_owned());
+    [head, counts].into_iter().chain(clear).chain(cancelled).chain(braked).chain(broke).chain(failed).collect()
 }

@@ -76,6 +76,12 @@ pub struct RunView {
     /// Providers and sources at which its rows are cancelled.
     #[serde(default)]
     pub cancelled_at: Vec<Target>,
+    /// Why its brake has stopped it.
+    #[serde(default)]
+    pub braked: Option<String>,
+    /// Whether its PHI may leave in clear.
+    #[serde(default)]
+    pub phi_in_clear: bool,
 }
 
 /// What a run is doing.
@@ -88,6 +94,8 @@ pub enum RunState {
     Paused,
     /// It rests with rows left: an engine was stopped, or has ended it for now.
     Stopped,
+    /// Its brake has stopped it: too many rows were dropped, and a person is to say whether it goes on.
+    Braked,
     /// Every row has ended.
     Finished,
     /// An operator cancelled it.
@@ -101,6 +109,7 @@ impl RunState {
             RunState::Running => "running",
             RunState::Paused => "paused",
             RunState::Stopped => "stopped",
+            RunState::Braked => "braked",
             RunState::Finished => "finished",
             RunState::Cancelled => "cancelled",
         }
@@ -108,7 +117,7 @@ impl RunState {
 
     /// Whether this engine has nothing more to do for it.
     pub fn is_over(self) -> bool {
-        matches!(self, RunState::Stopped | RunState::Finished | RunState::Cancelled)
+        matches!(self, RunState::Stopped | RunState::Braked | RunState::Finished | RunState::Cancelled)
     }
 }
 
@@ -134,6 +143,8 @@ impl RunView {
             failed: None,
             recent: 0.0,
             cancelled_at: cancelled_at(manifest),
+            braked: manifest.braked.as_ref().filter(|_| state == RunState::Braked).map(|braked| braked.why.clone()),
+            phi_in_clear: manifest.phi_in_clear,
         }
     }
 

@@ -21,7 +21,7 @@ pub use exhausted::is_exhausted;
 pub(crate) use hidden::misleads;
 pub use hint::hint;
 pub use message::{Message, Sealed};
-pub use outcome::{Kind, Outcome, why};
+pub use outcome::{Addressee, Kind, Outcome, why};
 pub use reply::{Enhanced, Reply};
 pub use row::{Fields, Origin, Row};
 pub use run_id::RunId;

@@ -61,6 +61,11 @@ impl Kind {
         }
     }
 
+    /// Whether we tried to send it and it did not arrive, so that a letter may have to follow.
+    pub fn is_undeliverable(self) -> bool {
+        matches!(self, Kind::Bounced | Kind::Dropped | Kind::Expired)
+    }
+
     /// Its number in the store.
     pub fn number(self) -> u8 {
         self as u8
@@ -97,13 +102,42 @@ pub struct Outcome {
     pub reason: String,
     /// Free text: a reply's lines, or what is wrong with the row. It may hold PHI and rests sealed.
     pub text: String,
+    /// The session over which it was decided, by the store's number: how the message travelled.
+    pub session: Option<u64>,
+    /// Who did not get it, of rows that a letter may follow. PHI: it rests sealed.
+    pub addressee: Option<Addressee>,
+}
+
+/// Whom a row was for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Addressee {
+    /// Its address.
+    pub to: String,
+    /// What is in its key column.
+    pub key: String,
+}
+
+impl fmt::Debug for Addressee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Addressee(redacted)")
+    }
 }
 
 impl Outcome {
     /// An outcome with neither codes nor text.
     pub fn new(kind: Kind, at: Timestamp, attempts: u32, reason: &str) -> Outcome {
-        let (reason, text) = (reason.into(), String::new());
-        Outcome { kind, at, attempts, code: None, enhanced: None, doubted: false, reason, text }
+        Outcome {
+            kind,
+            at,
+            attempts,
+            code: None,
+            enhanced: None,
+            doubted: false,
+            reason: reason.into(),
+            text: String::new(),
+            session: None,
+            addressee: None,
+        }
     }
 
     /// What reports group by: codes, then reason. No PHI.

@@ -47,6 +47,8 @@ pub struct Metrics {
     lookups: IntCounterVec,
     /// `sealpost_condition{what}`: 1 while a trouble of the machine holds; `what` is a [`Condition`]'s word.
     conditions: IntGaugeVec,
+    /// `sealpost_braked_runs`: runs that their brakes have stopped, and that wait for a person.
+    pub braked: IntGauge,
     /// `sealpost_run_seconds`: how long this engine has had a run open.
     seconds: prometheus::Gauge,
     /// `sealpost_attempts_total{provider, result}`.
@@ -215,6 +217,7 @@ impl Metrics {
                 "1 while a trouble of the machine holds the engine up, by what it is",
                 &["what"],
             ),
+            braked: book.gauge("sealpost_braked_runs", "Runs stopped by their brakes until a person resumes them"),
             seconds: book.add(seconds.expect("a good name")),
             providers: Providers::new(
                 book.counters("sealpost_attempts_total", "Attempts, by provider and result", &["provider", "result"]),
@@ -367,6 +370,10 @@ impl Book<'_> {
 
     fn counter(&self, name: &str, help: &str) -> IntCounter {
         self.add(IntCounter::new(name, help).expect("a good name"))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::new(name, help).expect("a good name"))
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {

@@ -1,7 +1,7 @@
 //! A campaign file, checked and resolved; its templates are read here and compiled by `render`.
 
 use super::Error;
-use super::file::{CampaignFile, InputTable, OnDoubtWord, Paths, TransportTable};
+use super::file::{BrakeWord, CampaignFile, InputTable, OnDoubtWord, Paths, TransportTable};
 use crate::mail::{Demand, Level};
 use crate::render::MessagePlan;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,10 @@ pub struct Transport {
     pub demand: Demand,
     /// Drop at once what can't have it.
     pub exclusive: bool,
+    /// The share of dropped rows above which the run stops; `None` for none.
+    pub drop_brake: Option<f64>,
+    /// The line that lets messages leave in clear, where nobody has said that PHI may.
+    pub clear_at: Option<usize>,
     /// How long a row is tried.
     pub lifetime: Duration,
     /// What becomes of rows in doubt.
@@ -99,6 +103,22 @@ impl Campaign {
             message: reader.message(&file.message)?,
             transport: reader.transport(&file.transport)?,
         })
+    }
+
+    /// Whether PHI may leave in clear: TLS is not demanded, and some of the input's `columns` are not public.
+    ///
+    /// # Errors
+    /// It might, and nobody has said that it may.
+    pub fn phi_in_clear<'a>(&self, mut columns: impl Iterator<Item = &'a str>) -> Result<bool, Error> {
+        let phi = columns.find(|column| self.source.public.iter().all(|public| public != column));
+        let Some(column) = phi.filter(|_| self.transport.demand.level() == Level::Opportunistic) else {
+            return Ok(false);
+        };
+        let Some(line) = self.transport.clear_at else { return Ok(true) };
+        let what =
+            format!("tls = \"opportunistic\" may send PHI in clear: column \"{column}\" is not in [input] public");
+        let hint = "set tls = \"verified\"; or, if it must be, [transport] phi_in_clear = true, which the run records";
+        Err(Error::new(&self.path, what).line(line).hint(hint))
     }
 }
 
@@ -155,19 +175,41 @@ impl Reader<'_> {
         Path::new(&glob::Pattern::escape(&self.folder.to_string_lossy())).join(path)
     }
 
+    fn brake(&self, share: &Spanned<BrakeWord>) -> Result<Option<f64>, Error> {
+        match share.get_ref() {
+            BrakeWord::Share(share) if (0.0..1.0).contains(share) => Ok(Some(*share)),
+            BrakeWord::Word(word) if word == "off" => Ok(None),
+            _ => Err(self
+                .fail(share, "drop_brake must be a share from 0 up to 1, or \"off\"")
+                .hint("0.1 stops the run when more than a tenth of its last rows were dropped")),
+        }
+    }
+
     fn transport(&self, table: &TransportTable) -> Result<Transport, Error> {
         // `exclusive` is on by default and says nothing where TLS is not demanded; written out, it is a contradiction.
-        if table.tls == Level::Opportunistic && *table.exclusive.get_ref() && !table.exclusive.span().is_empty() {
+        if *table.tls.get_ref() == Level::Opportunistic
+            && *table.exclusive.get_ref()
+            && !table.exclusive.span().is_empty()
+        {
             return Err(self
                 .fail(&table.exclusive, "exclusive = true is not possible with tls = \"opportunistic\"")
                 .hint("set tls = \"verified\", or exclusive = false"));
+        }
+        let clear = *table.tls.get_ref() == Level::Opportunistic;
+        if *table.phi_in_clear.get_ref() && !clear {
+            // Left behind, it would one day allow what nobody meant.
+            return Err(self
+                .fail(&table.phi_in_clear, "phi_in_clear = true says nothing unless tls = \"opportunistic\"")
+                .hint("remove it"));
         }
         if table.lifetime.get_ref().0.is_zero() {
             return Err(self.fail(&table.lifetime, "lifetime must be longer than nothing"));
         }
         Ok(Transport {
-            demand: Demand::new(table.tls),
-            exclusive: *table.exclusive.get_ref() && table.tls != Level::Opportunistic,
+            demand: Demand::new(*table.tls.get_ref()),
+            exclusive: *table.exclusive.get_ref() && !clear,
+            drop_brake: self.brake(&table.drop_brake)?,
+            clear_at: (clear && !*table.phi_in_clear.get_ref()).then(|| self.line(&table.tls)),
             lifetime: table.lifetime.get_ref().0,
             on_doubt: table.on_doubt,
             sources: table.sources.iter().map(|name| name.get_ref().clone()).collect(),

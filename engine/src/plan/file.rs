@@ -370,9 +370,13 @@ pub struct InputTable {
 #[serde(deny_unknown_fields, default)]
 pub struct TransportTable {
     /// The floor of TLS.
-    pub tls: Level,
+    pub tls: Spanned<Level>,
     /// Drop at once what can't have it.
     pub exclusive: Spanned<bool>,
+    /// The share of dropped rows above which the run stops; `off` for none.
+    pub drop_brake: Spanned<BrakeWord>,
+    /// Whether columns that are not public may leave in clear.
+    pub phi_in_clear: Spanned<bool>,
     /// How long a row is tried.
     pub lifetime: Spanned<Span>,
     /// What becomes of rows in doubt.
@@ -384,13 +388,25 @@ pub struct TransportTable {
 impl Default for TransportTable {
     fn default() -> Self {
         TransportTable {
-            tls: Level::Verified,
+            tls: Spanned::new(0..0, Level::Verified),
             exclusive: Spanned::new(0..0, true),
+            drop_brake: Spanned::new(0..0, BrakeWord::Share(0.1)),
+            phi_in_clear: Spanned::new(0..0, false),
             lifetime: Spanned::new(0..0, Span(Duration::from_secs(48 * 3600))),
             on_doubt: OnDoubtWord::Hold,
             sources: Vec::new(),
         }
     }
+}
+
+/// `drop_brake`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum BrakeWord {
+    /// A share, from 0 up to 1.
+    Share(f64),
+    /// `off`.
+    Word(String),
 }
 
 /// `on_doubt`.

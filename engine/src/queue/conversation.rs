@@ -3,6 +3,7 @@
 use super::Job;
 use super::gauges;
 use super::lane::Lane;
+use super::opened::Opened;
 use super::owner::Owner;
 use super::reporting::{self, Between, Carried};
 use crate::condition::Condition;
@@ -10,6 +11,7 @@ use crate::mail::{Level, Message, TlsFault, Tlsa};
 use crate::metrics::{Connection, Stage};
 use crate::resolve::{MxHost, NoAddress, Security};
 use crate::route::Route;
+use crate::settle::Via;
 use crate::smtp::{Fate, Policy, Proof, Scope, Session, Target, Timeouts, Verdict};
 use crate::smtp::{of_address, of_machine, of_stop, of_tls};
 use crate::standing::Subject;
@@ -37,15 +39,16 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
         () = owner.stops() => None,
     };
     match opened {
-        Some(Ok((session, between))) => {
+        Some(Ok((opened, between))) => {
             lane.state.borrow_mut().failures = 0;
             owner.deps.conditions.clear(Condition::Descriptors);
             owner.deps.metrics.took(Stage::Open, since.elapsed());
-            let version = session.proof().map_or("none", Proof::version);
+            let version = opened.session.proof().map_or("none", Proof::version);
             owner.deps.metrics.session(version);
             tracing::debug!(host = lane.route.borrow().name(), version, "session open");
-            let (meeting, mut carried) = (reporting::meeting(&owner, &lane, &between, &session), Carried::default());
-            serve(&owner, &lane, session, &place, &mut carried).await;
+            let meeting = reporting::meeting(&owner, &lane, &between, &opened.session);
+            let mut carried = Carried::default();
+            serve(&owner, &lane, opened, &place, &mut carried).await;
             reporting::ended(&owner, &lane, meeting, carried);
         }
         Some(Err(verdict)) if verdict.scope == Scope::Machine => owner.parched(&verdict).await,
@@ -60,7 +63,7 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
 /// Tries the site's hosts and their addresses in order, until one takes a session; what took none a short while ago goes
 /// last. If none does, the mildest refusal counts: rows end only where every host of the site says so. Where our own machine
 /// is at its end, nothing else is tried.
-async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<(Session, Between), Verdict> {
+async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<(Opened, Between), Verdict> {
     let route = lane.route.borrow().clone();
     let mut attempt = Attempt { owner, lane, route, avoid_tls, left: MOST_ADDRESSES, refusal: None };
     let mut troubled = Vec::new();
@@ -69,14 +72,14 @@ async fn open(owner: &Owner, lane: &Lane, avoid_tls: bool) -> Result<(Session, B
             attempt.places(&host).await.into_iter().partition(|place| attempt.is_troubled(place));
         troubled.extend(ill);
         for place in well {
-            if let Some(session) = attempt.at(&place).await {
-                return Ok((session, place));
+            if let Some(opened) = attempt.at(&place).await {
+                return Ok((opened, place));
             }
         }
     }
     for place in troubled {
-        if let Some(session) = attempt.at(&place).await {
-            return Ok((session, place));
+        if let Some(opened) = attempt.at(&place).await {
+            return Ok((opened, place));
         }
     }
     Err(attempt.refusal.expect("a route has at least one host, and each has an address or a reason why not"))
@@ -130,7 +133,7 @@ impl Attempt<'_> {
         places
     }
 
-    async fn at(&mut self, place: &Between) -> Option<Session> {
+    async fn at(&mut self, place: &Between) -> Option<Opened> {
         self.left = self.left.checked_sub(1)?;
         let limits = &self.owner.deps.limits;
         let timeouts = Timeouts { connect: limits.connect_timeout, command: limits.command_timeout };
@@ -143,7 +146,8 @@ impl Attempt<'_> {
                 if let Some(proof) = session.proof().filter(|proof| proof.is_encrypted()) {
                     self.owner.deps.standing.shown(&place.host.name, proof.evidence(), self.owner.deps.clock.now());
                 }
-                Some(session)
+                let (source, now) = (&self.lane.source.name, self.owner.deps.clock.now());
+                Some(Opened::new(session, target, source, self.route.mx_trust, now))
             }
             Err(verdict) => {
                 tracing::debug!(host = place.host.shown(), why = verdict.why(), "no session");
@@ -253,7 +257,7 @@ fn milder(first: Option<Verdict>, second: Verdict) -> Verdict {
 async fn serve(
     owner: &Rc<Owner>,
     lane: &Rc<Lane>,
-    mut session: Session,
+    mut opened: Opened,
     place: &gauges::Place<'_>,
     carried: &mut Carried,
 ) {
@@ -262,19 +266,24 @@ async fn serve(
         let next = tokio::select! {
             // A session that the server has left must not cost a message an attempt: look before taking one.
             biased;
-            () = session.disturbed() => return,
+            () = opened.session.disturbed() => return,
             next = next_ready(owner, lane) => Some(next),
             () = owner.gives_way(lane) => None,
             () = tokio::time::sleep(owner.deps.limits.idle_timeout) => None,
             () = owner.stops() => None,
         };
         let Some((job, message)) = next else { break };
-        if !session.proof().is_some_and(|proof| proof.satisfies(&job.route.demand)) {
+        if !opened.session.proof().is_some_and(|proof| proof.satisfies(&job.route.demand)) {
             // Lanes are keyed by demand, so this does not happen; if it does, the message waits for a better session.
             lane.put_back(job);
             owner.gauges.backlog.inc();
             break;
         }
+        let Some(number) = opened.keep(&job) else {
+            // The run stops; the row stands where it stood.
+            owner.let_go(&job);
+            break;
+        };
         if owner.deps.reports.is_some() {
             carried.note(job.row.to.domain(), &job.route);
         }
@@ -291,24 +300,24 @@ async fn serve(
         owner.gauges.in_flight.inc();
         let sent = tokio::select! {
             biased;
-            verdict = session.send(&envelope, &job.route.demand, message.octets(), mark) => Some(verdict),
+            verdict = opened.session.send(&envelope, &job.route.demand, message.octets(), mark) => Some(verdict),
             () = owner.breaks_off_of(&job.run) => None,
         };
         owner.gauges.in_flight.dec();
         let Some(verdict) = sent else {
             // First: whatever the server does now, nobody hears of it.
-            drop(session);
+            drop(opened);
             lane.state.borrow_mut().busy -= 1;
-            return broken_off(owner, lane, job, started.get());
+            return broken_off(owner, lane, job, started.get(), number);
         };
         // What was refused by ourselves never touched the wire.
         if verdict.code.is_some() {
             owner.deps.metrics.took(Stage::Send, since.elapsed());
         }
-        settle(owner, lane, job, verdict);
+        settle(owner, lane, job, verdict, number);
         let rested = tokio::select! {
             biased;
-            rested = session.rest() => rested,
+            rested = opened.session.rest() => rested,
             () = owner.breaks_off() => false,
         };
         lane.state.borrow_mut().busy -= 1;
@@ -321,7 +330,7 @@ async fn serve(
     owner.advance(lane);
     tokio::select! {
         biased;
-        () = session.quit() => {}
+        () = opened.session.quit() => {}
         () = owner.breaks_off() => {}
     }
     lane.state.borrow_mut().busy -= 1;
@@ -363,14 +372,15 @@ fn take_ready(owner: &Owner, lane: &Lane) -> Option<(Job, Message)> {
 
 /// A message whose server was waited for long enough. Only where its last octets may have left is it in doubt; else its row
 /// stands where it stood.
-fn broken_off(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, started: bool) {
-    if started { settle(owner, lane, job, of_stop()) } else { owner.let_go(&job) }
+fn broken_off(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, started: bool, session: u64) {
+    if started { settle(owner, lane, job, of_stop(), session) } else { owner.let_go(&job) }
 }
 
-fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict) {
+fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict, session: u64) {
     let suspends = verdict.scope == Scope::Site;
     owner.deps.metrics.providers.attempt(job.route.name(), verdict.fate.word());
-    job.run.settle.settle(job.row, &verdict);
+    let via = Via { provider: job.route.provider.0, host: job.route.name(), session: Some(session) };
+    job.run.settle.settle(job.row, &verdict, via);
     owner.settled(lane);
     if suspends {
         owner.suspend(lane, verdict);

@@ -28,6 +28,7 @@ mod here;
 mod lane;
 mod limits;
 mod line;
+mod opened;
 mod owner;
 mod pace;
 mod pool;

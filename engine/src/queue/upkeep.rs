@@ -5,6 +5,7 @@ use super::owner::Owner;
 use super::shard::Job;
 use crate::clock::Timestamp;
 use crate::mail::RunId;
+use crate::settle::Via;
 use crate::smtp::{Fate, Verdict};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -86,8 +87,10 @@ impl Owner {
                 }
             }
         }
+        let route = lane.route.borrow().clone();
+        let via = Via { provider: route.provider.0, host: route.name(), session: None };
         for job in jobs {
-            job.run.settle.postpone(job.row, verdict, until);
+            job.run.settle.postpone(job.row, verdict, until, via);
             self.settled(lane);
         }
     }

@@ -56,7 +56,7 @@ impl Blueprint {
     /// Opens the input of `campaign` and checks every column that the campaign names.
     ///
     /// # Errors
-    /// The input can't be read, or a column is missing.
+    /// The input can't be read, a column is missing, or PHI would leave in clear and nobody has said that it may.
     pub fn new(campaign: Campaign) -> Result<Blueprint, Error> {
         let source = &campaign.source;
         let input = loader::open(&source.spec)?;
@@ -75,6 +75,7 @@ impl Blueprint {
                 });
             }
         }
+        campaign.phi_in_clear(columns.iter().map(|column| column.name.as_str()))?;
         let fingerprint = HEXLOWER.encode(&input.opening().0);
         let run = run_id(&campaign.name, &fingerprint);
         Ok(Blueprint { campaign, input, columns, fingerprint, run, watching: false })

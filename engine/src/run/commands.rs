@@ -3,8 +3,8 @@
 use super::engine::Engine;
 use super::names::Provider;
 use super::record::Record;
-use super::slot::{OpenRun, Slot};
-use super::{Blame, Error, Options, Setup};
+use super::slot::{OpenRun, Slot, state_of};
+use super::{Blame, Error, Options, Setup, offline};
 use crate::clock::Timestamp;
 use crate::control::{Commands, ConditionView, EngineView, Refusal, RunState, RunView, Submit, Target};
 use crate::mail::RunId;
@@ -99,7 +99,7 @@ impl Commands for Engine {
                     was_paused = resumed.is_some();
                     self.write_resumed(resumed)?;
                 }
-                // Paused before this engine began, which therefore left it alone.
+                // Paused before this engine began, which therefore left it alone; or stopped by its brake.
                 Err(refusal) if !self.take_up_paused(run_id(run)?)? => return Err(refusal),
                 Err(_) => {}
             },
@@ -120,6 +120,9 @@ impl Commands for Engine {
                 return Err(Refusal { what, hint: Some("`sealpost status` lists the runs".into()), code: 2 });
             }
             Target::Run(run) => {
+                if let Some(cancelled) = self.cancel_braked(run_id(run)?)? {
+                    return Ok(cancelled);
+                }
                 let now = self.gear.clock.now();
                 let record = self.with_run(run, |open| open.record.clone())?;
                 // On the disk first: whatever happens now, nothing of it is sent again.
@@ -172,6 +175,21 @@ impl Engine {
             record.change(true, |manifest| manifest.paused = false)?;
         }
         Ok(())
+    }
+
+    /// Cancels a run that its brake has stopped, and that nobody is at work on; `None` if it is none of these.
+    fn cancel_braked(&self, run: RunId) -> Result<Option<u64>, Error> {
+        let _one = self.opening.lock().expect("no holder panics");
+        let braked = self.store.manifest(run)?.is_some_and(|manifest| state_of(&manifest) == RunState::Braked);
+        if !braked || self.is_at_work(run) {
+            return Ok(None);
+        }
+        let cancelled = offline::abandon(&self.store, &self.gear.master, run, self.gear.clock.now())?;
+        self.count_braked();
+        if let Some(manifest) = self.store.manifest(run)? {
+            self.finished(run, &manifest)?;
+        }
+        Ok(Some(cancelled))
     }
 
     /// Rows of every open run that are, or come to be, at a provider or source end as cancelled.

@@ -141,8 +141,10 @@ pub(super) fn settle_in(
         Truth::Undelivered => (Kind::Cancelled, "settled_undelivered"),
     };
     let now = SystemClock.now();
-    let settled: Vec<_> =
-        rows.into_iter().map(|(row, doubt)| (row, Outcome::new(kind, now, doubt.attempts, reason))).collect();
+    let settled = |(row, doubt): (u64, Outcome)| {
+        (row, Outcome { session: doubt.session, ..Outcome::new(kind, now, doubt.attempts, reason) })
+    };
+    let settled: Vec<_> = rows.into_iter().map(settled).collect();
     store.put_outcomes(run, &settled, &data_key(store, master, run)?)?;
     Ok(settled.len())
 }

@@ -52,7 +52,8 @@ pub(super) fn take_up(
 ) -> Result<(), Error> {
     for (run, manifest) in open(&engine.store, blueprint)? {
         let at_work = engine.runs().get(&run).is_some_and(|slot| !slot.is_over());
-        if at_work || manifest.paused || needs_input(&engine.store, run, &manifest)? {
+        let waits = manifest.paused || manifest.braked.is_some();
+        if at_work || waits || needs_input(&engine.store, run, &manifest)? {
             continue;
         }
         let renderer = blueprint.renderer_of(run, token_key(&engine.store, &engine.gear.master)?)?;

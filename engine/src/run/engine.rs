@@ -2,11 +2,11 @@
 
 use super::feeders::thread;
 use super::shelf::StoreShelf;
-use super::slot::Slot;
+use super::slot::{Slot, state_of};
 use super::{Error, Exporter, Lock, Machinery, reports, steward};
 use crate::clock::Timestamp;
 use crate::condition::Conditions;
-use crate::control::Socket;
+use crate::control::{RunState, Socket};
 use crate::mail::RunId;
 use crate::metrics::Metrics;
 use crate::queue::{Clerk, Controls, Deps, Limits, Pool, Shard, Stop};
@@ -124,6 +124,7 @@ impl Engine {
             exporter: Mutex::new(exporter),
             _lock: lock,
         });
+        engine.count_braked();
         let watched = engine.clone();
         let steward = thread("steward", move || steward::work(&watched))?;
         *engine.steward.lock().expect("no holder panics") = Some(steward);
@@ -235,6 +236,15 @@ impl Engine {
             new.edition += 1;
             *controls = Arc::new(new);
         });
+    }
+
+    /// Shows how many runs wait for a person because their brakes have stopped them.
+    pub(super) fn count_braked(&self) {
+        let waits = |manifest: &crate::store::Manifest| state_of(manifest) == RunState::Braked;
+        // What can't be read is said by whoever needs it.
+        let runs = self.store.runs().unwrap_or_default();
+        let braked = runs.iter().filter(|(_, manifest)| waits(manifest)).count();
+        self.metrics.braked.set(i64::try_from(braked).unwrap_or(i64::MAX));
     }
 
     /// Shares memory out among the open runs.

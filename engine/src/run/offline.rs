@@ -29,17 +29,17 @@ pub fn pause(state_dir: &Path, run: RunId) -> Result<(), Error> {
     Ok(store.put_manifest(run, &Manifest { paused: true, ..manifest }, true)?)
 }
 
-/// Takes a pause back; the next `sealpost send` goes on.
+/// Takes a pause back, or lets a run go on that its brake has stopped; the next `sealpost send` goes on.
 ///
 /// # Errors
 /// As [`cancel`].
 pub fn resume(state_dir: &Path, run: RunId) -> Result<(), Error> {
     let (_lock, store) = take(state_dir)?;
     let manifest = open_run(&store, run)?;
-    if !manifest.paused {
+    if !manifest.paused && manifest.braked.is_none() {
         return Err(Error::NotPaused { what: format!("run {run}") });
     }
-    Ok(store.put_manifest(run, &Manifest { paused: false, ..manifest }, true)?)
+    Ok(store.put_manifest(run, &manifest.resumed(), true)?)
 }
 
 /// How a run stands, as far as the store knows: one that nobody is at work on, or whose engine (`live`) can't be asked. What that

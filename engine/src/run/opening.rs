@@ -18,8 +18,8 @@ use crate::queue::{Hold, Press, Room, Run};
 use crate::render::{Column, Renderer};
 use crate::route::Router;
 use crate::secret::DataKey;
-use crate::settle::{Rules, Settle};
-use crate::store::{Family, Manifest, Store, Tally};
+use crate::settle::{Brake, Rules, Settle};
+use crate::store::{DropCause, Family, Manifest, Store, Tally};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,6 +67,8 @@ impl Engine {
                 let ended = self.store.manifest(blueprint.run())?.unwrap_or(manifest);
                 return self.finished(blueprint.run(), &ended);
             }
+            // Only a person's word lets it go on.
+            Choice::Open(manifest) if manifest.braked.is_some() => return self.finished(blueprint.run(), &manifest),
             Choice::Open(manifest) => manifest,
             Choice::New => {
                 earlier::may_be_overwritten(self, &blueprint)?;
@@ -106,7 +108,8 @@ impl Engine {
         Ok(Some(view))
     }
 
-    fn finished(&self, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
+    /// A run that is not gone on with: how it stands.
+    pub(super) fn finished(&self, run: RunId, manifest: &Manifest) -> Result<RunView, Error> {
         let tally = Tally::of(&self.store, run, manifest, false)?;
         let view = RunView::at_rest(run, manifest, &tally, state_of(manifest));
         self.runs().insert(run, Slot::Over(Box::new(view.clone())));
@@ -152,7 +155,7 @@ impl Engine {
         let before = Tally::of(&self.store, run, &manifest, false)?;
         let shared = Arc::new(Run {
             id: run,
-            settle: self.accounts(run, key.clone(), setup, &before),
+            settle: self.accounts(run, key.clone(), setup, &before, manifest.confirmed_drops.clone()),
             press: Press::new(renderer, setup.signer.clone()),
             exclusive: transport.exclusive,
             weight: setup.campaign.priority,
@@ -193,7 +196,14 @@ impl Engine {
         Ok(view)
     }
 
-    fn accounts(&self, run: RunId, key: Arc<DataKey>, setup: &Setup, before: &Tally) -> Settle {
+    fn accounts(
+        &self,
+        run: RunId,
+        key: Arc<DataKey>,
+        setup: &Setup,
+        before: &Tally,
+        confirmed: Vec<DropCause>,
+    ) -> Settle {
         let transport = &setup.campaign.transport;
         let rules = Rules {
             retry: self.gear.retry,
@@ -201,7 +211,10 @@ impl Engine {
             resend_doubt: transport.on_doubt.resends(),
             marks: self.gear.durability.marks,
         };
+        let brake = transport.drop_brake.map(|limit| Brake::new(limit, confirmed));
         Settle::new(self.store.clone(), run, key, self.gear.clock.clone(), rules, self.metrics.clone(), before)
+            .known_by(&setup.campaign.source.key)
+            .under(brake)
     }
 
     fn scope(&self, blueprint: Blueprint, run: RunId, record: &Record, limit: Option<u64>) -> Result<Scope, Error> {
@@ -289,6 +302,7 @@ pub(super) fn keep(
     if manifest.message_domains.iter().all(|known| known != domain) {
         manifest.message_domains.push(domain.to_owned());
     }
+    manifest.phi_in_clear |= campaign.phi_in_clear(columns.iter().map(|column| column.name.as_str()))?;
     store.put_manifest(run, &manifest, true)?;
     Ok(manifest)
 }

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 impl Engine {
-    /// Takes up every open run that nobody has paused, the first opened first. Answers how many go on.
+    /// Takes up every open run that nobody has paused and no brake has stopped, the first opened first. Answers how many go on.
     ///
     /// # Errors
     /// The store can't be read. What is wrong with one run is shown with it.
@@ -46,18 +46,20 @@ impl Engine {
         Ok(taken_up)
     }
 
-    /// Takes a run that a person had paused before this engine began; `false` if there is none of that name.
+    /// Takes a run that a person had paused before this engine began, or that its brake has stopped; `false` if there is none of that name.
     pub(super) fn take_up_paused(&self, run: RunId) -> Result<bool, Error> {
         let _one = self.opening.lock().expect("no holder panics");
-        let paused = self.store.manifest(run)?.filter(|manifest| state_of(manifest) == RunState::Paused);
+        let waits = |manifest: &Manifest| matches!(state_of(manifest), RunState::Paused | RunState::Braked);
+        let paused = self.store.manifest(run)?.filter(waits);
         let Some(manifest) = paused.filter(|_| !self.is_at_work(run)) else { return Ok(false) };
-        let manifest = Manifest { paused: false, ..manifest };
+        let manifest = manifest.resumed();
         self.store.put_manifest(run, &manifest, true)?;
+        self.count_braked();
         self.take_up(run, &manifest)?;
         Ok(true)
     }
 
-    fn is_at_work(&self, run: RunId) -> bool {
+    pub(super) fn is_at_work(&self, run: RunId) -> bool {
         self.runs().get(&run).is_some_and(|slot| !slot.is_over())
     }
 

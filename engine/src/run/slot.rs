@@ -109,7 +109,8 @@ impl OpenRun {
 
     /// Whether everything that can be done is done, or it must stop.
     pub(super) fn wants_to_leave(&mut self, now: Timestamp, draining: bool) -> bool {
-        if self.failed.is_some() || self.feeders.are_broken() || self.shared.settle.fault().is_some() {
+        let settle = &self.shared.settle;
+        if self.failed.is_some() || self.feeders.are_broken() || settle.fault().is_some() || settle.is_braked() {
             return true;
         }
         if draining {
@@ -183,7 +184,11 @@ impl OpenRun {
         let delivered_before = self.before.count(Kind::Delivered);
         let (record, key, seconds, cancelled) = (self.record, self.key, last.seconds, self.cancelled);
         let (tally, read) = (self.shared.settle.tally(), self.feeders.into_read());
+        let braked = self.shared.settle.braked();
         let write = || -> Result<(Manifest, Tally), Error> {
+            if let Some(braked) = braked {
+                record.change(true, |manifest| manifest.braked = Some(braked))?;
+            }
             let end = End { store: &engine.store, metrics: &engine.metrics, run, now };
             if cancelled {
                 end.cancel_rest(&record, &key, tally.read)?;
@@ -195,6 +200,7 @@ impl OpenRun {
         };
         match write() {
             Ok((manifest, tally)) => {
+                engine.count_braked();
                 let mut ended = RunView::at_rest(run, &manifest, &tally, state_here(&manifest));
                 ended.delivered_now = tally.count(Kind::Delivered).saturating_sub(delivered_before);
                 last = RunView { rows: last.rows, found_in_doubt: last.found_in_doubt, seconds, ..ended };
@@ -256,6 +262,7 @@ impl End<'_> {
                 manifest.latency = latency.or(manifest.latency);
                 if all_settled && (cancelled || (manifest.read_all && tally.left() == 0)) {
                     manifest.finished = Some(self.now);
+                    manifest.braked = None;
                 }
             })
         })?;
@@ -284,6 +291,7 @@ pub(super) fn state_of(manifest: &Manifest) -> RunState {
     match (manifest.cancelled, manifest.finished, manifest.paused) {
         (Some(_), ..) => RunState::Cancelled,
         (None, Some(_), _) => RunState::Finished,
+        _ if manifest.braked.is_some() => RunState::Braked,
         (None, None, true) => RunState::Paused,
         (None, None, false) => RunState::Stopped,
     }

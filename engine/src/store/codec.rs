@@ -1,9 +1,10 @@
 //! Keys and values as octets. See the module's format table.
 
 use crate::clock::Timestamp;
-use crate::mail::{Address, Enhanced, Fields, Kind, Origin, Outcome, Row, RunId};
+use crate::mail::{Address, Addressee, Enhanced, Fields, Kind, Origin, Outcome, Row, RunId};
 use crate::secret::{DataKey, Place};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 pub(super) const VERSION: u8 = 2;
 const OUTCOME_HEAD: usize = 1 + 1 + 8 + 4 + 2 + 5 + 1;
@@ -24,6 +25,10 @@ pub(super) fn number(key: &[u8], at: usize) -> Option<u64> {
 
 /// The bit that says of an outcome's kind or a lease's hold that an earlier attempt was in doubt.
 const DOUBTED: u8 = 0x80;
+/// The bit of an outcome's kind that says that the number of a session follows the reason.
+const TRAVELLED: u8 = 0x40;
+/// The bit of an outcome's kind that says that what is sealed is JSON: the addressee beside the text.
+const ADDRESSED: u8 = 0x20;
 
 pub(super) fn flagged(number: u8, doubted: bool) -> u8 {
     number | if doubted { DOUBTED } else { 0 }
@@ -35,7 +40,9 @@ pub(super) fn unflagged(octet: u8) -> (u8, bool) {
 
 /// An outcome as a value of the `outcome` family.
 pub fn encode_outcome(outcome: &Outcome, run: RunId, ordinal: u64, key: &DataKey) -> Vec<u8> {
-    let mut value = vec![VERSION, flagged(outcome.kind.number(), outcome.doubted)];
+    let travelled = if outcome.session.is_some() { TRAVELLED } else { 0 };
+    let addressed = if outcome.addressee.is_some() { ADDRESSED } else { 0 };
+    let mut value = vec![VERSION, flagged(outcome.kind.number() | travelled | addressed, outcome.doubted)];
     value.extend_from_slice(&outcome.at.0.to_be_bytes());
     value.extend_from_slice(&outcome.attempts.to_be_bytes());
     value.extend_from_slice(&outcome.code.unwrap_or(0).to_be_bytes());
@@ -44,8 +51,9 @@ pub fn encode_outcome(outcome: &Outcome, run: RunId, ordinal: u64, key: &DataKey
     value.extend_from_slice(&enhanced.1.to_be_bytes());
     value.extend_from_slice(&enhanced.2.to_be_bytes());
     push_label(&outcome.reason, &mut value);
-    if !outcome.text.is_empty() {
-        value.extend(key.seal(Place::Row("outcome", run, ordinal), outcome.text.as_bytes()));
+    value.extend(outcome.session.into_iter().flat_map(u64::to_be_bytes));
+    if let Some(plain) = sealed_part(outcome) {
+        value.extend(key.seal(Place::Row("outcome", run, ordinal), &plain));
     }
     value
 }
@@ -57,16 +65,21 @@ pub fn decode_outcome(value: &[u8], run: RunId, ordinal: u64, key: Option<&DataK
     }
     let (head, rest) = value.split_at(OUTCOME_HEAD);
     let short = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
-    let (reason, sealed) = rest.split_at_checked(usize::from(head[OUTCOME_HEAD - 1]))?;
-    let text = match key {
-        Some(key) if !sealed.is_empty() => {
-            String::from_utf8(key.open(Place::Row("outcome", run, ordinal), sealed)?).ok()?
+    let (reason, mut rest) = rest.split_at_checked(usize::from(head[OUTCOME_HEAD - 1]))?;
+    let (flags, doubted) = unflagged(head[1]);
+    let mut session = None;
+    if flags & TRAVELLED != 0 {
+        let (number, sealed) = rest.split_first_chunk::<8>()?;
+        (session, rest) = (Some(u64::from_be_bytes(*number)), sealed);
+    }
+    let (text, addressee) = match key {
+        Some(key) if !rest.is_empty() => {
+            opened_part(key.open(Place::Row("outcome", run, ordinal), rest)?, flags & ADDRESSED != 0)?
         }
-        _ => String::new(),
+        _ => (String::new(), None),
     };
-    let (kind, doubted) = unflagged(head[1]);
     Some(Outcome {
-        kind: Kind::from_number(kind)?,
+        kind: Kind::from_number(flags & !TRAVELLED & !ADDRESSED)?,
         doubted,
         at: Timestamp(u64::from_be_bytes(head[2..10].try_into().ok()?)),
         attempts: u32::from_be_bytes(head[10..14].try_into().ok()?),
@@ -74,7 +87,34 @@ pub fn decode_outcome(value: &[u8], run: RunId, ordinal: u64, key: Option<&DataK
         enhanced: (head[16] != 0).then(|| Enhanced(head[16], short(17), short(19))),
         reason: String::from_utf8(reason.to_vec()).ok()?,
         text,
+        session,
+        addressee,
     })
+}
+
+/// What is sealed of an outcome whose row a letter may follow.
+#[derive(Serialize, Deserialize)]
+struct SealedEnd {
+    text: String,
+    to: String,
+    key: String,
+}
+
+fn sealed_part(outcome: &Outcome) -> Option<Zeroizing<Vec<u8>>> {
+    let text = &outcome.text;
+    let Some(Addressee { to, key }) = &outcome.addressee else {
+        return (!text.is_empty()).then(|| text.clone().into_bytes().into());
+    };
+    let whole = SealedEnd { text: text.clone(), to: to.clone(), key: key.clone() };
+    Some(serde_json::to_vec(&whole).expect("text serialises").into())
+}
+
+fn opened_part(plain: Vec<u8>, addressed: bool) -> Option<(String, Option<Addressee>)> {
+    if !addressed {
+        return Some((String::from_utf8(plain).ok()?, None));
+    }
+    let SealedEnd { text, to, key } = serde_json::from_slice(&Zeroizing::new(plain)).ok()?;
+    Some((text, Some(Addressee { to, key })))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -164,9 +204,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_outcome() -> impl Strategy<Value = Outcome> {
-        let flags = (any::<bool>(), any::<bool>());
-        (0..Kind::ALL.len(), any::<u64>(), any::<u32>(), 0_u16..600, flags, "[a-z_]{0,40}", "\\PC{0,80}").prop_map(
-            |(kind, at, attempts, code, (enhanced, doubted), reason, text)| Outcome {
+        let flags = (any::<bool>(), any::<bool>(), any::<Option<u64>>());
+        let addressee = proptest::option::of(("\\PC{1,40}", "\\PC{0,40}"));
+        let texts = ("[a-z_]{0,40}", "\\PC{0,80}", addressee);
+        (0..Kind::ALL.len(), any::<u64>(), any::<u32>(), 0_u16..600, flags, texts).prop_map(
+            |(kind, at, attempts, code, (enhanced, doubted, session), (reason, text, addressee))| Outcome {
                 kind: Kind::ALL[kind],
                 doubted,
                 at: Timestamp(at),
@@ -175,6 +217,8 @@ mod tests {
                 enhanced: enhanced.then_some(Enhanced(5, 7, 509)),
                 reason,
                 text,
+                session,
+                addressee: addressee.map(|(to, key)| Addressee { to, key }),
             },
         )
     }
@@ -187,6 +231,7 @@ mod tests {
             prop_assert_eq!(decode_outcome(&value, RunId(run), ordinal, Some(&key)), Some(outcome.clone()));
             let without = decode_outcome(&value, RunId(run), ordinal, None).expect("readable without the key");
             prop_assert_eq!(without.text, "");
+            prop_assert_eq!((without.addressee, without.session), (None, outcome.session));
             prop_assert_eq!(without.kind, outcome.kind);
         }
 
@@ -194,6 +239,17 @@ mod tests {
         fn damaged_outcomes_do_not_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = decode_outcome(&value, RunId(1), 1, Some(&DataKey::new(&[3; 32])));
         }
+    }
+
+    #[test]
+    fn an_outcome_that_was_written_before_sessions_were_kept_is_read() {
+        let key = DataKey::new(&[3; 32]);
+        let mut value = vec![VERSION, 2];
+        value.extend([0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 2, 38, 5, 0, 1, 0, 1, 0]);
+        value.extend(key.seal(Place::Row("outcome", RunId(1), 4), b"no such user"));
+        let outcome = decode_outcome(&value, RunId(1), 4, Some(&key)).expect("readable");
+        assert_eq!((outcome.kind, outcome.session, outcome.text.as_str()), (Kind::Bounced, None, "no such user"));
+        assert_eq!((outcome.why().as_str(), outcome.addressee), ("550 5.1.1", None));
     }
 
     proptest! {

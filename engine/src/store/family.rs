@@ -21,11 +21,13 @@ pub enum Family {
     Sent,
     /// What domains and hosts have shown of TLS.
     Tls,
+    /// How sessions travelled.
+    Session,
 }
 
 impl Family {
     /// All of them. `engine` comes first: it is made first, and a store without it is of format 1.
-    pub(super) const ALL: [Family; 9] = [
+    pub(super) const ALL: [Family; 10] = [
         Family::Engine,
         Family::Key,
         Family::Run,
@@ -35,6 +37,7 @@ impl Family {
         Family::Lease,
         Family::Sent,
         Family::Tls,
+        Family::Session,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Family {
             Family::Lease => "lease",
             Family::Sent => "sent",
             Family::Tls => "tls",
+            Family::Session => "session",
         }
     }
 }

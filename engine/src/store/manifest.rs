@@ -5,7 +5,7 @@ use crate::mail::RunId;
 use crate::secret::TokenKey;
 use loader::{Mark, Shape};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Seconds from MAIL FROM to the reply to the final dot, below which that share of messages lies; read off a histogram's
@@ -30,6 +30,32 @@ pub struct Bounds {
     /// `--until-empty`.
     pub until_empty: bool,
 }
+
+/// Why rows were dropped: whom they were for, and what stood in the way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DropCause {
+    /// The provider's number; 0 is every provider.
+    pub provider: u64,
+    /// The name of its best MX host; none of every provider.
+    pub host: String,
+    /// A closed label.
+    pub reason: String,
+}
+
+/// A run was stopped by its brake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Braked {
+    /// When.
+    pub at: Timestamp,
+    /// How many rows of how many, and for what.
+    pub why: String,
+    /// All that rows were dropped for lately, or would have been.
+    pub causes: Vec<DropCause>,
+}
+
+/// Providers at which rows are dropped for one reason from which on the reason is confirmed everywhere: then it is a matter of
+/// many small hosts, and nobody wants to be asked for each.
+const EVERYWHERE: usize = 10;
 
 /// A run's record. It holds no PHI.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +116,15 @@ pub struct Manifest {
     /// have sent them.
     #[serde(default)]
     pub copied: bool,
+    /// Why its brake has stopped it; a person lets it go on.
+    #[serde(default)]
+    pub braked: Option<Braked>,
+    /// What rows may be dropped for without a brake, since a person said so.
+    #[serde(default)]
+    pub confirmed_drops: Vec<DropCause>,
+    /// Whether it was ever allowed that its PHI leaves in clear.
+    #[serde(default)]
+    pub phi_in_clear: bool,
 }
 
 impl Manifest {
@@ -117,11 +152,32 @@ impl Manifest {
             again: false,
             message_domains: Vec::new(),
             copied: false,
+            braked: None,
+            confirmed_drops: Vec::new(),
+            phi_in_clear: false,
         }
     }
 }
 
 impl Manifest {
+    /// The same, once a person has said that it goes on. What the brake has stopped it for is confirmed with that.
+    #[must_use]
+    pub fn resumed(mut self) -> Manifest {
+        self.paused = false;
+        for cause in self.braked.take().map(|braked| braked.causes).unwrap_or_default() {
+            if !self.confirmed_drops.contains(&cause) {
+                self.confirmed_drops.push(cause);
+            }
+        }
+        let mut hosts: BTreeMap<String, usize> = BTreeMap::new();
+        self.confirmed_drops.iter().for_each(|cause| *hosts.entry(cause.reason.clone()).or_default() += 1);
+        for (reason, _) in hosts.into_iter().filter(|(_, hosts)| *hosts >= EVERYWHERE) {
+            self.confirmed_drops.retain(|cause| cause.reason != reason);
+            self.confirmed_drops.push(DropCause { provider: 0, host: String::new(), reason });
+        }
+        self
+    }
+
     /// The Message-ID of a row of `run`, as a receiver's log has it. Only the part before the `@`, which is enough to find it,
     /// where From's domain was changed during the run.
     pub fn message_id(&self, token: &TokenKey, run: RunId, row: u64) -> String {
@@ -147,5 +203,28 @@ mod written_mark {
         let Some((octets, text)) = Option::<(u64, String)>::deserialize(deserializer)? else { return Ok(None) };
         let digest = HEXLOWER.decode(text.as_bytes()).ok().and_then(|digest| digest.try_into().ok());
         digest.map(|digest| Some(Mark { octets, digest })).ok_or_else(|| D::Error::custom("no SHA-256 in hexadecimal"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(provider: u64, reason: &str) -> DropCause {
+        DropCause { provider, host: format!("mx{provider}.example"), reason: reason.into() }
+    }
+
+    #[test]
+    fn who_resumes_a_run_confirms_what_its_brake_has_stopped_it_for() {
+        let run = Manifest::new("c".into(), "i".into(), "f".into(), Timestamp(1));
+        let braked = |causes| Some(Braked { at: Timestamp(2), why: "why".into(), causes });
+        let few = vec![cause(1, "certificate_expired"), cause(2, "no_starttls")];
+        let resumed = Manifest { paused: true, braked: braked(few.clone()), ..run }.resumed();
+        assert_eq!((resumed.paused, &resumed.braked, &resumed.confirmed_drops), (false, &None, &few));
+        let many = (2..=11).map(|provider| cause(provider, "no_starttls")).collect();
+        let resumed = Manifest { braked: braked(many), ..resumed }.resumed();
+        let everywhere = DropCause { provider: 0, host: String::new(), reason: "no_starttls".into() };
+        assert_eq!(resumed.confirmed_drops, [cause(1, "certificate_expired"), everywhere]);
+        assert_eq!(resumed.clone().resumed(), resumed);
     }
 }

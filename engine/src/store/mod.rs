@@ -10,11 +10,12 @@
 //! | | `standing` | [`Standing`]: generation (8), boot id (16), inode (8) and birth in ns (8) of `<state_dir>/lock`, the same of `<state_dir>/generation` |
 //! | `key` | name: `token`, `index`, `audit`, or `data` ‖ run (8) | wrapped key |
 //! | `run` | run (8) | [`Manifest`] as JSON; no PHI |
-//! | `outcome` | run (8), ordinal (8) | kind (1; + 128 where *doubted*), time (8), attempts (4), code (2, 0 = none), enhanced class (1, 0 = none), subject (2), detail (2), reason length (1), reason, sealed text (may be absent) |
+//! | `outcome` | run (8), ordinal (8) | kind (1; + 128 where *doubted*, + 64 where it names a session, + 32 where it names the addressee), time (8), attempts (4), code (2, 0 = none), enhanced class (1, 0 = none), subject (2), detail (2), reason length (1), reason, session (8, only with + 64), sealed text (may be absent; with + 32 sealed JSON: text, address, key) |
 //! | `deferred` | run (8), due (8), ordinal (8) | length (1), reason it waits for, sealed row |
 //! | `backlog` | run (8), provider (8), turn (8) | ordinal (8), sealed row |
 //! | `lease` | run (8), ordinal (8) | hold (1: 1 leased, 2 started, 3 again; 1 and 2 + 128 where *doubted*), boot id (16), first attempt (8), time of `started` (8, only there) |
 //! | `sent` | HMAC of campaign and key (16, see [`crate::secret::IndexKey`]) | run (8), ordinal (8), time (8), kept (1) |
+//! | `session` | number (8) | [`SessionRecord`] as JSON: how a session travelled; nothing of a row |
 //! | `tls` | `h`, `d` or `p`, name of host or domain | what a host or domain has shown, or a policy (JSON) |
 //!
 //! A sealed row is JSON: recipient, fields, attempts, first attempt, and *doubted* (left out: no). *Doubted* is a row of which
@@ -22,6 +23,10 @@
 //! flag is read as one without it, and *again* says it in either. A *turn* is a number that only grows: (generation of the
 //! engine << 40) + a count, so that a provider's rows stand in order of arrival over all engines. Provider 0 is the backlog
 //! of rows whose provider is not known yet.
+//!
+//! A session's number comes from the same count. A session is kept when the first message is sent over it, and as long as the
+//! outcomes that refer to it. Outcomes of rows that a letter may follow (bounced, dropped, expired) hold the address and the
+//! key, sealed: their rows are nowhere else once they ended, and the input may be gone.
 //!
 //! Beside the database, `<state_dir>/generation` holds the generation as a decimal line.
 //!
@@ -35,6 +40,8 @@
 //! * Rows past the memory's bound, and deferred rows that are due, stand in `backlog` (the latter move there in one batch)
 //!   until they are settled: the batch of the outcome or deferral removes them. A row that gets another provider moves in one
 //!   batch.
+//! * A session's record is written before the first message is begun on it, and so stands in the WAL before every outcome that
+//!   refers to it.
 //! * So at every moment a row stands in exactly one of: nowhere (not read, or waiting in memory), `backlog`, `deferred`,
 //!   `outcome`; and in `lease` besides while its outcome is open. A doubted row always is, so that whoever ends it finds that
 //!   without opening it: deferred, taken back or waiting in `backlog` it stands there as *again*.
@@ -47,7 +54,7 @@
 //! Writes go to the WAL, which reaches the operating system at once: they survive the death of the process. On the disk, when
 //! the call returns, are: keys, manifests that open or end a run, the standing, leases (a group at a time, and with them
 //! everything written before, reservations above all, since the WAL is one), *again*, and the end of a run's backlog. Not
-//! synced are `started`, outcomes, deferrals and backlog: after power loss their rows are in doubt by their leases, or stand
+//! synced are sessions, `started`, outcomes, deferrals and backlog: after power loss their rows are in doubt by their leases, or stand
 //! where they stood before.
 //!
 //! # Recovery
@@ -88,6 +95,7 @@ mod reschedule;
 mod rows;
 mod runs;
 mod sent;
+mod sessions;
 mod shown;
 mod standing;
 mod tally;
@@ -99,10 +107,11 @@ pub use db::{Settings, Store};
 pub use error::Error;
 pub use family::Family;
 pub use lease::{Hold, Lease, Leave};
-pub use manifest::{Bounds, Latency, Manifest};
+pub use manifest::{Bounds, Braked, DropCause, Latency, Manifest};
 pub use options::OPEN_FILES;
 pub use rows::Change;
 pub use sent::Reservation;
+pub use sessions::SessionRecord;
 pub use shown::About;
 pub use standing::{Copied, Home, Standing};
 pub use tally::Tally;

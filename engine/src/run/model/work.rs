@@ -10,6 +10,7 @@ use crate::gate::Verdict;
 use crate::mail::{Kind, Row};
 use crate::run::doubt::{self, Truth, Which};
 use crate::run::offline;
+use crate::settle::Via;
 use crate::smtp::Fate;
 use crate::store::{Hold, Leave, Manifest, Reservation};
 use std::time::Duration;
@@ -182,7 +183,7 @@ impl World {
         let live = self.lives[index].as_mut().expect("picked");
         let row = live.wire.remove(at).row;
         let settle_row = row.clone();
-        live.run.settle.settle(settle_row, &verdict(fate));
+        live.run.settle.settle(settle_row, &verdict(fate), Via::default());
         if !sent {
             self.ghost.may_have.remove(&(index, row.ordinal));
         }
@@ -228,7 +229,7 @@ impl World {
         let Some(live) = &mut self.lives[index] else { return Ok(()) };
         let Some(job) = live.pop(&self.rig, lane)? else { return Ok(()) };
         let row = job.row;
-        live.run.settle.postpone(row.clone(), &verdict(Fate::Deferred), until);
+        live.run.settle.postpone(row.clone(), &verdict(Fate::Deferred), until, Via::default());
         self.defer(index, &row, Kind::Expired, until);
         Ok(())
     }
