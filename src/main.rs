@@ -7,6 +7,7 @@ mod failure;
 mod moment;
 mod news;
 mod output;
+mod probing;
 mod progress;
 mod seat;
 mod signals;
@@ -40,6 +41,7 @@ fn main() {
         Command::Cancel(options) => commands::steer::cancel(&args, &options.named.target()),
         Command::Drain => commands::steer::drain(&args),
         Command::Doubt(options) => commands::doubt::run(&args, options),
+        Command::Tls(options) => commands::tls::run(&args, options),
         Command::Report(options) => commands::report::run(&args, options),
         Command::Sandbox(options) => commands::sandbox::run(options),
     };

@@ -6,7 +6,7 @@ use crate::mail::{Demand, Level, MxTrust};
 use crate::resolve::{Mx, MxHost, NoRoute, Place, Resolver, Security};
 use crate::smtp::Access;
 use crate::sts::{Freshness, Mode, Standing, Sts};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -120,6 +120,7 @@ pub struct Router {
     resolver: Arc<dyn Resolver>,
     policies: Option<Arc<Sts>>,
     demand: Demand,
+    floors: Arc<BTreeMap<String, Level>>,
     relay: Access,
     known: RwLock<HashMap<String, Known>>,
     met: Arc<Met>,
@@ -142,12 +143,18 @@ const MOST_KNOWN: usize = 50_000;
 impl Router {
     /// Routes for a campaign that demands `demand` everywhere. A smarthost is entered as `relay` says.
     pub fn new(resolver: Arc<dyn Resolver>, demand: Demand, relay: Access) -> Router {
-        Router { resolver, policies: None, demand, relay, known: RwLock::default(), met: Arc::default() }
+        let (known, met, floors) = (RwLock::default(), Arc::default(), Arc::default());
+        Router { resolver, policies: None, demand, floors, relay, known, met }
     }
 
     /// The same, which asks for the policies of domains.
     pub fn asking(self, policies: Arc<Sts>) -> Router {
         Router { policies: Some(policies), ..self }
+    }
+
+    /// The same, which demands no less than `floors` of the domains that it names.
+    pub fn above(self, floors: Arc<BTreeMap<String, Level>>) -> Router {
+        Router { floors, ..self }
     }
 
     /// The same, which tells `met` whom it found.
@@ -236,7 +243,8 @@ impl Router {
         let access = if relayed { self.relay.clone() } else { Access::default() };
         // Who learns our password or sees our certificate must have proven who it is.
         let proven = Demand::new(if access.needs_proof() { Level::Verified } else { Level::Opportunistic });
-        let demand = self.demand.raise(&proven).raise(&asked);
+        let floor = Demand::new(self.floors.get(domain).copied().unwrap_or(Level::Opportunistic));
+        let demand = self.demand.raise(&proven).raise(&asked).raise(&floor);
         let class = Class::of(domain, &hosts, &demand, mx_trust);
         Route { site, provider: ProviderId(site.0), hosts, demand, mx_trust, word, class, access }
     }

@@ -49,6 +49,8 @@ pub struct Transport {
     pub exclusive: bool,
     /// How long a row is tried.
     pub lifetime: Duration,
+    /// Ask servers to keep the message on proven TLS (RFC 8689).
+    pub requiretls: bool,
     /// What becomes of rows in doubt.
     pub on_doubt: OnDoubt,
     /// The sources that send it, by name; empty is all.
@@ -169,6 +171,7 @@ impl Reader<'_> {
             demand: Demand::new(table.tls),
             exclusive: *table.exclusive.get_ref() && table.tls != Level::Opportunistic,
             lifetime: table.lifetime.get_ref().0,
+            requiretls: table.requiretls,
             on_doubt: table.on_doubt,
             sources: table.sources.iter().map(|name| name.get_ref().clone()).collect(),
         })

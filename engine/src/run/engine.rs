@@ -3,7 +3,7 @@
 use super::feeders::thread;
 use super::shelf::StoreShelf;
 use super::slot::Slot;
-use super::{Error, Exporter, Lock, Machinery, steward};
+use super::{Error, Exporter, Lock, Machinery, probing, refresh, steward};
 use crate::clock::Timestamp;
 use crate::condition::Conditions;
 use crate::control::Socket;
@@ -34,6 +34,10 @@ pub struct Engine {
     pub(super) met: Arc<Met>,
     /// What domains ask of whoever sends to them.
     pub(super) policies: Arc<Sts>,
+    /// What hosts have shown.
+    pub(super) standing: Arc<TlsStanding>,
+    /// The probe that was asked for last.
+    pub(super) probing: probing::Latest,
     pub(super) since: Timestamp,
     /// Held while a run is opened: two commands may bring the same input.
     pub(super) opening: Mutex<()>,
@@ -42,6 +46,7 @@ pub struct Engine {
     stop: watch::Sender<Stop>,
     ended: AtomicBool,
     steward: Mutex<Option<JoinHandle<()>>>,
+    refresh: Mutex<Option<JoinHandle<()>>>,
     clerk: Mutex<Option<JoinHandle<()>>>,
     socket: Mutex<Option<Socket>>,
     exporter: Mutex<Option<Exporter>>,
@@ -73,10 +78,11 @@ impl Engine {
         let (stop, stopped) = watch::channel(Stop::No);
         let (controls, ordered) = watch::channel(Arc::new(Controls::default()));
         let (clerk, clerk_thread) = clerk(&gear, &store, &metrics)?;
+        let standing = Arc::new(TlsStanding::new(store.clone(), gear.exclusive_confirm));
         let deps = Deps {
             resolver: gear.resolver.clone(),
             connector,
-            standing: Arc::new(TlsStanding::new(store.clone(), gear.exclusive_confirm)),
+            standing: standing.clone(),
             limits: gear.limits,
             retry: gear.retry,
             clock: gear.clock.clone(),
@@ -96,6 +102,8 @@ impl Engine {
             since: gear.clock.now(),
             met: Arc::default(),
             policies,
+            standing,
+            probing: probing::Latest::default(),
             gear,
             store,
             conditions,
@@ -108,6 +116,7 @@ impl Engine {
             stop,
             ended: AtomicBool::new(false),
             steward: Mutex::default(),
+            refresh: Mutex::default(),
             clerk: Mutex::new(clerk_thread),
             socket: Mutex::default(),
             exporter: Mutex::new(exporter),
@@ -116,6 +125,7 @@ impl Engine {
         let watched = engine.clone();
         let steward = thread("steward", move || steward::work(&watched))?;
         *engine.steward.lock().expect("no holder panics") = Some(steward);
+        *engine.refresh.lock().expect("no holder panics") = refresh::start(&engine)?;
         if engine.gear.machine.is_some() {
             let fail = |cause| Error::State { path: engine.gear.state_dir.join("socket"), cause };
             let socket = Socket::start(&engine.gear.state_dir, engine.clone()).map_err(fail)?;
@@ -135,8 +145,9 @@ impl Engine {
         self.metrics.rests();
         self.ended.store(true, Ordering::SeqCst);
         let steward = self.steward.lock().expect("no holder panics").take();
-        if let Some(steward) = steward {
-            steward.join().ok();
+        let refresh = self.refresh.lock().expect("no holder panics").take();
+        for thread in [steward, refresh].into_iter().flatten() {
+            thread.join().ok();
         }
         if self.join_shards() {
             // It holds the store, which must be closed before the process ends.
@@ -240,7 +251,7 @@ impl Engine {
 }
 
 /// Opens the store, unless it is a copy of another.
-fn open(gear: &Machinery, conditions: &Arc<Conditions>) -> Result<Store, Error> {
+pub(super) fn open(gear: &Machinery, conditions: &Arc<Conditions>) -> Result<Store, Error> {
     let settings = Settings { sent_kept: gear.sent_kept, conditions: conditions.clone() };
     let store = Store::open(&gear.state_dir, &settings)?;
     match store.take_standing(&gear.state_dir)? {

@@ -14,6 +14,8 @@ pub enum About {
     Domain,
     /// A domain's MTA-STS policy.
     Policy,
+    /// What a probe has found of a recipient's domain.
+    Finding,
 }
 
 impl About {
@@ -22,6 +24,7 @@ impl About {
             About::Host => b'h',
             About::Domain => b'd',
             About::Policy => b'p',
+            About::Finding => b'f',
         }
     }
 
