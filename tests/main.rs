@@ -19,6 +19,7 @@ mod reference;
 mod resources;
 mod resume;
 mod smarthost;
+mod standing;
 mod steering;
 mod support;
 mod transport;

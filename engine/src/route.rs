@@ -364,6 +364,21 @@ mod tests {
         assert_eq!(names, ["mx0.a.example", "mx1.a.example"], "who was found is known by name, once");
     }
 
+    #[test]
+    fn the_table_of_domains_raises_what_a_campaign_demands_and_lowers_nothing() {
+        let floors = |level| Arc::new(BTreeMap::from([("a.example".to_owned(), level)]));
+        let levels = [Level::Opportunistic, Level::Required, Level::Verified, Level::Authenticated];
+        for campaign in levels {
+            for named in levels {
+                let resolver = Arc::new(Changing(0.into(), Duration::from_secs(3600)));
+                let router = Router::new(resolver, Demand::new(campaign), Access::default()).above(floors(named));
+                let level = |domain| ask(&router, domain).expect("a route").demand.level();
+                assert_eq!(level("a.example"), campaign.max(named));
+                assert_eq!((level("b.a.example"), level("b.example")), (campaign, campaign), "it names others");
+            }
+        }
+    }
+
     /// Answers once, then never again.
     struct Once(std::sync::atomic::AtomicBool);
 

@@ -1,7 +1,7 @@
 //! `sealpost check`.
 
-use crate::args::{Args, Check};
 use super::forecast::Foreseen;
+use crate::args::{Args, Check};
 use crate::failure::{Failure, ROWS_LEFT, SETTLED};
 use crate::output::outln;
 use engine::clock::{Clock, SystemClock};

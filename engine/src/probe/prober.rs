@@ -129,13 +129,8 @@ impl Prober {
     }
 
     async fn host(&self, route: &Route, host: &MxHost) -> HostFinding {
-        let waits = |outlook| HostFinding {
-            host: host.name.clone(),
-            tlsa: String::new(),
-            version: None,
-            peer: None,
-            outlook,
-        };
+        let waits =
+            |outlook| HostFinding { host: host.name.clone(), tlsa: String::new(), version: None, peer: None, outlook };
         // No address helps a host whose name will not do, whatever it proves.
         if let Some(fault) = route.demand.excludes(&host.name, route.mx_trust, true) {
             return waits(self.short(route, host, &Tlsa::Absent, fault));

@@ -159,13 +159,21 @@ impl Engine {
         self.exporter.lock().expect("no holder panics").take()
     }
 
-    /// Waits until nobody else has the store. Rayon, and a command that is still answered, let go of it in their own time; were
+    /// Waits until nobody but us has the store. Rayon, and a command that is still answered, let go of it in their own time; were
     /// one of them the last, RocksDB would be closed while the process ends, which aborts it.
     fn wait_for_the_store(&self) {
         let deadline = Instant::now() + GRACE;
-        while Arc::strong_count(&self.store) > 1 && Instant::now() < deadline {
+        self.probing.clear();
+        while self.is_shared() && Instant::now() < deadline {
             std::thread::sleep(GLANCE);
         }
+    }
+
+    /// Whether somebody else has the store, or what holds it for us: policies and standing each do.
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.store) > 3
+            || Arc::strong_count(&self.policies) > 1
+            || Arc::strong_count(&self.standing) > 1
     }
 
     /// Waits for the shards that have come to their end, and says whether all have. One that is stuck is left behind: the

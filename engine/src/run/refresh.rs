@@ -10,8 +10,8 @@ use super::probing::{keep, prober, runtime, work};
 use crate::clock::Timestamp;
 use crate::mail::Level;
 use crate::probe::Finding;
-use crate::store::About;
-use crate::sts::{Freshness, Kept};
+use crate::store::{About, Store};
+use crate::sts::{Freshness, Kept, Sts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -65,8 +65,8 @@ fn jittered(every: Duration, since: Timestamp, turn: u32) -> Duration {
 fn round(engine: &Engine, every: Duration) -> Result<(), Error> {
     engine.probing.clear();
     let now = engine.gear.clock.now();
-    fetch_again(engine, due_policies(engine, now)?)?;
-    for (floor, domains) in due_findings(engine, now, every)? {
+    fetch_again(&engine.policies, due_policies(&engine.store, now)?, || engine.is_stopping())?;
+    for (floor, domains) in due_findings(&engine.store, now, every)? {
         let prober = Arc::new(prober(&engine.gear, engine.policies.clone(), engine.standing.clone(), floor)?);
         let again = |finding: Finding| {
             let asked = domains.get(&finding.domain).copied().unwrap_or(finding.asked);
@@ -77,9 +77,9 @@ fn round(engine: &Engine, every: Duration) -> Result<(), Error> {
     Ok(())
 }
 
-fn due_policies(engine: &Engine, now: Timestamp) -> Result<Vec<String>, Error> {
+fn due_policies(store: &Store, now: Timestamp) -> Result<Vec<String>, Error> {
     let mut due = Vec::new();
-    engine.store.scan_shown(About::Policy, |domain, octets| {
+    store.scan_shown(About::Policy, |domain, octets| {
         if Kept::decode(octets).is_some_and(|kept| kept.lives(now) && kept.is_due(now)) {
             due.push(domain.to_owned());
         }
@@ -87,40 +87,37 @@ fn due_policies(engine: &Engine, now: Timestamp) -> Result<Vec<String>, Error> {
     Ok(due)
 }
 
-fn fetch_again(engine: &Engine, domains: Vec<String>) -> Result<(), Error> {
-    let runtime = runtime()?;
-    for domain in domains {
-        if engine.is_stopping() {
-            break;
-        }
-        let fetched = engine.policies.policy_of(&domain, Freshness::FetchAgain);
-        runtime.block_on(async {
-            // A policy host that is slow must not hold up the engine's end.
-            tokio::select! {
-                biased;
-                standing = fetched => if let Err(error) = standing {
-                    tracing::warn!(%error, "an MTA-STS policy could not be refreshed");
-                },
-                () = stops(engine) => {}
+/// One after the other, until `stop` says so: a policy host that is slow must not hold up the engine's end.
+fn fetch_again(policies: &Sts, domains: Vec<String>, stop: impl Fn() -> bool) -> Result<(), Error> {
+    let fetched = async {
+        for domain in domains {
+            if let Err(error) = policies.policy_of(&domain, Freshness::FetchAgain).await {
+                tracing::warn!(%error, "an MTA-STS policy could not be refreshed");
             }
-        });
-    }
+        }
+    };
+    let stopped = async {
+        while !stop() {
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    runtime()?.block_on(async {
+        tokio::select! {
+            biased;
+            () = fetched => {}
+            () = stopped => {}
+        }
+    });
     Ok(())
-}
-
-async fn stops(engine: &Engine) {
-    while !engine.is_stopping() {
-        tokio::time::sleep(GLANCE).await;
-    }
 }
 
 /// Domains that were probed lately, and not just now, with when somebody asked about them.
 type Due = BTreeMap<Level, BTreeMap<String, Timestamp>>;
 
 /// What is due, by floor. Domains that nobody has asked about for long are forgotten.
-fn due_findings(engine: &Engine, now: Timestamp, every: Duration) -> Result<Due, Error> {
+fn due_findings(store: &Store, now: Timestamp, every: Duration) -> Result<Due, Error> {
     let (mut due, mut old) = (Due::new(), Vec::new());
-    engine.store.scan_shown(About::Finding, |domain, octets| match Finding::decode(octets) {
+    store.scan_shown(About::Finding, |domain, octets| match Finding::decode(octets) {
         Some(finding) if now.since(finding.asked) >= KEPT_FOR => old.push(domain.to_owned()),
         Some(finding) if now.since(finding.at) >= every / 2 => {
             due.entry(finding.floor).or_default().insert(domain.to_owned(), finding.asked);
@@ -129,7 +126,97 @@ fn due_findings(engine: &Engine, now: Timestamp, every: Duration) -> Result<Due,
         None => old.push(domain.to_owned()),
     })?;
     for domain in old {
-        engine.store.forget_shown(About::Finding, &domain)?;
+        store.forget_shown(About::Finding, &domain)?;
     }
     Ok(due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::clock::SystemClock;
+    use crate::probe::Outlook;
+    use crate::resolve::{Addresses, Answer, Mx, MxHost, NoAddress, NoRoute, Resolver};
+    use crate::run::shelf::StoreShelf;
+    use crate::smtp::{Connector, Root};
+    use crate::store::Settings;
+
+    const HOUR: u64 = 3_600_000;
+
+    fn store() -> (Arc<Store>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        (Arc::new(Store::open(folder.path(), &Settings::default()).expect("a store")), folder)
+    }
+
+    /// A policy that was fetched so long ago, for a week.
+    fn kept(store: &Store, domain: &str, now: Timestamp, hours: u64) {
+        let fetched = now.0 - hours * HOUR;
+        let stored = serde_json::json!({
+            "version": 1, "id": "1", "mode": "enforce", "mx": ["mx.a.example"], "max_age": 604_800, "fetched": fetched,
+            "last_tried": fetched,
+        });
+        store.put_shown(About::Policy, domain, stored.to_string().as_bytes()).expect("written");
+    }
+
+    fn found(store: &Store, domain: &str, at: Timestamp, asked: Timestamp) {
+        let (policy, hosts, outlook) = (String::new(), Vec::new(), Outlook::Able);
+        let (domain, floor) = (domain.to_owned(), Level::Verified);
+        let finding = Finding { domain, at, asked, floor, mx_trust: None, policy, hosts, outlook };
+        keep(store, &finding).expect("written");
+    }
+
+    #[test]
+    fn what_is_due_is_what_lives_and_is_a_day_old() {
+        let (store, _folder) = store();
+        let now = SystemClock.now();
+        kept(&store, "fresh.example", now, 1);
+        kept(&store, "due.example", now, 25);
+        kept(&store, "dead.example", now, 200);
+        assert_eq!(due_policies(&store, now).expect("read"), ["due.example"]);
+
+        let ago = |hours: u64| Timestamp(now.0 - hours * HOUR);
+        found(&store, "just.example", ago(1), ago(1));
+        found(&store, "again.example", ago(24), ago(100));
+        found(&store, "forgotten.example", ago(24), ago(200));
+        let day = Duration::from_secs(24 * 3600);
+        let expected = Due::from([(Level::Verified, [("again.example".to_owned(), ago(100))].into())]);
+        assert_eq!(due_findings(&store, now, day).expect("read"), expected);
+        assert!(store.shown(About::Finding, "forgotten.example").expect("read").is_none(), "nobody asks about it");
+        assert!(store.shown(About::Finding, "just.example").expect("read").is_some());
+    }
+
+    /// Every domain announces a new policy, and nobody serves it.
+    struct Announcing;
+
+    impl Resolver for Announcing {
+        fn mx<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
+            Box::pin(async { Err(NoRoute::NoMailHost) })
+        }
+
+        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>> {
+            Box::pin(async { Err(NoAddress::None) })
+        }
+
+        fn txt<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Vec<String>, NoRoute>> {
+            Box::pin(async { Ok(vec!["v=STSv1; id=2;".into()]) })
+        }
+    }
+
+    #[test]
+    fn a_policy_that_is_due_is_asked_for_and_holds_meanwhile() {
+        let (store, _folder) = store();
+        let now = SystemClock.now();
+        kept(&store, "due.example", now, 25);
+        let root = rcgen::generate_simple_self_signed(vec!["ca.example".into()]).expect("a certificate");
+        let https = Connector::new(&[Root::Der(root.cert.der().to_vec())], None).expect("a connector").https();
+        let shelf = Arc::new(StoreShelf(store.clone()));
+        let sts = Sts::new(Arc::new(Announcing), &https, shelf, Arc::new(SystemClock));
+        fetch_again(&sts, vec!["due.example".into()], || false).expect("asked");
+        let after = store.shown(About::Policy, "due.example").expect("read").expect("it is kept");
+        let after = Kept::decode(&after).expect("a policy");
+        assert!(after.last_tried() >= now && after.lives(now), "{after:?}");
+        assert_eq!(after.fetched(), Timestamp(now.0 - 25 * HOUR));
+        assert!(due_policies(&store, SystemClock.now()).expect("read").is_empty(), "not again within the hour");
+    }
 }

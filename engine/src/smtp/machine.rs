@@ -536,7 +536,8 @@ mod tests {
             run(&mut machine, &[&format!("250-peer\r\n{offered}250 HELP\r\n")]);
             machine.begin(&Envelope { requiretls, ..envelope() }, &Demand::new(Level::Required));
             let (written, _) = run(&mut machine, &[]);
-            let expected = if said { "MAIL FROM:<s@us.example> REQUIRETLS\r\n" } else { "MAIL FROM:<s@us.example>\r\n" };
+            let expected =
+                if said { "MAIL FROM:<s@us.example> REQUIRETLS\r\n" } else { "MAIL FROM:<s@us.example>\r\n" };
             assert_eq!(written, expected, "{offered} {peer:?} {mx_trust:?} {requiretls}");
         }
     }

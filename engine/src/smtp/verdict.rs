@@ -206,7 +206,10 @@ pub fn of_stop() -> Verdict {
 /// Whether a refusal of MAIL is about who sends, and not about this message: its size (552, x.2.3, x.3.4), a full system
 /// (x.2.2), a parameter (555), its alphabet (x.6.7) or how it must travel on (x.7.30).
 fn is_about_sender(reply: &Reply) -> bool {
-    let about_message = matches!(reply.enhanced, Some(Enhanced(_, 2, 2 | 3) | Enhanced(_, 3, 4) | Enhanced(_, 6, 7) | Enhanced(_, 7, 30)));
+    let about_message = matches!(
+        reply.enhanced,
+        Some(Enhanced(_, 2, 2 | 3) | Enhanced(_, 3, 4) | Enhanced(_, 6, 7) | Enhanced(_, 7, 30))
+    );
     reply.is_permanent() && !matches!(reply.code, 552 | 555) && !about_message
 }
 
