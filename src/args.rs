@@ -4,7 +4,7 @@ mod steering;
 mod tls;
 
 pub use steering::{Cancel, Doubt, Pausing};
-pub use tls::{Tls, TlsReport};
+pub use tls::{Tls, TlsProbe, TlsReport};
 
 use crate::moment;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -68,7 +68,7 @@ pub enum Command {
     /// Rows that may or may not have been accepted: list them, and decide
     #[command(subcommand)]
     Doubt(Doubt),
-    /// What is known of TLS with the hosts that were met
+    /// What domains and their MX hosts can do and have shown, and what they are told
     #[command(subcommand)]
     Tls(Tls),
     /// A campaign's outcomes: who did not get it, and why
@@ -97,6 +97,10 @@ pub struct Check {
     /// Render every row, not only the first 1,000
     #[arg(long)]
     pub all: bool,
+
+    /// Ask every domain of the file what it can do (no message, no recipient), and forecast what TLS will stand in the way of
+    #[arg(long)]
+    pub probe: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

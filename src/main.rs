@@ -7,6 +7,7 @@ mod failure;
 mod moment;
 mod news;
 mod output;
+mod probing;
 mod progress;
 mod seat;
 mod signals;

@@ -8,12 +8,12 @@ use std::path::Path;
 const LAYERS: [&[&str]; 4] = [
     &["clock", "condition", "mail", "metrics", "secret"],
     &["render", "resolve", "retry", "sandbox", "sign", "smtp", "store", "sts"],
-    &["gate", "route", "settle", "standing", "tlsrpt", "queue"],
+    &["gate", "route", "settle", "standing", "probe", "tlsrpt", "queue"],
     &["control", "plan", "report", "run"],
 ];
 
 /// Words build on words; policies are found by the DNS; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 12] = [
+const WITHIN: [(&str, &str); 14] = [
     ("mail", "clock"),
     ("condition", "clock"),
     ("run", "control"),
@@ -21,6 +21,8 @@ const WITHIN: [(&str, &str); 12] = [
     ("metrics", "mail"),
     ("secret", "mail"),
     ("sts", "resolve"),
+    ("probe", "route"),
+    ("probe", "standing"),
     ("queue", "route"),
     ("queue", "settle"),
     ("queue", "standing"),

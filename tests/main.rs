@@ -22,6 +22,7 @@ mod resources;
 mod resume;
 mod sealed;
 mod smarthost;
+mod standing;
 mod steering;
 mod support;
 mod tlsrpt;

@@ -6,7 +6,7 @@ use crate::mail::{Demand, Level, MxTrust, TlsFault};
 use crate::resolve::{Mx, MxHost, NoRoute, Place, Resolver, Security};
 use crate::smtp::Access;
 use crate::sts::{Freshness, Mode, Standing, Sts};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -144,6 +144,7 @@ pub struct Router {
     resolver: Arc<dyn Resolver>,
     policies: Option<Arc<Sts>>,
     demand: Demand,
+    floors: Arc<BTreeMap<String, Level>>,
     relay: Access,
     known: RwLock<HashMap<String, Known>>,
     met: Arc<Met>,
@@ -166,12 +167,18 @@ const MOST_KNOWN: usize = 50_000;
 impl Router {
     /// Routes for a campaign that demands `demand` everywhere. A smarthost is entered as `relay` says.
     pub fn new(resolver: Arc<dyn Resolver>, demand: Demand, relay: Access) -> Router {
-        Router { resolver, policies: None, demand, relay, known: RwLock::default(), met: Arc::default() }
+        let (known, met, floors) = (RwLock::default(), Arc::default(), Arc::default());
+        Router { resolver, policies: None, demand, floors, relay, known, met }
     }
 
     /// The same, which asks for the policies of domains.
     pub fn asking(self, policies: Arc<Sts>) -> Router {
         Router { policies: Some(policies), ..self }
+    }
+
+    /// The same, which demands no less than `floors` of the domains that it names.
+    pub fn above(self, floors: Arc<BTreeMap<String, Level>>) -> Router {
+        Router { floors, ..self }
     }
 
     /// The same, which tells `met` whom it found.
@@ -261,7 +268,8 @@ impl Router {
         let access = if relayed { self.relay.clone() } else { Access::default() };
         // Who learns our password or sees our certificate must have proven who it is.
         let proven = Demand::new(if access.needs_proof() { Level::Verified } else { Level::Opportunistic });
-        let demand = self.demand.raise(&proven).raise(&asked);
+        let floor = Demand::new(self.floors.get(domain).copied().unwrap_or(Level::Opportunistic));
+        let demand = self.demand.raise(&proven).raise(&asked).raise(&floor);
         let class = Class::of(domain, &hosts, &demand, mx_trust);
         let (domain, standing, provider) = (domain.into(), standing.clone(), ProviderId(site.0));
         Route { domain, standing, site, provider, hosts, demand, mx_trust, word, class, access }
@@ -380,6 +388,21 @@ mod tests {
         assert_ne!(one.expect("a route").site, other.expect("a route").site, "asked again");
         let names: Vec<_> = met.names().into_iter().collect();
         assert_eq!(names, ["mx0.a.example", "mx1.a.example"], "who was found is known by name, once");
+    }
+
+    #[test]
+    fn the_table_of_domains_raises_what_a_campaign_demands_and_lowers_nothing() {
+        let floors = |level| Arc::new(BTreeMap::from([("a.example".to_owned(), level)]));
+        let levels = [Level::Opportunistic, Level::Required, Level::Verified, Level::Authenticated];
+        for campaign in levels {
+            for named in levels {
+                let resolver = Arc::new(Changing(0.into(), Duration::from_secs(3600)));
+                let router = Router::new(resolver, Demand::new(campaign), Access::default()).above(floors(named));
+                let level = |domain| ask(&router, domain).expect("a route").demand.level();
+                assert_eq!(level("a.example"), campaign.max(named));
+                assert_eq!((level("b.a.example"), level("b.example")), (campaign, campaign), "it names others");
+            }
+        }
     }
 
     /// Answers once, then never again.

@@ -5,7 +5,7 @@
 
 mod brake;
 
-pub use brake::Brake;
+pub use brake::{Brake, FEW_DROPS};
 
 use crate::clock::{Clock, Timestamp};
 use crate::mail::{Addressee, Kind, Outcome, Row, RunId};

@@ -1,10 +1,15 @@
-//! What can be asked about transport security.
+//! What is asked of domains, and told to them.
 
 use clap::Subcommand;
+use engine::mail::Level;
 use engine::tlsrpt::Day;
 
 #[derive(Debug, Subcommand)]
 pub enum Tls {
+    /// Look at MX hosts: connect, EHLO, STARTTLS, QUIT. Never a message, never a recipient
+    Probe(TlsProbe),
+    /// What is known of domains, hosts and policies, and since when
+    List,
     /// Tell domains that ask for it how TLS with their hosts fared (RFC 8460): send what is due now, or show it
     Report(TlsReport),
 }
@@ -22,4 +27,21 @@ pub struct TlsReport {
 
 fn day(text: &str) -> Result<Day, String> {
     Day::parse(text).ok_or_else(|| "a day like 2026-11-22".into())
+}
+
+#[derive(Debug, clap::Args)]
+pub struct TlsProbe {
+    /// Domains, or one campaign file: every domain of its input
+    #[arg(required = true, value_name = "DOMAIN|CAMPAIGN")]
+    pub targets: Vec<String>,
+
+    /// The floor: opportunistic, required, verified or authenticated [default: the campaign's, else verified]
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    pub tls: Option<Level>,
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    let levels = [Level::Opportunistic, Level::Required, Level::Verified, Level::Authenticated];
+    let found = levels.into_iter().find(|level| level.word() == text);
+    found.ok_or_else(|| "opportunistic, required, verified or authenticated".into())
 }

@@ -1,7 +1,8 @@
 //! `sealpost check`.
 
+use super::forecast::Foreseen;
 use crate::args::{Args, Check};
-use crate::failure::{Failure, SETTLED};
+use crate::failure::{Failure, ROWS_LEFT, SETTLED};
 use crate::output::outln;
 use engine::clock::{Clock, SystemClock};
 use engine::plan::{Campaign, Machine};
@@ -9,7 +10,7 @@ use engine::resolve::NoRoute;
 use engine::run::{Blueprint, Machinery, Options, Sample, Setup, Signatures, signatures};
 use engine::secret::TokenKey;
 use engine::smtp::Connector;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const SAMPLE: u64 = 1000;
 
@@ -21,7 +22,7 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
     let gear = Machinery::of(&machine)?;
     Connector::new(&gear.roots, gear.identity.as_ref())?;
     let signatures = proven(&machine)?;
-    let blueprint = Blueprint::new(campaign)?;
+    let blueprint = Blueprint::new(campaign.clone())?;
     let name = blueprint.campaign().name.clone();
     if !args.json {
         let columns: Vec<_> = blueprint.columns().iter().map(|column| column.name.as_str()).collect();
@@ -43,8 +44,18 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
     }
     let most = (!options.all).then_some(SAMPLE);
     let sample = blueprint.sample(TokenKey::new(&[0; 32]), most, SystemClock.now())?;
-    print_sample(args, &name, &sample);
-    Ok(SETTLED)
+    if !args.json {
+        print_sample(args, &name, &sample);
+    }
+    let foreseen = Foreseen::of(&machine, campaign, options.probe)?;
+    if args.json {
+        let mut object = object(&name, &sample);
+        object["forecast"] = foreseen.as_ref().map(Foreseen::json).unwrap_or_default();
+        outln!("{object}");
+    } else {
+        foreseen.iter().for_each(Foreseen::print);
+    }
+    Ok(if foreseen.is_none_or(|foreseen| foreseen.is_whole()) { SETTLED } else { ROWS_LEFT })
 }
 
 /// What is known of DNSSEC, for people. Without signatures a run that asks for them would wait for ever.
@@ -63,18 +74,21 @@ fn proven(machine: &Machine) -> Result<Option<String>, Failure> {
     }
 }
 
+fn object(campaign: &str, sample: &Sample) -> Value {
+    let refused = sample
+        .refused
+        .iter()
+        .map(|((kind, reason), rows)| json!({"outcome": kind.word(), "reason": reason, "rows": rows}));
+    json!({
+        "campaign": campaign, "rows": sample.rows, "good": sample.good, "refused": refused.collect::<Vec<_>>(),
+        "largest_message": sample.largest,
+    })
+}
+
 /// What a pass over rows found.
 pub fn print_sample(args: &Args, campaign: &str, sample: &Sample) {
     if args.json {
-        let refused = sample
-            .refused
-            .iter()
-            .map(|((kind, reason), rows)| json!({"outcome": kind.word(), "reason": reason, "rows": rows}));
-        let object = json!({
-            "campaign": campaign, "rows": sample.rows, "good": sample.good, "refused": refused.collect::<Vec<_>>(),
-            "largest_message": sample.largest,
-        });
-        outln!("{object}");
+        outln!("{}", object(campaign, sample));
         return;
     }
     outln!(

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod doubt;
 pub mod drive;
+pub mod forecast;
 pub mod init;
 pub mod letters;
 pub mod preview;
@@ -11,6 +12,7 @@ pub mod report;
 pub mod sandbox;
 pub mod send;
 pub mod serve;
+pub mod standing;
 pub mod status;
 pub mod steer;
 pub mod tls;

@@ -98,6 +98,8 @@ pub fn campaign(desk: &Desk, name: &str, recipients: impl Iterator<Item = String
     let rows: String = recipients.map(|recipient| recipient + "\n").collect();
     desk.write(&format!("{name}.csv"), format!("email\n{rows}").as_bytes());
     desk.write("letter.hbs", b"This is a letter of sorts.\n");
+    // What nobody can prove has to be said; and here many rows are meant to be dropped.
+    let phi = if transport.contains("opportunistic") { "phi_in_clear = true" } else { "" };
     let text = format!(
         r#"[campaign]
 name = "{name}"
@@ -112,6 +114,8 @@ return_path = "bounces.acme-health.example"
 subject = "A notice"
 text = "letter.hbs"
 [transport]
+drop_brake = "off"
+{phi}
 {transport}
 "#
     );

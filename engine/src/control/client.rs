@@ -1,7 +1,8 @@
 //! The other commands' side: asks the engine of a state directory.
 
 use super::door::Door;
-use super::{EngineView, Error, Refusal, RunView, Submit, Target};
+use super::{EngineView, Error, Probe, Refusal, RunView, Submit, Target};
+use crate::probe::Finding;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -34,6 +35,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const SUBMITTED: Duration = Duration::from_secs(600);
 /// To cancel is to write an outcome for each row that waits.
 const CANCELLED: Duration = Duration::from_secs(600);
+/// To probe a batch of domains is to wait for the slowest of their hosts.
+const PROBED: Duration = Duration::from_secs(1800);
 /// Far beyond any view of ours.
 const LARGEST_ANSWER: usize = 64 << 20;
 
@@ -112,6 +115,14 @@ impl Client {
     /// There is no such target, or the engine can't be asked.
     pub fn cancel(&self, target: &Target) -> Result<u64, Error> {
         self.ask(Method::POST, "/cancel", Some(target), CANCELLED)
+    }
+
+    /// Looks at some domains of a probe. Fewer come back if the engine ends meanwhile.
+    ///
+    /// # Errors
+    /// The engine can't look, or can't be asked.
+    pub fn probe(&self, probe: &Probe) -> Result<Vec<Finding>, Error> {
+        self.ask(Method::POST, "/probe", Some(probe), PROBED)
     }
 
     /// Tells the engine to take nothing more, to send what is in memory, and to end.

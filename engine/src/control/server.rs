@@ -1,7 +1,7 @@
 //! The engine's side: serves its commands at `<state_dir>/socket`.
 
 use super::door::Door;
-use super::{Commands, Refusal, Submit, Target};
+use super::{Commands, Probe, Refusal, Submit, Target};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path as Segment, State};
@@ -133,6 +133,7 @@ fn routes(commands: Arc<dyn Commands>) -> Router {
             "/cancel",
             post(|State(engine), body| with::<Target, _>(engine, body, |engine, ask| engine.cancel(&ask))),
         )
+        .route("/probe", post(|State(engine), body| with::<Probe, _>(engine, body, |engine, ask| engine.probe(&ask))))
         .route("/drain", post(drain))
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
         .with_state(commands)

@@ -95,6 +95,11 @@ impl Commands for Fake {
         Ok(41)
     }
 
+    fn probe(&self, probe: &Probe) -> Result<Vec<crate::probe::Finding>, Refusal> {
+        self.note(probe);
+        Ok(Vec::new())
+    }
+
     fn drain(&self) {
         self.note("drain");
     }
@@ -116,6 +121,8 @@ fn every_call_arrives_and_is_answered() {
     assert_eq!(client.submit(&submit()).unwrap(), run_view());
     assert_eq!(client.pause(&Target::All).unwrap().as_deref(), Some("no row went there yet"));
     assert_eq!(client.cancel(&Target::Run("00000000000000aa".into())).unwrap(), 41);
+    let probe = Probe { id: 7, floor: crate::mail::Level::Verified, domains: vec!["a.example".into()] };
+    assert_eq!(client.probe(&probe).unwrap(), []);
     client.drain().unwrap();
     let asked = fake.asked.lock().unwrap().clone();
     let run = Target::Run("00000000000000aa".into());
@@ -123,6 +130,7 @@ fn every_call_arrives_and_is_answered() {
         format!("{:?}", submit()),
         format!("{:?}", ("pause", Target::All)),
         format!("{:?}", ("cancel", run)),
+        format!("{probe:?}"),
         format!("{:?}", "drain"),
     ];
     assert_eq!(asked, expected);

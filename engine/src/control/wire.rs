@@ -1,6 +1,7 @@
 //! What travels over the socket, as JSON. No PHI, and no key.
 
-use crate::mail::{Kind, RunId};
+use crate::mail::{Kind, Level, RunId};
+use crate::probe::Finding;
 use crate::store::{Latency, Manifest, Tally};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -205,6 +206,17 @@ pub enum Target {
     Source(String),
 }
 
+/// Domains to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Which probe they belong to: hosts that it has seen are not visited again.
+    pub id: u64,
+    /// The floor of TLS.
+    pub floor: Level,
+    /// Some of its domains, lower case, A-labels.
+    pub domains: Vec<String>,
+}
+
 /// Why a command was not carried out, or a run failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -262,6 +274,11 @@ pub trait Commands: Send + Sync {
     /// # Errors
     /// There is no such target, or the store can't be written.
     fn cancel(&self, target: &Target) -> Result<u64, Refusal>;
+    /// Looks at domains without sending. Answers with those that it came to before it was told to stop.
+    ///
+    /// # Errors
+    /// It can't look.
+    fn probe(&self, probe: &Probe) -> Result<Vec<Finding>, Refusal>;
     /// Takes no more campaigns, reads no more input, sends what is in memory, and ends.
     fn drain(&self);
 }

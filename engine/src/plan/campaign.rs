@@ -53,6 +53,8 @@ pub struct Transport {
     pub clear_at: Option<usize>,
     /// How long a row is tried.
     pub lifetime: Duration,
+    /// Ask servers to keep the message on proven TLS (RFC 8689).
+    pub requiretls: bool,
     /// What becomes of rows in doubt.
     pub on_doubt: OnDoubt,
     /// The sources that send it, by name; empty is all.
@@ -211,6 +213,7 @@ impl Reader<'_> {
             drop_brake: self.brake(&table.drop_brake)?,
             clear_at: (clear && !*table.phi_in_clear.get_ref()).then(|| self.line(&table.tls)),
             lifetime: table.lifetime.get_ref().0,
+            requiretls: table.requiretls,
             on_doubt: table.on_doubt,
             sources: table.sources.iter().map(|name| name.get_ref().clone()).collect(),
         })

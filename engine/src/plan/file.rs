@@ -243,6 +243,10 @@ pub struct TlsTable {
     pub roots: Vec<Spanned<String>>,
     /// How long a host must fall short before exclusive runs drop rows for it.
     pub exclusive_confirm: Span,
+    /// How often kept policies and hosts that were probed are looked at again; zero is never.
+    pub refresh: Span,
+    /// What no campaign may go below, by domain.
+    pub domains: BTreeMap<String, Spanned<Level>>,
     /// Who sends TLS reports.
     pub reports: Option<ReportsTable>,
 }
@@ -251,7 +255,10 @@ impl Default for TlsTable {
     fn default() -> Self {
         // A certificate that is renewed late is noticed by half an hour; a letter takes days.
         let exclusive_confirm = Span(Duration::from_secs(30 * 60));
-        TlsTable { roots: vec![Spanned::new(0..0, "system".to_owned())], exclusive_confirm, reports: None }
+        let roots = vec![Spanned::new(0..0, "system".to_owned())];
+        // RFC 8461 section 3.3.
+        let refresh = Span(Duration::from_secs(24 * 3600));
+        TlsTable { roots, exclusive_confirm, refresh, domains: BTreeMap::new(), reports: None }
     }
 }
 
@@ -379,6 +386,8 @@ pub struct TransportTable {
     pub phi_in_clear: Spanned<bool>,
     /// How long a row is tried.
     pub lifetime: Spanned<Span>,
+    /// Ask servers to keep the message on proven TLS.
+    pub requiretls: bool,
     /// What becomes of rows in doubt.
     pub on_doubt: OnDoubtWord,
     /// The sources that send it, by name; empty is all.
@@ -393,6 +402,7 @@ impl Default for TransportTable {
             drop_brake: Spanned::new(0..0, BrakeWord::Share(0.1)),
             phi_in_clear: Spanned::new(0..0, false),
             lifetime: Spanned::new(0..0, Span(Duration::from_secs(48 * 3600))),
+            requiretls: false,
             on_doubt: OnDoubtWord::Hold,
             sources: Vec::new(),
         }

@@ -7,7 +7,7 @@ use super::file::{
 use super::machine_tables::MetricsTable;
 use super::smarthost::{Smarthost, smarthost};
 use super::tls_reports;
-use crate::mail::{Address, is_host_name};
+use crate::mail::{Address, Level, is_host_name};
 use crate::metrics;
 use crate::queue::{Limits, Sync};
 use crate::resolve::{DnsConfig, Dnssec, Nets, StaticRoute, parse_net};
@@ -18,6 +18,7 @@ use crate::tlsrpt::Sender;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -46,6 +47,10 @@ pub struct Machine {
     pub exclusive_confirm: Duration,
     /// `[tls.reports]`: who sends TLS reports, if anybody does.
     pub reports: Option<Sender>,
+    /// `[tls] refresh`: how often kept policies and hosts that were probed are looked at again, if they are.
+    pub tls_refresh: Option<Duration>,
+    /// `[tls.domains]`: what no campaign may go below, by lower-case domain.
+    pub tls_domains: Arc<BTreeMap<String, Level>>,
     /// When deferred rows are tried again.
     pub retry: Retry,
     /// Bounds.
@@ -144,6 +149,8 @@ impl Machine {
             reports: tls_reports::sender(file.tls.reports.as_ref(), &dkim, &fail)?,
             dkim,
             exclusive_confirm: file.tls.exclusive_confirm.0,
+            tls_refresh: Some(file.tls.refresh.0).filter(|refresh| !refresh.is_zero()),
+            tls_domains: Arc::new(tls_domains(&file.tls.domains, &fail)?),
             roots: file.tls.roots.iter().map(|root| root_of(folder, root.get_ref())).collect(),
             retry: Retry { first: file.retry.first.get_ref().0, longest: file.retry.longest.0 },
             limits: limits(&file.limits, &file.smtp).map_err(|(offset, what)| fail(offset, what))?,
@@ -265,6 +272,18 @@ fn metrics(table: &MetricsTable, fail: Fail<'_>) -> Result<Metrics, Error> {
             .hint("it is served without TLS or login: let a proxy with both fetch it from 127.0.0.1"))
     });
     Ok(Metrics { listen: listen.transpose()?, providers: *table.providers.get_ref(), linger: table.linger.0 })
+}
+
+/// `[tls.domains]`.
+fn tls_domains(table: &BTreeMap<String, Spanned<Level>>, fail: Fail<'_>) -> Result<BTreeMap<String, Level>, Error> {
+    let floor = |(domain, level): (&String, &Spanned<Level>)| {
+        if Address::parse(&format!("postmaster@{domain}")).is_err() {
+            return Err(fail(level.span().start, format!("\"{domain}\" in [tls.domains] is no domain"))
+                .hint("name each domain itself: \"partner.example\" says nothing of \"mail.partner.example\""));
+        }
+        Ok((ascii(domain), *level.get_ref()))
+    };
+    table.iter().map(floor).collect()
 }
 
 fn root_of(folder: &Path, word: &str) -> Root {

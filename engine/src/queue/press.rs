@@ -11,12 +11,18 @@ use std::sync::Arc;
 pub struct Press {
     renderer: Renderer,
     signer: Arc<Signer>,
+    requiretls: bool,
 }
 
 impl Press {
     /// A press of these two.
     pub fn new(renderer: Renderer, signer: Arc<Signer>) -> Press {
-        Press { renderer, signer }
+        Press { renderer, signer, requiretls: false }
+    }
+
+    /// The same, which asks servers to keep its messages on proven TLS, or doesn't.
+    pub fn requiring_tls(self, requiretls: bool) -> Press {
+        Press { requiretls, ..self }
     }
 
     /// The signed message of `row`. Its `Date` is that of the first attempt, its signatures are of now.
@@ -45,7 +51,7 @@ impl Press {
         let id = sender.split('@').next().unwrap_or_default().to_owned();
         let recipient = row.to.as_str().to_owned();
         let utf8 = row.to.needs_smtputf8();
-        Envelope { sender, recipient, size, id, utf8 }
+        Envelope { sender, recipient, size, id, utf8, requiretls: self.requiretls }
     }
 
     /// The row's Message-ID.

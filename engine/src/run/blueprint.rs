@@ -142,7 +142,7 @@ impl Blueprint {
     }
 
     /// Whether the input is standard input, which can be read once.
-    pub(super) fn is_stream(&self) -> bool {
+    pub fn is_stream(&self) -> bool {
         self.input.files() == [Path::new("-")]
     }
 
@@ -204,6 +204,25 @@ impl Blueprint {
             }
         }
         Err(Error::NoRow { input: self.input(), row: ordinal })
+    }
+
+    /// Counts the rows that would be sent by the domain they go to: all of the input, which is gated and not rendered.
+    ///
+    /// # Errors
+    /// The input.
+    pub fn domains(mut self, now: Timestamp) -> Result<BTreeMap<String, u64>, Error> {
+        self.project(&ColumnsUsed::Only(BTreeSet::new()));
+        let mut gate = self.gate(Box::new(Seen::default()));
+        let mut domains = BTreeMap::new();
+        while let Some(batch) = self.next_batch() {
+            let batch = batch?;
+            for verdict in gate.judge(&batch, 0..batch.len(), now, |_| false)? {
+                if let Verdict::Admitted(row) = verdict {
+                    *domains.entry(row.to.domain().to_owned()).or_default() += 1;
+                }
+            }
+        }
+        Ok(domains)
     }
 
     /// Gates and renders up to `most` rows and sends none.

@@ -6,9 +6,10 @@ use super::record::Record;
 use super::slot::{OpenRun, Slot, state_of};
 use super::{Blame, Error, Options, Setup, offline};
 use crate::clock::Timestamp;
-use crate::control::{Commands, ConditionView, EngineView, Refusal, RunState, RunView, Submit, Target};
+use crate::control::{Commands, ConditionView, EngineView, Probe, Refusal, RunState, RunView, Submit, Target};
 use crate::mail::RunId;
 use crate::plan::Campaign;
+use crate::probe::Finding;
 use crate::store::Manifest;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -145,6 +146,10 @@ impl Commands for Engine {
             }
         }
         Ok(0)
+    }
+
+    fn probe(&self, probe: &Probe) -> Result<Vec<Finding>, Refusal> {
+        Ok(self.look_at(probe)?)
     }
 
     fn drain(&self) {

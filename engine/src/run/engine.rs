@@ -3,7 +3,7 @@
 use super::feeders::thread;
 use super::shelf::StoreShelf;
 use super::slot::{Slot, state_of};
-use super::{Error, Exporter, Lock, Machinery, reports, steward};
+use super::{Error, Exporter, Lock, Machinery, probing, refresh, reports, steward};
 use crate::clock::Timestamp;
 use crate::condition::Conditions;
 use crate::control::{RunState, Socket};
@@ -38,6 +38,10 @@ pub struct Engine {
     /// Counts sessions for TLS reports, where they are sent.
     pub(super) book: Option<Arc<Book>>,
     pub(super) reports: Mutex<Option<JoinHandle<()>>>,
+    /// What hosts have shown.
+    pub(super) standing: Arc<TlsStanding>,
+    /// The probe that was asked for last.
+    pub(super) probing: probing::Latest,
     pub(super) since: Timestamp,
     /// Held while a run is opened: two commands may bring the same input.
     pub(super) opening: Mutex<()>,
@@ -46,6 +50,7 @@ pub struct Engine {
     stop: watch::Sender<Stop>,
     ended: AtomicBool,
     steward: Mutex<Option<JoinHandle<()>>>,
+    refresh: Mutex<Option<JoinHandle<()>>>,
     clerk: Mutex<Option<JoinHandle<()>>>,
     socket: Mutex<Option<Socket>>,
     exporter: Mutex<Option<Exporter>>,
@@ -77,6 +82,7 @@ impl Engine {
         let (stop, stopped) = watch::channel(Stop::No);
         let (controls, ordered) = watch::channel(Arc::new(Controls::default()));
         let (clerk, clerk_thread) = clerk(&gear, &store, &metrics)?;
+        let standing = Arc::new(TlsStanding::new(store.clone(), gear.exclusive_confirm));
         let postman = reports::postman(&gear, &connector)?;
         let new_book = || Arc::new(Book::new(store.clone(), gear.resolver.clone(), gear.clock.clone()));
         let book = postman.as_ref().map(|_| new_book());
@@ -84,7 +90,7 @@ impl Engine {
         let deps = Deps {
             resolver: gear.resolver.clone(),
             connector,
-            standing: Arc::new(TlsStanding::new(store.clone(), gear.exclusive_confirm)),
+            standing: standing.clone(),
             reports: book.clone(),
             limits: gear.limits,
             retry: gear.retry,
@@ -107,6 +113,8 @@ impl Engine {
             policies,
             book,
             reports: Mutex::new(reports.transpose()?),
+            standing,
+            probing: probing::Latest::default(),
             gear,
             store,
             conditions,
@@ -119,6 +127,7 @@ impl Engine {
             stop,
             ended: AtomicBool::new(false),
             steward: Mutex::default(),
+            refresh: Mutex::default(),
             clerk: Mutex::new(clerk_thread),
             socket: Mutex::default(),
             exporter: Mutex::new(exporter),
@@ -128,6 +137,7 @@ impl Engine {
         let watched = engine.clone();
         let steward = thread("steward", move || steward::work(&watched))?;
         *engine.steward.lock().expect("no holder panics") = Some(steward);
+        *engine.refresh.lock().expect("no holder panics") = refresh::start(&engine)?;
         if engine.gear.machine.is_some() {
             let fail = |cause| Error::State { path: engine.gear.state_dir.join("socket"), cause };
             let socket = Socket::start(&engine.gear.state_dir, engine.clone()).map_err(fail)?;
@@ -147,8 +157,9 @@ impl Engine {
         self.metrics.rests();
         self.ended.store(true, Ordering::SeqCst);
         let steward = self.steward.lock().expect("no holder panics").take();
-        if let Some(steward) = steward {
-            steward.join().ok();
+        let refresh = self.refresh.lock().expect("no holder panics").take();
+        for thread in [steward, refresh].into_iter().flatten() {
+            thread.join().ok();
         }
         if self.join_shards() {
             // It holds the store, which must be closed before the process ends.
@@ -161,15 +172,21 @@ impl Engine {
         self.exporter.lock().expect("no holder panics").take()
     }
 
-    /// Waits until nobody else has the store. Rayon, and a command that is still answered, let go of it in their own time; were
+    /// Waits until nobody but us has the store. Rayon, and a command that is still answered, let go of it in their own time; were
     /// one of them the last, RocksDB would be closed while the process ends, which aborts it.
     fn wait_for_the_store(&self) {
         let deadline = Instant::now() + GRACE;
-        // The policies' shelf and the book have it as well, and rest.
-        let ours = 2 + usize::from(self.book.is_some());
-        while Arc::strong_count(&self.store) > ours && Instant::now() < deadline {
+        self.probing.clear();
+        while self.is_shared() && Instant::now() < deadline {
             std::thread::sleep(GLANCE);
         }
+    }
+
+    /// Whether somebody else has the store, or what holds it for us: policies, standing and the book each do.
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.store) > 3 + usize::from(self.book.is_some())
+            || Arc::strong_count(&self.policies) > 1
+            || Arc::strong_count(&self.standing) > 1
     }
 
     /// Waits for the shards that have come to their end, and says whether all have. One that is stuck is left behind: the
@@ -264,7 +281,7 @@ impl Engine {
 }
 
 /// Opens the store, unless it is a copy of another.
-fn open(gear: &Machinery, conditions: &Arc<Conditions>) -> Result<Store, Error> {
+pub(super) fn open(gear: &Machinery, conditions: &Arc<Conditions>) -> Result<Store, Error> {
     let settings = Settings { sent_kept: gear.sent_kept, conditions: conditions.clone() };
     let store = Store::open(&gear.state_dir, &settings)?;
     match store.take_standing(&gear.state_dir)? {

@@ -156,7 +156,7 @@ impl Engine {
         let shared = Arc::new(Run {
             id: run,
             settle: self.accounts(run, key.clone(), setup, &before, manifest.confirmed_drops.clone()),
-            press: Press::new(renderer, setup.signer.clone()),
+            press: Press::new(renderer, setup.signer.clone()).requiring_tls(setup.campaign.transport.requiretls),
             exclusive: transport.exclusive,
             weight: setup.campaign.priority,
             room: Room::new(self.gear.limits.rows_in_memory),
@@ -250,6 +250,7 @@ impl Engine {
         let router = || {
             Router::new(self.gear.resolver.clone(), demand.clone(), self.gear.relay.clone())
                 .asking(self.policies.clone())
+                .above(self.gear.tls_domains.clone())
         };
         let dispatch = |stop| Dispatch {
             run: shared.clone(),

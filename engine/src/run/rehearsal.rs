@@ -59,6 +59,8 @@ pub fn rehearsal(
         identity: None,
         roots: vec![Root::Der(sandbox.root())],
         exclusive_confirm: Duration::ZERO,
+        tls_domains: Arc::default(),
+        tls_refresh: None,
         retry: RETRY,
         limits: machine.limits,
         durability,

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::clock::{Clock, SteadyClock, Timestamp};
-use crate::mail::RunId;
+use crate::mail::{Level, RunId};
 use crate::plan::{self, Campaign, Dkim, Machine, Smarthost};
 use crate::queue::{Limits, Sync};
 use crate::resolve::{Dns, DnsConfig, Dnssec, Fixed, NoRoute, Place, Resolver};
@@ -11,6 +11,7 @@ use crate::secret::{KeyError, KeyFileError, MasterKey, owner_only, password};
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer};
 use crate::smtp::{Access, Identity, Login, Root, Source};
 use crate::store::Bounds;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +66,10 @@ pub struct Machinery {
     pub roots: Vec<Root>,
     /// How long a host must fall short before rows are dropped for it.
     pub exclusive_confirm: Duration,
+    /// What no campaign may go below, by domain.
+    pub tls_domains: Arc<BTreeMap<String, Level>>,
+    /// How often policies and hosts are looked at again, if they are.
+    pub tls_refresh: Option<Duration>,
     /// The back-off.
     pub retry: Retry,
     /// Bounds.
@@ -106,6 +111,8 @@ impl Machinery {
             identity: machine.smarthost.as_ref().map(identity).transpose()?.flatten(),
             roots: machine.roots.clone(),
             exclusive_confirm: machine.exclusive_confirm,
+            tls_domains: machine.tls_domains.clone(),
+            tls_refresh: machine.tls_refresh,
             retry: machine.retry,
             limits: machine.limits,
             durability: Durability { sync: machine.sync, marks: true },

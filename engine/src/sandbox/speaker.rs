@@ -112,6 +112,10 @@ impl Speaker {
         if self.recipe.starttls && !encrypted {
             lines.push("250-STARTTLS".into());
         }
+        // RFC 8689 section 2: only inside TLS.
+        if encrypted {
+            lines.push("250-REQUIRETLS".into());
+        }
         lines.extend(["8BITMIME", "SMTPUTF8", "DSN"].map(|keyword| format!("250-{keyword}")));
         lines.push(format!("250-SIZE {MAX_SIZE}"));
         lines.push("250 ENHANCEDSTATUSCODES\r\n".into());

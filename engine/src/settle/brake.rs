@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 /// Drops that never stop a run: below, a share says nothing.
-const FEW: usize = 50;
+pub const FEW_DROPS: u64 = 50;
 /// The window of a run that is not large.
 const WINDOW: usize = 1000;
 /// How many causes are named to whoever is to decide.
@@ -108,7 +108,7 @@ impl State {
     #[expect(clippy::cast_precision_loss, reason = "a share of thousands")]
     fn jumps(&self, limit: f64, most: usize) -> bool {
         let (drops, ends) = (self.dropped() + 1, (self.window.len() + 1).min(most));
-        drops > FEW && drops as f64 > limit * ends as f64
+        drops as u64 > FEW_DROPS && drops as f64 > limit * ends as f64
     }
 
     fn why(&self, last: &DropCause, limit: f64) -> String {
@@ -218,7 +218,7 @@ mod tests {
                 let drops = last.iter().filter(|dropped| **dropped).count();
                 #[expect(clippy::cast_precision_loss, reason = "thousands")]
                 let most = limit * last.len() as f64;
-                prop_assert!(drops <= FEW || drops as f64 <= most || !dropped);
+                prop_assert!(drops <= FEW_DROPS as usize || drops as f64 <= most || !dropped);
             }
         }
     }

@@ -13,4 +13,6 @@ pub struct Envelope {
     pub id: String,
     /// The recipient's address or a header field is not ASCII (RFC 6531).
     pub utf8: bool,
+    /// The server is asked to pass it on over proven TLS alone, where it knows how (RFC 8689).
+    pub requiretls: bool,
 }

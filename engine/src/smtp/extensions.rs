@@ -15,6 +15,8 @@ pub(super) struct Extensions {
     pub(super) dsn: bool,
     /// RFC 6531.
     pub(super) smtputf8: bool,
+    /// RFC 8689.
+    pub(super) requiretls: bool,
     /// RFC 4954: the mechanisms.
     pub(super) auth: Vec<String>,
 }
@@ -31,6 +33,7 @@ impl Extensions {
                 "SIZE" => found.size = Some(words.next().and_then(|most| most.parse().ok()).filter(|most| *most > 0)),
                 "DSN" => found.dsn = true,
                 "SMTPUTF8" => found.smtputf8 = true,
+                "REQUIRETLS" => found.requiretls = true,
                 "AUTH" => found.auth.extend(words.map(str::to_owned)),
                 _ => {}
             }

@@ -153,7 +153,17 @@ impl Machine {
         if envelope.utf8 {
             mail.push_str(" SMTPUTF8");
         }
+        if envelope.requiretls && self.may_require_tls() {
+            mail.push_str(" REQUIRETLS");
+        }
         (mail, if self.extensions.dsn { " NOTIFY=FAILURE" } else { "" })
+    }
+
+    /// Whether this server can be held to REQUIRETLS: it says so inside TLS, and it has proven to be the host that the domain's
+    /// mail goes to (RFC 8689 section 4.2.1).
+    fn may_require_tls(&self) -> bool {
+        let authenticated = Demand::new(Level::Authenticated);
+        self.extensions.requiretls && self.proof.as_ref().is_some_and(|proof| proof.satisfies(&authenticated))
     }
 
     /// The message and its final dot were handed to the socket.
@@ -451,7 +461,7 @@ mod tests {
 
     fn envelope() -> Envelope {
         let (sender, recipient) = ("s@us.example".into(), "r@them.example".into());
-        Envelope { sender, recipient, size: 1000, id: "token".into(), utf8: false }
+        Envelope { sender, recipient, size: 1000, id: "token".into(), utf8: false, requiretls: false }
     }
 
     fn begin(machine: &mut Machine) {
@@ -503,6 +513,33 @@ mod tests {
         let (written, _) = run(&mut machine, &[]);
         assert!(written.starts_with("MAIL FROM:<s@us.example> RET=HDRS ENVID=token\r\n"), "{written}");
         assert!(written.contains("RCPT TO:<r@them.example> NOTIFY=FAILURE\r\n"), "{written}");
+    }
+
+    #[test]
+    fn tls_is_required_of_those_who_offer_it_and_have_proven_whose_mail_they_take() {
+        let (pkix, dane) = (Some(Peer::Pkix), Some(Peer::DaneEe));
+        let cases = [
+            ("250-REQUIRETLS\r\n", pkix, MxTrust::Sts, true, true),
+            ("250-REQUIRETLS\r\n", dane, MxTrust::Dnssec, true, true),
+            ("250-REQUIRETLS\r\n", pkix, MxTrust::Static, true, true),
+            ("250-REQUIRETLS\r\n", pkix, MxTrust::Plain, true, false),
+            ("250-REQUIRETLS\r\n", None, MxTrust::Dnssec, true, false),
+            ("250-REQUIRETLS\r\n", pkix, MxTrust::Sts, false, false),
+            ("", pkix, MxTrust::Sts, true, false),
+        ];
+        for (offered, peer, mx_trust, requiretls, said) in cases {
+            let mut machine = machine(Level::Required);
+            // Before TLS anybody could have put the word there.
+            let in_clear = "250-peer\r\n250-REQUIRETLS\r\n250 STARTTLS\r\n";
+            run(&mut machine, &["220 peer\r\n", in_clear, "220 go\r\n"]);
+            machine.secured(Proof::of_test("mx.them.example", peer, mx_trust));
+            run(&mut machine, &[&format!("250-peer\r\n{offered}250 HELP\r\n")]);
+            machine.begin(&Envelope { requiretls, ..envelope() }, &Demand::new(Level::Required));
+            let (written, _) = run(&mut machine, &[]);
+            let expected =
+                if said { "MAIL FROM:<s@us.example> REQUIRETLS\r\n" } else { "MAIL FROM:<s@us.example>\r\n" };
+            assert_eq!(written, expected, "{offered} {peer:?} {mx_trust:?} {requiretls}");
+        }
     }
 
     #[test]

@@ -149,6 +149,10 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
         // RFC 4954 section 6: 454 for now, 535 and the rest until somebody mends it. Never a fault of the message.
         (Step::Auth, 454) => (Fate::Deferred, Scope::Site, "auth_deferred"),
         (Step::Auth, _) => (Fate::Deferred, Scope::Site, "auth_refused"),
+        // RFC 8689 section 7.3: nobody behind it can keep the promise that it was asked for.
+        (Step::Mail | Step::Rcpt | Step::Data | Step::Content, _) if is_about_requiretls(reply) => {
+            (Fate::Bounced, Scope::Message, "requiretls_unsupported")
+        }
         (Step::Content, _) if reply.is_positive() => (Fate::Delivered, Scope::Message, ""),
         (Step::Mail, _) if is_about_sender(reply) => (Fate::Bounced, Scope::Message, "sender_refused"),
         (_, _) if reply.is_permanent() => (Fate::Bounced, Scope::Message, ""),
@@ -200,10 +204,18 @@ pub fn of_stop() -> Verdict {
 }
 
 /// Whether a refusal of MAIL is about who sends, and not about this message: its size (552, x.2.3, x.3.4), a full system
-/// (x.2.2), a parameter (555) or its alphabet (x.6.7).
+/// (x.2.2), a parameter (555), its alphabet (x.6.7) or how it must travel on (x.7.30).
 fn is_about_sender(reply: &Reply) -> bool {
-    let about_message = matches!(reply.enhanced, Some(Enhanced(_, 2, 2 | 3) | Enhanced(_, 3, 4) | Enhanced(_, 6, 7)));
+    let about_message = matches!(
+        reply.enhanced,
+        Some(Enhanced(_, 2, 2 | 3) | Enhanced(_, 3, 4) | Enhanced(_, 6, 7) | Enhanced(_, 7, 30))
+    );
     reply.is_permanent() && !matches!(reply.code, 552 | 555) && !about_message
+}
+
+/// Whether a refusal says that REQUIRETLS can't be met (RFC 8689 section 7.3).
+fn is_about_requiretls(reply: &Reply) -> bool {
+    reply.is_permanent() && matches!(reply.enhanced, Some(Enhanced(5, 7, 30)))
 }
 
 /// What `reply` to `step` of a smarthost means. What it says of us (our sender, our right to relay: 5.7.0 and 5.7.1 to a
@@ -284,6 +296,17 @@ mod tests {
         for (step, code, fate, scope) in cases {
             let verdict = of_reply(step, &reply(code));
             assert_eq!((verdict.fate, verdict.scope), (fate, scope), "{} {code}", step.word());
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_passed_on_over_tls_bounces_alone() {
+        let refusal = Reply { enhanced: Some(Enhanced(5, 7, 30)), ..reply(550) };
+        for step in [Step::Mail, Step::Rcpt, Step::Data, Step::Content] {
+            for verdict in [of_reply(step, &refusal), of_relay(step, &refusal)] {
+                let found = (verdict.fate, verdict.scope, verdict.reason);
+                assert_eq!(found, (Fate::Bounced, Scope::Message, "requiretls_unsupported"), "{}", step.word());
+            }
         }
     }
 

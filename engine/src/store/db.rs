@@ -8,7 +8,7 @@ use super::options::{self, Sizes};
 use super::{Error, Family};
 use crate::condition::Conditions;
 use crate::mail::RunId;
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, ReadOptions};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, LiveFile, Options, ReadOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -233,7 +233,22 @@ fn open_database(state_dir: &Path, sizes: &Sizes, settings: &Settings) -> Result
     let mut options = options::database(sizes);
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    Ok(DB::open_cf_descriptors(&options, folder(state_dir), options::families(sizes, settings.sent_kept))?)
+    let db = DB::open_cf_descriptors(&options, folder(state_dir), options::families(sizes, settings.sent_kept))?;
+    refuse_cut_tables(&db, state_dir)?;
+    Ok(db)
+}
+
+/// RocksDB opens a few tables at its start and the others when they are read. One that is damaged must be known before a row
+/// goes out.
+fn refuse_cut_tables(db: &DB, state_dir: &Path) -> Result<(), Error> {
+    let whole = |file: &LiveFile| {
+        let path = folder(state_dir).join(file.name.trim_start_matches('/'));
+        std::fs::metadata(path).is_ok_and(|found| usize::try_from(found.len()) == Ok(file.size))
+    };
+    if db.live_files()?.iter().all(whole) {
+        return Ok(());
+    }
+    Err(Error::Lost { path: folder(state_dir), what: "a table is missing, or not as long as it was" })
 }
 
 fn folder(state_dir: &Path) -> PathBuf {

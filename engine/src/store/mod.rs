@@ -16,7 +16,7 @@
 //! | `lease` | run (8), ordinal (8) | hold (1: 1 leased, 2 started, 3 again; 1 and 2 + 128 where *doubted*), boot id (16), first attempt (8), time of `started` (8, only there) |
 //! | `sent` | HMAC of campaign and key (16, see [`crate::secret::IndexKey`]) | run (8), ordinal (8), time (8), kept (1) |
 //! | `session` | number (8) | [`SessionRecord`] as JSON: how a session travelled; nothing of a row |
-//! | `tls` | `h`, `d` or `p`, name of host or domain | what a host or domain has shown, or a policy (JSON) |
+//! | `tls` | `h`, `d`, `p`, `f` or `r`, name of host or domain | what a host or domain has shown, a policy, what a probe found, or what is to be reported (JSON) |
 //!
 //! A sealed row is JSON: recipient, fields, attempts, first attempt, and *doubted* (left out: no). *Doubted* is a row of which
 //! an earlier attempt was in doubt: it may have been delivered, however it ends. A store that was written before there was such a

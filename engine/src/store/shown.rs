@@ -16,6 +16,8 @@ pub enum About {
     Policy,
     /// What is to be reported of a domain's day.
     Report,
+    /// What a probe has found of a recipient's domain.
+    Finding,
 }
 
 impl About {
@@ -25,6 +27,7 @@ impl About {
             About::Domain => b'd',
             About::Policy => b'p',
             About::Report => b'r',
+            About::Finding => b'f',
         }
     }
 

@@ -141,6 +141,7 @@ impl Postman {
             size: message.octets().len(),
             id: report.id.split('@').next().unwrap_or_default().to_owned(),
             utf8: false,
+            requiretls: false,
         };
         let mx = self.resolver.mx(to.domain()).await.map_err(|trouble| Undeliverable::Dns(trouble.label()))?;
         let mut last = Undeliverable::Unreachable;

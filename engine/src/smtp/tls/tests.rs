@@ -95,7 +95,8 @@ async fn meet(connector: &Connector, acceptor: &TlsAcceptor, demand: &Demand, tl
         }
     });
     let demand = demand.raise(&tlsa.demand());
-    let terms = Terms { host: HOST, demand: &demand, tlsa, mx_trust: MxTrust::Plain, identified: false, looked_at: false };
+    let terms =
+        Terms { host: HOST, demand: &demand, tlsa, mx_trust: MxTrust::Plain, identified: false, looked_at: false };
     let met = connector.connect(Box::new(ours), &terms).await;
     let proof = match met {
         Ok((mut stream, proof, _)) => {
@@ -223,8 +224,14 @@ async fn a_ticket_ends_with_its_certificate() {
     let (connector, acceptor) = (trusting(&site.issuer), site.acceptor());
     let verified = Demand::new(Level::Verified);
     assert!(!resumes(&connector, &acceptor, &verified, &Tlsa::Absent).await);
-    let terms =
-        Terms { host: HOST, demand: &verified, tlsa: &Tlsa::Absent, mx_trust: MxTrust::Plain, identified: false, looked_at: false };
+    let terms = Terms {
+        host: HOST,
+        demand: &verified,
+        tlsa: &Tlsa::Absent,
+        mx_trust: MxTrust::Plain,
+        identified: false,
+        looked_at: false,
+    };
     connector.ways(&terms).tickets.end_at(SystemTime::UNIX_EPOCH);
     assert!(!resumes(&connector, &acceptor, &verified, &Tlsa::Absent).await);
 }
@@ -234,7 +241,14 @@ async fn a_connection_that_breaks_is_no_fault_of_tls() {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     drop(theirs);
     let demand = Demand::new(Level::Verified);
-    let terms = Terms { host: HOST, demand: &demand, tlsa: &Tlsa::Absent, mx_trust: MxTrust::Plain, identified: false, looked_at: false };
+    let terms = Terms {
+        host: HOST,
+        demand: &demand,
+        tlsa: &Tlsa::Absent,
+        mx_trust: MxTrust::Plain,
+        identified: false,
+        looked_at: false,
+    };
     let met = trusting(&site().issuer).connect(Box::new(ours), &terms).await;
     assert!(matches!(met, Err(Trouble::Connection(_))));
 }
