@@ -9,7 +9,7 @@
 //!    rows that their site would not take for a while go to the store, sealed, and others get their places.
 //! 3. When the lane has room on the wire, the runs take turns by their weight, and rayon renders and signs the row
 //!    ([`Press`]): just in time, a few ahead of the sessions. The [`clerk`] puts it under a lease.
-//! 4. A session ([`conversation`]) takes the ready message and sends it.
+//! 4. A session ([`attempt`] opens it, [`conversation`] holds it) takes the ready message and sends it.
 //! 5. The run's `Settle` records how it ended, before the session takes another.
 //!
 //! A lane is *open*, or *suspended* until a time because a session met trouble that every other would meet: then its rows
@@ -18,6 +18,7 @@
 //! Where it is our own machine that can't open a session, nobody is suspended and no row is settled: the shard opens no
 //! more of them for a moment ([`drought`]) and tries again.
 
+mod attempt;
 mod clerk;
 mod controls;
 mod conversation;

@@ -21,6 +21,7 @@ mod error;
 mod exporter;
 mod feed;
 mod feeders;
+mod hint;
 mod keys;
 mod lock;
 #[cfg(test)]
