@@ -13,14 +13,20 @@ use crate::queue::Stop;
 use crate::smtp::Connector;
 use crate::store::Store;
 use crate::tlsrpt::{Book, Day, Page, Place, Postman, Report};
+use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
 
 /// How often counts go to the store, and reports that are due are looked for.
 const ROUND: Duration = Duration::from_secs(30);
+/// Reports sent at once: a receiver that says nothing holds up its own.
+const AT_ONCE: usize = 16;
 /// How soon a new engine looks for reports that are overdue.
 const FIRST: Duration = Duration::from_secs(2);
 /// Over how long the reports of a day are spread.
@@ -60,17 +66,31 @@ pub(super) fn postman(gear: &Machinery, connector: &Connector) -> Result<Option<
 pub(super) fn start(book: Arc<Book>, postman: Postman, stop: watch::Receiver<Stop>) -> Result<JoinHandle<()>, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Error::Internal(format!("can't start reports: {cause}")))?;
-    thread("reports", move || runtime.block_on(work(&book, &postman, stop)))
+    // Sessions are driven on one thread, as in a shard.
+    thread("reports", move || LocalSet::new().block_on(&runtime, work(&book, postman, stop)))
 }
 
-async fn work(book: &Book, postman: &Postman, mut stop: watch::Receiver<Stop>) {
-    let rounds = async {
+async fn work(book: &Arc<Book>, postman: Postman, mut stop: watch::Receiver<Stop>) {
+    // Sessions before this are in the store: what is sent is whole, however long the last round of sending has taken.
+    let (counted, written) = (Cell::new(Timestamp(0)), Notify::new());
+    let counting = async {
         let mut wait = FIRST;
         loop {
             tokio::time::sleep(std::mem::replace(&mut wait, ROUND)).await;
-            book.ask().await;
+            let before = book.now();
+            // Name servers that say nothing must not keep counts out of the store: those domains are asked once more before a
+            // report goes out.
+            timeout(ROUND, book.ask()).await.ok();
             book.write();
-            if let Err(error) = send_due(book, postman).await {
+            counted.set(before);
+            written.notify_one();
+        }
+    };
+    let postman = Rc::new(postman);
+    let sending = async {
+        loop {
+            written.notified().await;
+            if let Err(error) = send_due(book, &postman, counted.get()).await {
                 tracing::warn!(%error, "TLS reports can't be read or written");
             }
         }
@@ -78,17 +98,24 @@ async fn work(book: &Book, postman: &Postman, mut stop: watch::Receiver<Stop>) {
     tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop != Stop::No) => {}
-        () = rounds => {}
+        () = counting => {}
+        () = sending => {}
     }
 }
 
-async fn send_due(book: &Book, postman: &Postman) -> Result<(), Error> {
-    for page in Page::all(book.store())? {
-        if is_due(&page, book.now()) {
-            send(book.store(), postman, page, book.now()).await?;
+/// Sends what is due of days of which everything was counted by then.
+async fn send_due(book: &Arc<Book>, postman: &Rc<Postman>, counted: Timestamp) -> Result<(), Error> {
+    let over = Page::of_days(book.store(), |day| day.end() <= counted)?;
+    let mut due = over.into_iter().filter(|page| is_due(page, counted));
+    let mut sending = JoinSet::new();
+    loop {
+        for page in due.by_ref().take(AT_ONCE - sending.len()) {
+            let (book, postman) = (book.clone(), postman.clone());
+            sending.spawn_local(async move { send(book.store(), &postman, page, book.now()).await });
         }
+        let Some(sent) = sending.join_next().await else { return Ok(()) };
+        sent.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
     }
-    Ok(())
 }
 
 fn is_due(page: &Page, now: Timestamp) -> bool {
@@ -127,6 +154,8 @@ async fn send(store: &Store, postman: &Postman, mut page: Page, now: Timestamp) 
         log(&to, refusal.as_ref().map(ToString::to_string).as_deref());
         if refusal.as_ref().is_none_or(crate::tlsrpt::Undeliverable::is_final) {
             page.settled(&to);
+            // At once: an engine that stops at the next place must not send it here again.
+            page.write(store)?;
         } else {
             left = true;
         }
@@ -180,8 +209,7 @@ pub fn send_now(machine: &Machine, store: Option<&Store>, order: Order, now: Tim
     };
     runtime.block_on(async {
         let mut done = Vec::new();
-        let wanted = |page: &Page| order.day.map_or(now >= page.day.end(), |day| day == page.day);
-        for page in Page::all(store)?.into_iter().filter(wanted) {
+        for page in Page::of_days(store, |day| order.day.map_or(now >= day.end(), |wanted| wanted == day))? {
             let so_far = now < page.day.end();
             if order.dry_run || so_far {
                 done.extend(show(&postman, &page, order.dry_run, now).await);
@@ -206,9 +234,8 @@ async fn show(postman: &Postman, page: &Page, dry_run: bool, now: Timestamp) -> 
 }
 
 impl Engine {
-    /// Writes down what was counted last. Nobody else writes any more, and a disk that is full is not waited for.
+    /// Writes down what was counted last, as far as the disk takes it.
     pub(super) fn close_book(&self) {
-        self.store.give_up();
         if let Some(reports) = self.reports.lock().expect("no holder panics").take() {
             reports.join().ok();
         }
