@@ -246,8 +246,73 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::mail::Address;
+    use crate::resolve::{Addresses, Answer, Mx, MxHost, NoAddress, NoRoute, Resolver};
+    use crate::sign::Signer;
+    use crate::smtp::{Access, Root, Source};
+    use crate::store::Settings;
+    use crate::tlsrpt::Sender;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Nobody wants a report; how often that was asked is counted.
+    #[derive(Default)]
+    struct Uninterested(AtomicU64);
+
+    impl Resolver for Uninterested {
+        fn mx<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
+            Box::pin(async { Err(NoRoute::NoMailHost) })
+        }
+
+        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>> {
+            Box::pin(async { Err(NoAddress::None) })
+        }
+
+        fn txt<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Vec<String>, NoRoute>> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async { Ok(Vec::new()) })
+        }
+    }
+
+    struct At(Timestamp);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    fn postman(resolver: Arc<dyn Resolver>) -> Postman {
+        let root = rcgen::generate_simple_self_signed(vec!["ca.example".into()]).expect("a certificate");
+        let connector = Connector::new(&[Root::Der(root.cert.der().to_vec())], None).expect("a connector");
+        let source = Source { name: "a".into(), ehlo: "out.acme.example".into(), ipv4: None, ipv6: None };
+        let from = Address::parse("tls@acme.example").expect("an address");
+        let sender = Sender { organization: "Acme".into(), contact: "tls@acme.example".into(), from };
+        let signer = Signer::new("acme.example", Vec::new(), HOUR);
+        Postman::new(resolver, connector, (source, Access::default()), signer, sender)
+    }
+
+    /// A round of sending that began before midnight lasts into the morning: what was counted meanwhile is not in its pages.
+    #[test]
+    fn no_report_goes_out_before_all_of_its_day_is_in_the_store() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(Store::open(folder.path(), &Settings::default()).expect("a store"));
+        let resolver = Arc::new(Uninterested::default());
+        let day = Day::parse("2026-11-22").expect("a day");
+        Page::empty(day, "a.example").write(&store).expect("written");
+        let now = day.end().after(HOUR * 5);
+        let book = Arc::new(Book::new(store.clone(), resolver.clone(), Arc::new(At(now))));
+        let postman = Rc::new(postman(resolver.clone()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let after = |counted| {
+            LocalSet::new().block_on(&runtime, send_due(&book, &postman, counted)).expect("sent");
+            (Page::all(&store).expect("readable").len(), resolver.0.load(Ordering::SeqCst))
+        };
+        assert_eq!(after(Timestamp(day.end().0 - 1)), (1, 0));
+        assert_eq!(after(now), (0, 1), "it is asked about, and nobody wants it");
+    }
 
     #[test]
     fn when_a_report_is_due_and_for_the_last_time() {
