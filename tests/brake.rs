@@ -108,6 +108,22 @@ fn a_braked_run_can_be_cancelled_while_an_engine_is_at_work() {
     signal(serve.id(), "TERM");
 }
 
+/// Nightly runs, restarts and crashes must not each have fifty rows for nothing.
+#[test]
+fn the_next_engine_goes_on_where_the_brake_was() {
+    let half = Half::start("", "");
+    let ran = half.desk.sealpost(&["send", &half.campaign, "--limit", "100", "--json"]);
+    let counts = ran.json();
+    assert_eq!((ran.code, &counts["delivered"], &counts["dropped"]), (3, &50.into(), &50.into()), "{ran:?}");
+    let ran = half.desk.sealpost(&["send", &half.campaign, "--json"]);
+    assert_eq!((ran.code, &ran.json()["dropped"]), (4, &50.into()), "{ran:?}");
+    let why = ran.json()["braked"].as_str().expect("said").to_owned();
+    assert!(
+        why.contains("50 for certificate_expired earlier); one more for certificate_expired at 127.0.0.1"),
+        "{why}"
+    );
+}
+
 #[test]
 fn without_a_brake_it_goes_to_the_end() {
     let half = Half::start("drop_brake = \"off\"\n", "");

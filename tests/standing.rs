@@ -2,6 +2,7 @@
 
 use crate::support::certificates::Authority;
 use crate::support::hosts::Hosts;
+use crate::support::mount::SmallDisk;
 use crate::support::process::until;
 use crate::support::receivers::signal;
 use crate::support::world::tlsa;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SHORT: &str = "[retry]\nfirst = \"1s\"\nlongest = \"1s\"\n";
 
@@ -368,4 +369,57 @@ fn servers_are_asked_to_require_tls_where_the_campaign_says_so() {
         4,
         "{said}"
     );
+}
+
+/// A row is dropped for what its host does now, however long the back-off is.
+#[test]
+fn a_host_that_was_mended_gets_its_rows_although_others_were_dropped_for_it() {
+    let desk = Desk::new();
+    let bare = Mx::start(&desk, &["--no-starttls"]);
+    Authority::new().write(&desk.path("ca.pem"));
+    machine(&desk, &[("mail.example", "mx.mail.example", bare.port)], "");
+    desk.write("sealpost.toml", transcript(&desk, "sealpost.toml").replace("\"1s\"", "\"10m\"").as_bytes());
+    let engine = desk.start(&["serve"]);
+    until("the engine", || desk.status()["engine"] == "running");
+    let send = |name: &str| {
+        let campaign =
+            desk.blast(name, [format!("{name}@mail.example")].into_iter(), "[transport]\ntls = \"required\"\n");
+        desk.send(&campaign).1
+    };
+    assert_eq!(send("before")["dropped"], 1);
+    let port = bare.port;
+    drop(bare);
+    let _mended = Mx::named(&desk, "mended", &format!("127.0.0.1:{port}"), &[]);
+    std::thread::sleep(Duration::from_secs(31));
+    let counts = send("after");
+    assert_eq!(counts["delivered"], 1, "{counts}");
+    signal(engine.id(), "TERM");
+}
+
+#[test]
+fn an_engine_that_is_looking_at_hosts_ends_although_its_disk_is_full() {
+    let desk = Desk::new();
+    let disk = SmallDisk::mount(&desk.path("state"), 64);
+    let mx = Mx::start(&desk, &[]);
+    // What is found is more than RocksDB has room for in advance.
+    let names: Vec<_> = (0..2000).map(|number| format!("d{number}.example")).collect();
+    let routes: Vec<_> = names.iter().map(|name| (name.as_str(), "mx.example.net", mx.port)).collect();
+    machine(&desk, &routes, "refresh = \"1s\"\n");
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    assert_eq!(desk.sealpost(&[&["tls", "probe"], &names[..]].concat()).code, 0);
+    let mut engine = desk.start(&["serve"]);
+    until("another look", || sessions(&desk, "transcript") >= 3);
+    let (mut looks, mut since) = (0, Instant::now());
+    until("a write that waits for room", || {
+        // Also what the engine gives up to be able to write is taken.
+        disk.fill("filler", 0);
+        let now = sessions(&desk, "transcript");
+        if now > looks {
+            (looks, since) = (now, Instant::now());
+        }
+        since.elapsed() > Duration::from_secs(5)
+    });
+    signal(engine.id(), "TERM");
+    until("its end", || engine.has_ended());
+    disk.clear("filler");
 }

@@ -4,6 +4,7 @@ use crate::attach::{at_work, ended};
 use crate::support::process::until;
 use crate::support::receivers::{ledger, signal};
 use crate::support::{Desk, Mx};
+use std::time::Duration;
 
 #[test]
 fn a_provider_or_source_that_is_not_there_is_named_with_those_that_are() {
@@ -109,4 +110,33 @@ fn one_row_is_no_rows() {
     let ran = desk.sealpost(&["send", &campaign]);
     assert!(ran.code == 0 && ran.stdout.contains("): 1 row read\n"), "{ran:?}");
     assert!(desk.sealpost(&["status"]).stdout.contains(": finished, 1 row read\n"));
+}
+
+/// What is paused loses no row: also not where rows are dropped without being tried, because others were a moment ago.
+#[test]
+fn no_row_is_dropped_where_something_is_paused() {
+    let desk = Desk::new();
+    let mx = Mx::start(&desk, &["--no-starttls"]);
+    desk.machine(mx.port, "");
+    let engine = desk.start(&["serve"]);
+    until("an engine", || desk.status()["engine"] == "running");
+    let first = desk.blast("first", ["a@mail.example".to_owned()].into_iter(), "");
+    assert_eq!(desk.send(&first).1["dropped"], 1);
+
+    assert_eq!(desk.sealpost(&["pause", "--provider", "127.0.0.1"]).code, 0);
+    let second = desk.blast("second", (0..40).map(|row| format!("r{row}@mail.example")), "");
+    let sender = desk.start(&["send", &second]);
+    let run = || desk.run_of("second");
+    until("its rows", || desk.status()["runs"].as_array().is_some_and(|runs| runs.len() == 2) && run()["rows"] == 40);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!((&run()["waiting"], &run()["dropped"]), (&40.into(), &0.into()), "its provider is paused");
+    let name = run()["run"].as_str().expect("a name").to_owned();
+    assert_eq!(desk.sealpost(&["pause", "--run", &name]).code, 0);
+    assert_eq!(desk.sealpost(&["resume", "--provider", "127.0.0.1"]).code, 0);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!((&run()["waiting"], &run()["dropped"]), (&40.into(), &0.into()), "it is paused itself");
+    assert_eq!(desk.sealpost(&["resume", "--run", &name]).code, 0);
+    assert_eq!(sender.end().code, 0);
+    assert_eq!(run()["dropped"], 40);
+    signal(engine.id(), "TERM");
 }

@@ -8,6 +8,7 @@ use engine::clock::{Clock, SystemClock, Timestamp};
 use engine::store::{About, Settings, Store};
 use engine::tlsrpt::{Day, Page};
 use serde_json::Value;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -22,6 +23,8 @@ from = \"tls-reports@acme-health.example\"
 struct Scene {
     desk: Desk,
     mail: Peer,
+    /// The kernel takes its connections, and nobody ever says anything.
+    _silent: TcpListener,
     web: Web,
     _policies: Web,
     _hosts: Vec<Mx>,
@@ -45,10 +48,12 @@ impl Scene {
             at("mx7", "127.0.0.7", &[]),
         ];
         let mail = Peer::start(|_, line| take(line));
+        let silent = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let world = world(port, web.port);
         let scene = Scene {
             desk,
             mail,
+            _silent: silent,
             web,
             _policies: policies,
             _hosts: [well].into_iter().chain(others).collect(),
@@ -60,8 +65,10 @@ impl Scene {
 
     fn configure(&self, port: u16, reports: &str) {
         let (dns, mail, policies) = (self._world.dns(), self.mail.port, self._policies.port);
+        let silent = self._silent.local_addr().expect("bound").port();
         let more = format!(
             "[dns]\n{dns}[dns.static]\n\"desk.example\" = \"127.0.0.1:{mail}\"\n\
+             \"silent.example\" = \"127.0.0.1:{silent}\"\n\
              \"mta-sts.testing.open\" = \"127.0.0.1:{policies}\"\n[smtp]\nport = {port}\n\
              [tls]\nroots = [\"mx1.pem\", \"mx2.pem\", \"mx7.pem\", \"web.pem\"]\n{reports}\
              [retry]\nfirst = \"1s\"\nlongest = \"1s\"\n"
@@ -88,11 +95,13 @@ impl Scene {
 /// Zones `open` (unsigned) and `example` (signed).
 fn world(port: u16, web: u16) -> World {
     let by_mail = "TXT \"v=TLSRPTv1; rua=mailto:reports@desk.example\"";
+    let silent = "TXT \"v=TLSRPTv1; rua=mailto:reports@silent.example\"";
     let open = format!(
         "mx1 A 127.0.0.2\nmx4 A 127.0.0.4\nmx5 A 127.0.0.5\nmx7 A 127.0.0.7\nweb A 127.0.0.1\n\
          good MX 10 mx1\nplain MX 10 mx4\ntesting MX 10 mx5\nquiet MX 10 mx7\ntwin MX 10 mx7\n\
          _mta-sts.testing TXT \"v=STSv1; id=1\"\n\
          _smtp._tls.good {by_mail}\n_smtp._tls.plain {by_mail}\n_smtp._tls.twin {by_mail}\n\
+         _smtp._tls.aside {silent}\n_smtp._tls.beside {silent}\n\
          _smtp._tls.testing TXT \"v=TLSRPTv1; rua=https://web.open:{web}/tls?a=b\"\n"
     );
     let records = tlsa("mx2", port, [3, 1, 1], &[7; 32]);
@@ -286,6 +295,18 @@ fn age(scene: &Scene, day: &str) {
     }
 }
 
+/// The page of another domain with the same counts.
+fn copy(scene: &Scene, page: &str, to: &str) {
+    let store = Store::open(&scene.desk.path("state"), &Settings::default()).expect("nobody is at work");
+    let value = store.shown(About::Report, page).expect("readable").expect("there");
+    store.put_shown(About::Report, to, &value).expect("written");
+}
+
+fn forget(scene: &Scene, page: &str) {
+    let store = Store::open(&scene.desk.path("state"), &Settings::default()).expect("nobody is at work");
+    store.forget_shown(About::Report, page).expect("written");
+}
+
 /// Domains whose reports wait in the store.
 fn waiting(scene: &Scene) -> Vec<String> {
     let store = Store::open(&scene.desk.path("state"), &Settings::default()).expect("nobody is at work");
@@ -298,6 +319,9 @@ fn an_engine_sends_what_is_due_and_keeps_what_was_not_taken() {
     scene.send();
     let day = Day::of(Timestamp(SystemClock.now().0 - 3 * 24 * 3600 * 1000)).to_string();
     age(&scene, &day);
+    // The first of all, and whoever is to get them never answers.
+    let silent = ["aside", "beside"].map(|domain| format!("{day} {domain}.open"));
+    silent.iter().for_each(|page| copy(&scene, &format!("{day} good.open"), page));
     std::fs::write(scene.web.path("status"), "503").expect("written");
     let engine = scene.desk.start(&["serve"]);
     until("the reports", || mails(&scene).len() == 4 && scene.web.path("posted").exists());
@@ -305,7 +329,9 @@ fn an_engine_sends_what_is_due_and_keeps_what_was_not_taken() {
     std::thread::sleep(std::time::Duration::from_millis(500));
     signal(engine.id(), "TERM");
     assert_eq!(engine.end().code, 0);
-    assert_eq!(waiting(&scene), ["testing.open"], "and nothing of quiet.open, which wants no reports");
+    let left = ["aside.open", "beside.open", "testing.open"];
+    assert_eq!(waiting(&scene), left, "and nothing of quiet.open, which wants no reports");
+    silent.iter().for_each(|page| forget(&scene, page));
     std::fs::remove_file(scene.web.path("status")).expect("there");
     std::fs::remove_file(scene.web.path("posted")).expect("there");
     let ran = scene.desk.sealpost(&["tls", "report"]);

@@ -302,8 +302,7 @@ impl Settle {
     pub fn end(&self, row: &Row, outcome: Outcome) {
         let addressee = outcome.kind.is_undeliverable().then(|| self.addressee(row));
         let outcome = Outcome { doubted: row.doubted, addressee, ..outcome };
-        let counts = matches!(outcome.kind, Kind::Delivered | Kind::Bounced | Kind::Expired);
-        if let Some(brake) = self.brake.as_ref().filter(|_| counts) {
+        if let Some(brake) = self.brake.as_ref().filter(|_| brake::counts(outcome.kind)) {
             brake.note(self.counters.read.load(Ordering::SeqCst));
         }
         if self.put(row, &Change::Ended(&outcome)) {

@@ -95,32 +95,12 @@ pub fn machine(world: &World, domains: &[String], https: SocketAddr, smtp: u16) 
 
 /// A campaign `NAME.toml` with a short letter to these recipients.
 pub fn campaign(desk: &Desk, name: &str, recipients: impl Iterator<Item = String>, transport: &str) -> String {
-    let rows: String = recipients.map(|recipient| recipient + "\n").collect();
-    desk.write(&format!("{name}.csv"), format!("email\n{rows}").as_bytes());
-    desk.write("letter.hbs", b"This is a letter of sorts.\n");
     // What nobody can prove has to be said; and here many rows are meant to be dropped.
     let phi = if transport.contains("opportunistic") { "phi_in_clear = true" } else { "" };
-    let text = format!(
-        r#"[campaign]
-name = "{name}"
-class = "transactional"
-[input]
-path = "{name}.csv"
-recipient = "email"
-key = "email"
-[message]
-from = "Acme Health <notices@acme-health.example>"
-return_path = "bounces.acme-health.example"
-subject = "A notice"
-text = "letter.hbs"
-[transport]
-drop_brake = "off"
-{phi}
-{transport}
-"#
-    );
-    desk.write(&format!("{name}.toml"), text.as_bytes());
-    format!("{name}.toml")
+    let file = desk.blast(name, recipients, &format!("[transport]\ndrop_brake = \"off\"\n{phi}\n{transport}\n"));
+    // Words that are in nothing else.
+    desk.write("line.hbs", b"This is a letter of sorts.\n");
+    file
 }
 
 /// Rows of a campaign that were not delivered.

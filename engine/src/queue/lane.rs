@@ -225,10 +225,12 @@ impl State {
         jobs.take(most).for_each(|job| each(job.row.to.domain(), &job.route));
     }
 
-    /// Every job in memory that is not on a wire or on rayon.
+    /// Every job in memory that is not on a wire or on rayon, of runs that go on.
     pub(super) fn drain(&mut self) -> Vec<Job> {
-        let ready = self.ready.drain(..).map(|(job, _)| job);
-        ready.chain(self.lines.iter_mut().flat_map(Line::take_memory)).collect()
+        let (ready, others): (Vec<_>, Vec<_>) = self.ready.drain(..).partition(|(job, _)| job.run.goes_on());
+        self.ready = others.into();
+        let lines = self.lines.iter_mut().filter(|line| line.run.goes_on()).flat_map(Line::take_memory);
+        ready.into_iter().map(|(job, _)| job).chain(lines).collect()
     }
 
     /// Every job of `run` in memory that is not on a wire or on rayon; its line is gone.

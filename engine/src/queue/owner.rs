@@ -19,8 +19,8 @@ use tokio::sync::{Notify, mpsc};
 
 /// What a shard's ready messages may take together: thousands of letters, hundreds with a statement in them.
 const READY_OCTETS: usize = 64 << 20;
-/// How long rows are bounced for what the DNS said; then it is asked again.
-const DNS_SAYS_NO: Duration = Duration::from_secs(30);
+/// How long rows end by what another's attempt came to, a bounce or a drop; then it is tried again.
+const ENDS_ROWS_FOR: Duration = Duration::from_secs(30);
 
 pub(super) struct Owner {
     pub(super) deps: Deps,
@@ -112,11 +112,11 @@ impl Owner {
             return;
         }
         let now = self.deps.clock.now();
+        self.cancel_waiting(lane);
         let suspension = lane.state.borrow_mut().suspension(now);
         if let Some((verdict, until)) = suspension {
             return self.postpone(lane, &verdict, until);
         }
-        self.cancel_waiting(lane);
         if !self.may_send(lane) {
             return;
         }
@@ -195,7 +195,8 @@ impl Owner {
             state.failures += 1;
             let route = lane.route.borrow();
             let wait = self.deps.retry.wait(state.failures, route.site.0);
-            let until = now.after(if verdict.fate == Fate::Bounced { wait.min(DNS_SAYS_NO) } else { wait });
+            let ends_rows = matches!(verdict.fate, Fate::Bounced | Fate::Dropped);
+            let until = now.after(if ends_rows { wait.min(ENDS_ROWS_FOR) } else { wait });
             let host = route.name();
             let seconds = until.since(now).as_secs();
             let (why, hint) = (verdict.why(), hint(&verdict.why()));

@@ -75,8 +75,11 @@ impl Owner {
     }
 
     /// Settles what waits in a suspended lane by the verdict that suspended it. Rows in the store wait there for a lane that
-    /// works, unless the verdict ends them.
+    /// works, unless the verdict ends them. What an operator has paused is left as it is: he may want none of it to be dropped.
     pub(super) fn postpone(&self, lane: &Lane, verdict: &Verdict, until: Timestamp) {
+        if self.is_paused(lane) {
+            return;
+        }
         let mut jobs = self.drain(lane);
         if matches!(verdict.fate, Fate::Dropped | Fate::Bounced) {
             while let Some(job) = lane.next_row() {
@@ -110,7 +113,7 @@ impl Owner {
         }
     }
 
-    /// Every job of `lane` in memory that is not on a wire or on rayon.
+    /// Every job of `lane` in memory that is not on a wire or on rayon, of runs that go on.
     fn drain(&self, lane: &Lane) -> Vec<Job> {
         self.counted(lane, State::drain)
     }

@@ -154,6 +154,8 @@ impl Engine {
         self.runs().values_mut().for_each(Slot::leave);
         self.stop.send_replace(Stop::Gracefully);
         self.wind_down();
+        // What is written from here on is no row's, and a disk that is full is not waited for.
+        self.store.give_up();
         self.metrics.rests();
         self.ended.store(true, Ordering::SeqCst);
         let steward = self.steward.lock().expect("no holder panics").take();

@@ -19,7 +19,7 @@ use crate::render::{Column, Renderer};
 use crate::route::Router;
 use crate::secret::DataKey;
 use crate::settle::{Brake, Rules, Settle};
-use crate::store::{DropCause, Family, Manifest, Store, Tally};
+use crate::store::{Family, Manifest, Store, Tally};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -155,7 +155,7 @@ impl Engine {
         let before = Tally::of(&self.store, run, &manifest, false)?;
         let shared = Arc::new(Run {
             id: run,
-            settle: self.accounts(run, key.clone(), setup, &before, manifest.confirmed_drops.clone()),
+            settle: self.accounts(run, key.clone(), setup, &before, &manifest)?,
             press: Press::new(renderer, setup.signer.clone()).requiring_tls(setup.campaign.transport.requiretls),
             exclusive: transport.exclusive,
             weight: setup.campaign.priority,
@@ -202,8 +202,8 @@ impl Engine {
         key: Arc<DataKey>,
         setup: &Setup,
         before: &Tally,
-        confirmed: Vec<DropCause>,
-    ) -> Settle {
+        manifest: &Manifest,
+    ) -> Result<Settle, Error> {
         let transport = &setup.campaign.transport;
         let rules = Rules {
             retry: self.gear.retry,
@@ -211,10 +211,14 @@ impl Engine {
             resend_doubt: transport.on_doubt.resends(),
             marks: self.gear.durability.marks,
         };
-        let brake = transport.drop_brake.map(|limit| Brake::new(limit, confirmed));
-        Settle::new(self.store.clone(), run, key, self.gear.clock.clone(), rules, self.metrics.clone(), before)
-            .known_by(&setup.campaign.source.key)
-            .under(brake)
+        let having_seen = |limit| {
+            let brake = Brake::new(limit, manifest.confirmed_drops.clone());
+            brake.having_seen(&self.store, run, manifest.brake_since, before.read)
+        };
+        let brake = transport.drop_brake.map(having_seen).transpose()?;
+        let (store, clock, metrics) = (self.store.clone(), self.gear.clock.clone(), self.metrics.clone());
+        let settle = Settle::new(store, run, key, clock, rules, metrics, before);
+        Ok(settle.known_by(&setup.campaign.source.key).under(brake))
     }
 
     fn scope(&self, blueprint: Blueprint, run: RunId, record: &Record, limit: Option<u64>) -> Result<Scope, Error> {

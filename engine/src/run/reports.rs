@@ -13,14 +13,20 @@ use crate::queue::Stop;
 use crate::smtp::Connector;
 use crate::store::Store;
 use crate::tlsrpt::{Book, Day, Page, Place, Postman, Report};
+use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
 
 /// How often counts go to the store, and reports that are due are looked for.
 const ROUND: Duration = Duration::from_secs(30);
+/// Reports sent at once: a receiver that says nothing holds up its own.
+const AT_ONCE: usize = 16;
 /// How soon a new engine looks for reports that are overdue.
 const FIRST: Duration = Duration::from_secs(2);
 /// Over how long the reports of a day are spread.
@@ -60,17 +66,31 @@ pub(super) fn postman(gear: &Machinery, connector: &Connector) -> Result<Option<
 pub(super) fn start(book: Arc<Book>, postman: Postman, stop: watch::Receiver<Stop>) -> Result<JoinHandle<()>, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Error::Internal(format!("can't start reports: {cause}")))?;
-    thread("reports", move || runtime.block_on(work(&book, &postman, stop)))
+    // Sessions are driven on one thread, as in a shard.
+    thread("reports", move || LocalSet::new().block_on(&runtime, work(&book, postman, stop)))
 }
 
-async fn work(book: &Book, postman: &Postman, mut stop: watch::Receiver<Stop>) {
-    let rounds = async {
+async fn work(book: &Arc<Book>, postman: Postman, mut stop: watch::Receiver<Stop>) {
+    // Sessions before this are in the store: what is sent is whole, however long the last round of sending has taken.
+    let (counted, written) = (Cell::new(Timestamp(0)), Notify::new());
+    let counting = async {
         let mut wait = FIRST;
         loop {
             tokio::time::sleep(std::mem::replace(&mut wait, ROUND)).await;
-            book.ask().await;
+            let before = book.now();
+            // Name servers that say nothing must not keep counts out of the store: those domains are asked once more before a
+            // report goes out.
+            timeout(ROUND, book.ask()).await.ok();
             book.write();
-            if let Err(error) = send_due(book, postman).await {
+            counted.set(before);
+            written.notify_one();
+        }
+    };
+    let postman = Rc::new(postman);
+    let sending = async {
+        loop {
+            written.notified().await;
+            if let Err(error) = send_due(book, &postman, counted.get()).await {
                 tracing::warn!(%error, "TLS reports can't be read or written");
             }
         }
@@ -78,17 +98,24 @@ async fn work(book: &Book, postman: &Postman, mut stop: watch::Receiver<Stop>) {
     tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop != Stop::No) => {}
-        () = rounds => {}
+        () = counting => {}
+        () = sending => {}
     }
 }
 
-async fn send_due(book: &Book, postman: &Postman) -> Result<(), Error> {
-    for page in Page::all(book.store())? {
-        if is_due(&page, book.now()) {
-            send(book.store(), postman, page, book.now()).await?;
+/// Sends what is due of days of which everything was counted by then.
+async fn send_due(book: &Arc<Book>, postman: &Rc<Postman>, counted: Timestamp) -> Result<(), Error> {
+    let over = Page::of_days(book.store(), |day| day.end() <= counted)?;
+    let mut due = over.into_iter().filter(|page| is_due(page, counted));
+    let mut sending = JoinSet::new();
+    loop {
+        for page in due.by_ref().take(AT_ONCE - sending.len()) {
+            let (book, postman) = (book.clone(), postman.clone());
+            sending.spawn_local(async move { send(book.store(), &postman, page, book.now()).await });
         }
+        let Some(sent) = sending.join_next().await else { return Ok(()) };
+        sent.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
     }
-    Ok(())
 }
 
 fn is_due(page: &Page, now: Timestamp) -> bool {
@@ -127,6 +154,8 @@ async fn send(store: &Store, postman: &Postman, mut page: Page, now: Timestamp) 
         log(&to, refusal.as_ref().map(ToString::to_string).as_deref());
         if refusal.as_ref().is_none_or(crate::tlsrpt::Undeliverable::is_final) {
             page.settled(&to);
+            // At once: an engine that stops at the next place must not send it here again.
+            page.write(store)?;
         } else {
             left = true;
         }
@@ -180,8 +209,7 @@ pub fn send_now(machine: &Machine, store: Option<&Store>, order: Order, now: Tim
     };
     runtime.block_on(async {
         let mut done = Vec::new();
-        let wanted = |page: &Page| order.day.map_or(now >= page.day.end(), |day| day == page.day);
-        for page in Page::all(store)?.into_iter().filter(wanted) {
+        for page in Page::of_days(store, |day| order.day.map_or(now >= day.end(), |wanted| wanted == day))? {
             let so_far = now < page.day.end();
             if order.dry_run || so_far {
                 done.extend(show(&postman, &page, order.dry_run, now).await);
@@ -206,9 +234,8 @@ async fn show(postman: &Postman, page: &Page, dry_run: bool, now: Timestamp) -> 
 }
 
 impl Engine {
-    /// Writes down what was counted last. Nobody else writes any more, and a disk that is full is not waited for.
+    /// Writes down what was counted last, as far as the disk takes it.
     pub(super) fn close_book(&self) {
-        self.store.give_up();
         if let Some(reports) = self.reports.lock().expect("no holder panics").take() {
             reports.join().ok();
         }
@@ -219,8 +246,73 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::mail::Address;
+    use crate::resolve::{Addresses, Answer, Mx, MxHost, NoAddress, NoRoute, Resolver};
+    use crate::sign::Signer;
+    use crate::smtp::{Access, Root, Source};
+    use crate::store::Settings;
+    use crate::tlsrpt::Sender;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Nobody wants a report; how often that was asked is counted.
+    #[derive(Default)]
+    struct Uninterested(AtomicU64);
+
+    impl Resolver for Uninterested {
+        fn mx<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
+            Box::pin(async { Err(NoRoute::NoMailHost) })
+        }
+
+        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>> {
+            Box::pin(async { Err(NoAddress::None) })
+        }
+
+        fn txt<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Vec<String>, NoRoute>> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async { Ok(Vec::new()) })
+        }
+    }
+
+    struct At(Timestamp);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    fn postman(resolver: Arc<dyn Resolver>) -> Postman {
+        let root = rcgen::generate_simple_self_signed(vec!["ca.example".into()]).expect("a certificate");
+        let connector = Connector::new(&[Root::Der(root.cert.der().to_vec())], None).expect("a connector");
+        let source = Source { name: "a".into(), ehlo: "out.acme.example".into(), ipv4: None, ipv6: None };
+        let from = Address::parse("tls@acme.example").expect("an address");
+        let sender = Sender { organization: "Acme".into(), contact: "tls@acme.example".into(), from };
+        let signer = Signer::new("acme.example", Vec::new(), HOUR);
+        Postman::new(resolver, connector, (source, Access::default()), signer, sender)
+    }
+
+    /// A round of sending that began before midnight lasts into the morning: what was counted meanwhile is not in its pages.
+    #[test]
+    fn no_report_goes_out_before_all_of_its_day_is_in_the_store() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(Store::open(folder.path(), &Settings::default()).expect("a store"));
+        let resolver = Arc::new(Uninterested::default());
+        let day = Day::parse("2026-11-22").expect("a day");
+        Page::empty(day, "a.example").write(&store).expect("written");
+        let now = day.end().after(HOUR * 5);
+        let book = Arc::new(Book::new(store.clone(), resolver.clone(), Arc::new(At(now))));
+        let postman = Rc::new(postman(resolver.clone()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let after = |counted| {
+            LocalSet::new().block_on(&runtime, send_due(&book, &postman, counted)).expect("sent");
+            (Page::all(&store).expect("readable").len(), resolver.0.load(Ordering::SeqCst))
+        };
+        assert_eq!(after(Timestamp(day.end().0 - 1)), (1, 0));
+        assert_eq!(after(now), (0, 1), "it is asked about, and nobody wants it");
+    }
 
     #[test]
     fn when_a_report_is_due_and_for_the_last_time() {

@@ -49,12 +49,12 @@ pub struct Braked {
     pub at: Timestamp,
     /// How many rows of how many, and for what.
     pub why: String,
-    /// All that rows were dropped for lately, or would have been.
+    /// What rows were dropped for lately, or would have been: the last one first, then those of which there were most.
     pub causes: Vec<DropCause>,
 }
 
 /// Providers at which rows are dropped for one reason from which on the reason is confirmed everywhere: then it is a matter of
-/// many small hosts, and nobody wants to be asked for each.
+/// many small hosts, and nobody wants to be asked for each. So many of them, which had most, stay confirmed by themselves.
 const EVERYWHERE: usize = 10;
 
 /// A run's record. It holds no PHI.
@@ -122,6 +122,9 @@ pub struct Manifest {
     /// What rows may be dropped for without a brake, since a person said so.
     #[serde(default)]
     pub confirmed_drops: Vec<DropCause>,
+    /// When its brake stopped it last, once a person has let it go on: what was dropped until then is counted no more.
+    #[serde(default)]
+    pub brake_since: Option<Timestamp>,
     /// Whether it was ever allowed that its PHI leaves in clear.
     #[serde(default)]
     pub phi_in_clear: bool,
@@ -154,6 +157,7 @@ impl Manifest {
             copied: false,
             braked: None,
             confirmed_drops: Vec::new(),
+            brake_since: None,
             phi_in_clear: false,
         }
     }
@@ -164,7 +168,9 @@ impl Manifest {
     #[must_use]
     pub fn resumed(mut self) -> Manifest {
         self.paused = false;
-        for cause in self.braked.take().map(|braked| braked.causes).unwrap_or_default() {
+        let Some(Braked { at, causes, .. }) = self.braked.take() else { return self };
+        self.brake_since = Some(at);
+        for cause in causes {
             if !self.confirmed_drops.contains(&cause) {
                 self.confirmed_drops.push(cause);
             }
@@ -172,10 +178,22 @@ impl Manifest {
         let mut hosts: BTreeMap<String, usize> = BTreeMap::new();
         self.confirmed_drops.iter().for_each(|cause| *hosts.entry(cause.reason.clone()).or_default() += 1);
         for (reason, _) in hosts.into_iter().filter(|(_, hosts)| *hosts >= EVERYWHERE) {
-            self.confirmed_drops.retain(|cause| cause.reason != reason);
-            self.confirmed_drops.push(DropCause { provider: 0, host: String::new(), reason });
+            self.confirm_everywhere(reason);
         }
         self
+    }
+
+    fn confirm_everywhere(&mut self, reason: String) {
+        let everywhere = DropCause { provider: 0, host: String::new(), reason };
+        if self.confirmed_drops.contains(&everywhere) {
+            return;
+        }
+        let mut kept = 0;
+        self.confirmed_drops.retain(|cause| {
+            kept += usize::from(cause.reason == everywhere.reason);
+            cause.reason != everywhere.reason || kept <= EVERYWHERE
+        });
+        self.confirmed_drops.push(everywhere);
     }
 
     /// The Message-ID of a row of `run`, as a receiver's log has it. Only the part before the `@`, which is enough to find it,
@@ -221,10 +239,18 @@ mod tests {
         let few = vec![cause(1, "certificate_expired"), cause(2, "no_starttls")];
         let resumed = Manifest { paused: true, braked: braked(few.clone()), ..run }.resumed();
         assert_eq!((resumed.paused, &resumed.braked, &resumed.confirmed_drops), (false, &None, &few));
-        let many = (2..=11).map(|provider| cause(provider, "no_starttls")).collect();
+        assert_eq!(resumed.brake_since, Some(Timestamp(2)));
+        let many = (2..=30).map(|provider| cause(provider, "no_starttls")).collect();
         let resumed = Manifest { braked: braked(many), ..resumed }.resumed();
         let everywhere = DropCause { provider: 0, host: String::new(), reason: "no_starttls".into() };
-        assert_eq!(resumed.confirmed_drops, [cause(1, "certificate_expired"), everywhere]);
+        let mut expected = vec![cause(1, "certificate_expired")];
+        expected.extend((2..=11).map(|provider| cause(provider, "no_starttls")));
+        expected.push(everywhere);
+        assert_eq!(resumed.confirmed_drops, expected, "those that had most are free by themselves, too");
         assert_eq!(resumed.clone().resumed(), resumed);
+        let large = vec![cause(99, "no_starttls")];
+        expected.extend(large.clone());
+        let resumed = Manifest { braked: braked(large), ..resumed }.resumed();
+        assert_eq!(resumed.confirmed_drops, expected, "confirmed everywhere, and then by itself");
     }
 }

@@ -56,13 +56,18 @@ impl Book {
         if open.asked.get(domain) == Some(&(day, false)) {
             return;
         }
+        let counted = meeting.counted(domain, standing);
+        // Our own fault is nobody's report, and a report of nothing is none.
+        if counted.is_empty() {
+            return;
+        }
         let key = (day, domain.to_owned());
         if open.counts.len() >= MOST_OPEN && !open.counts.contains_key(&key) {
             open.overflowed = true;
             return;
         }
         let counts = open.counts.entry(key).or_default();
-        meeting.counted(domain, standing).into_iter().for_each(|one| Counted::add(counts, one));
+        counted.into_iter().for_each(|one| Counted::add(counts, one));
     }
 
     /// Asks domains that were met, once a day, whether they want reports; what was counted of those that don't is forgotten. On
@@ -188,6 +193,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let note = |domain: &str, ending| book.note(domain, &Standing::NoPolicy, &meeting(ending));
         for round in 0..3 {
+            note("w.ours.example", Ending::FellShort(TlsFault::MxUnproven));
             for domain in ["w.example", "other.example"] {
                 note(domain, Ending::Encrypted(None));
                 note(domain, Ending::FellShort(TlsFault::NameMismatch));

@@ -39,8 +39,20 @@ impl Page {
     /// # Errors
     /// The store can't be read.
     pub fn all(store: &Store) -> Result<Vec<Page>, Error> {
+        Page::of_days(store, |_| true)
+    }
+
+    /// Those of the days that are `wanted`. Others are not even read: of today there may be tens of thousands.
+    ///
+    /// # Errors
+    /// As [`all`](Page::all).
+    pub fn of_days(store: &Store, wanted: impl Fn(Day) -> bool) -> Result<Vec<Page>, Error> {
         let mut pages = Vec::new();
-        store.scan_shown(About::Report, |name, value| pages.extend(Page::of(name, value)))?;
+        store.scan_shown(About::Report, |name, value| {
+            if named(name).is_some_and(|(day, _)| wanted(day)) {
+                pages.extend(Page::of(name, value));
+            }
+        })?;
         Ok(pages)
     }
 
@@ -58,9 +70,8 @@ impl Page {
 
     /// One of a later version, or a damaged one, says nothing.
     fn of(name: &str, value: &[u8]) -> Option<Page> {
-        let (day, domain) = name.split_once(' ')?;
-        let kept = serde_json::from_slice(value).ok()?;
-        Some(Page { day: Day::parse(day)?, domain: domain.to_owned(), kept })
+        let (day, domain) = named(name)?;
+        Some(Page { day, domain: domain.to_owned(), kept: serde_json::from_slice(value).ok()? })
     }
 
     fn name(&self) -> String {
@@ -112,6 +123,12 @@ impl Page {
     pub fn tries(&self) -> Option<(Timestamp, Timestamp)> {
         self.kept.begun.zip(self.kept.tried)
     }
+}
+
+/// Day and domain of a page of that name.
+fn named(name: &str) -> Option<(Day, &str)> {
+    let (day, domain) = name.split_once(' ')?;
+    Some((Day::parse(day)?, domain))
 }
 
 #[cfg(test)]
