@@ -8,7 +8,11 @@ ROWS ?= 100000
 FORMAT ?= csv
 RUNS ?= 5
 
-.PHONY: demo test bench perf lint fmt build setup test-setup
+# RocksDB has no part in it: the ordinary build's is linked.
+WITH_FIPS = CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)-fips ROCKSDB_STATIC=1 \
+	ROCKSDB_LIB_DIR=$$(dirname $$(ls -t $(CARGO_TARGET_DIR)/debug/build/librocksdb-sys-*/out/librocksdb.a | head -1))
+
+.PHONY: demo test bench perf fips lint fmt build setup test-setup
 
 demo: build ## install what is missing, build, send the demo campaign into the embedded MX
 	$(SEALPOST) --config config/demo/sealpost.toml rehearse config/demo/eob.toml
@@ -21,6 +25,10 @@ bench: setup ## cost per stage (criterion), under the profile in which RocksDB i
 
 perf: build ## WHAT=rehearsal (speed), durability (what leases cost), throttled (a slow site) or handshakes; appends to perf/results
 	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)
+
+fips: build test-setup ## build with AWS-LC's FIPS module (installs CMake and Go) and run every test with it; in a target folder of its own
+	@.ci/setup fips
+	$(WITH_FIPS) cargo nextest run --workspace --locked --no-fail-fast --features fips
 
 lint: setup ## formatting, clippy and documentation, warnings denied
 	cargo fmt --all --check

@@ -13,9 +13,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// A `fips` build says what it is.
+const VERSION: &str = if cfg!(feature = "fips") {
+    concat!(env!("CARGO_PKG_VERSION"), " (AWS-LC FIPS)")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Send one personal, sealed message to each row of a recipient file.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = VERSION, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 all rows settled · 1 undelivered above --tolerate, or rows held in doubt · 2 usage or \
 configuration · 3 stopped with rows left · 4 stopped by a brake · 70 our own fault · 75 the engine is busy"

@@ -60,8 +60,9 @@ const LOGIN: &str = "user = \"acme\"\npassword = { file = \"password\" }\n";
 
 #[test]
 fn every_mechanism_logs_in_over_starttls_and_implicit_tls() {
-    for (mechanism, implicit) in [("PLAIN", false), ("LOGIN", false), ("SCRAM-SHA-256", false), ("SCRAM-SHA-256", true)]
-    {
+    // Hashing for SCRAM is outside the module of a `fips` build, which leaves it alone.
+    let best = if cfg!(feature = "fips") { "PLAIN" } else { "SCRAM-SHA-256" };
+    for (mechanism, implicit) in [("PLAIN", false), ("LOGIN", false), (best, false), (best, true)] {
         let mut options = vec!["--auth", "acme:se cret", "--mechanisms", mechanism];
         if implicit {
             options.push("--tls-on-connect");

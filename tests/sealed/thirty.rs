@@ -20,9 +20,11 @@ fn what_cannot_be_sealed_is_dropped_listed_and_seen_by_nobody() {
     assert_eq!(desk.send(&before).1["delivered"], 1);
     stage.turn();
 
-    stage.equip(&desk, "blast");
     let recipients = (0..ROWS).map(|row| format!("kanari{row}@{}", domain(sites[row % sites.len()])));
     let campaign = campaign(&desk, "blast", recipients, "tls = \"verified\"\nexclusive = true\nlifetime = \"10m\"");
+    stage.equip(&desk, "probe");
+    let forecast = desk.sealpost(&["check", &campaign, "--probe", "--json"]).json()["forecast"].clone();
+    stage.equip(&desk, "blast");
     let (code, counts) = desk.send(&campaign);
     assert_eq!(code, 0, "{counts}");
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
@@ -42,6 +44,9 @@ fn what_cannot_be_sealed_is_dropped_listed_and_seen_by_nobody() {
     assert_eq!((&counts["rows"], &counts["dropped"]), (&ROWS.into(), &dropped.into()), "{counts}");
     assert_eq!(counts["delivered"], ROWS - dropped, "{counts}");
     assert_eq!(reasons.len(), 8, "{reasons:?}");
+    // Not within 1 %, but to the row.
+    let foreseen = (&forecast["rows"], &forecast["dropped"], &forecast["able"]);
+    assert_eq!(foreseen, (&counts["rows"], &counts["dropped"], &counts["delivered"]), "{forecast}");
     let report = desk.sealpost(&["report", &campaign, "--json"]).json();
     let mut counted = report["reasons"].as_array().expect("a list").clone();
     counted.retain(|one| one["outcome"] != "delivered");

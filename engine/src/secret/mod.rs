@@ -25,9 +25,22 @@ pub use index::{IndexKey, SentKey};
 pub use master::{KeyError, KeyPlace, MasterKey, password};
 pub use token::TokenKey;
 
+/// Whether all cryptography of this binary comes from a FIPS 140-3 module that has passed its self-test: that of a `fips` build.
+pub fn in_fips_mode() -> bool {
+    aws_lc_rs::try_fips_mode().is_ok()
+}
+
 /// Fills an array from the operating system's random source.
 fn random<const N: usize>() -> [u8; N] {
     let mut octets = [0; N];
     aws_lc_rs::rand::fill(&mut octets).expect("the operating system's random source answers");
     octets
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_module_is_what_the_build_says() {
+        assert_eq!(super::in_fips_mode(), cfg!(feature = "fips"));
+    }
 }

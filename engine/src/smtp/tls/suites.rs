@@ -22,7 +22,21 @@ const SUITES: [SupportedCipherSuite; 6] = [
 const GROUPS: [&dyn SupportedKxGroup; 4] =
     [kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
 
-/// What all our sessions are made with.
+/// What all our sessions are made with. In a `fips` build X25519 alone is not approved (SP 800-56A); the hybrid is, by its ML-KEM half.
 pub(super) fn provider() -> CryptoProvider {
-    CryptoProvider { cipher_suites: SUITES.to_vec(), kx_groups: GROUPS.to_vec(), ..aws_lc_rs::default_provider() }
+    let kx_groups = GROUPS.into_iter().filter(|group| group.fips() || !cfg!(feature = "fips")).collect();
+    CryptoProvider { cipher_suites: SUITES.to_vec(), kx_groups, ..aws_lc_rs::default_provider() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hybrid_comes_first_and_a_fips_build_offers_nothing_that_is_not_approved() {
+        let provider = provider();
+        assert_eq!(provider.kx_groups[0].name(), rustls::NamedGroup::X25519MLKEM768);
+        assert_eq!(provider.fips(), cfg!(feature = "fips"));
+        assert_eq!(provider.kx_groups.len(), if cfg!(feature = "fips") { 3 } else { 4 });
+    }
 }
