@@ -164,6 +164,9 @@ struct Known {
 /// How long a look-up that found nothing, or did not get through, is not made again here. Name servers have their own say on
 /// this (RFC 2308), which the resolver obeys; this keeps the rows of one domain from asking it each.
 const NOTHING_FOR: Duration = Duration::from_secs(30);
+/// How long a route is believed whose domain may have a policy, however long its MX records live: one that is new, or has run
+/// out, is noticed by then.
+const WORD_FOR: Duration = Duration::from_secs(3600);
 /// How long a policy that rows have failed under is taken for the newest.
 const POLICY_FOR: Duration = Duration::from_secs(300);
 /// Domains remembered; past it they are all forgotten, since the resolver still knows the answers.
@@ -239,10 +242,12 @@ impl Router {
 
     async fn look_up(&self, domain: &str) -> Result<(Route, Option<Instant>), NoRoute> {
         let mx = self.resolver.mx(domain).await?;
-        let valid_until = mx.valid_until;
+        let mut valid_until = mx.valid_until;
         let standing = match &self.policies {
             // What the operator says of a domain is not the domain's to change.
             Some(policies) if mx_trust(&mx) != MxTrust::Static => {
+                let until = tokio::time::Instant::now().into_std() + WORD_FOR;
+                valid_until = Some(valid_until.map_or(until, |valid| valid.min(until)));
                 let asked = self.known.read().expect("no holder panics").get(domain).is_some_and(has_policy);
                 let freshness = if asked { Freshness::FetchAgain } else { Freshness::AsKept };
                 // To go on without knowing would be to send past a policy that we have.
@@ -393,6 +398,23 @@ mod tests {
         assert_ne!(one.expect("a route").site, other.expect("a route").site, "asked again");
         let names: Vec<_> = met.names().into_iter().collect();
         assert_eq!(names, ["mx0.a.example", "mx1.a.example"], "who was found is known by name, once");
+    }
+
+    #[test]
+    fn a_domain_is_asked_for_its_policy_however_long_its_mx_records_live() {
+        let resolver: Arc<dyn Resolver> = Arc::new(Changing(0.into(), 24 * WORD_FOR));
+        let root = rcgen::generate_simple_self_signed(vec!["ca.example".into()]).expect("a certificate");
+        let roots = [crate::smtp::Root::Der(root.cert.der().to_vec())];
+        let https = crate::smtp::Connector::new(&roots, None).expect("a connector").https();
+        let (shelf, clock) = (Arc::new(crate::sts::MemoryShelf::default()), Arc::new(crate::clock::SystemClock));
+        let policies = Arc::new(Sts::new(resolver.clone(), &https, shelf, clock));
+        let plain = Router::new(resolver.clone(), Demand::new(Level::Verified), Access::default());
+        let asking = Router::new(resolver, Demand::new(Level::Verified), Access::default()).asking(policies);
+        for (router, remembered) in [(&plain, true), (&asking, false)] {
+            ask(router, "a.example").expect("a route");
+            assert!(router.known("a.example", Instant::now() + WORD_FOR / 2).is_some());
+            assert_eq!(router.known("a.example", Instant::now() + 2 * WORD_FOR).is_some(), remembered);
+        }
     }
 
     #[test]
