@@ -46,7 +46,7 @@ pub struct Route {
 }
 
 /// What a domain's MTA-STS policy says, as far as it bears on what becomes of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Word {
     /// Nothing that binds anybody.
     None,
@@ -77,12 +77,16 @@ impl Word {
     }
 }
 
-/// What the sessions of a route depend on, besides its hosts. Domains of one site and one class share sessions, whatever
-/// policies they have: each session's proof is still held against each message's demand.
+/// What the sessions of a route depend on, besides its hosts, and what becomes of its rows where none can be opened. Domains of
+/// one site and one class share sessions, whatever policies they have: each session's proof is still held against each
+/// message's demand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Class {
     level: Level,
     mx_trust: MxTrust,
+    /// Rows that share sessions share their faults: none may end by the policy of another's domain, which is sure where its own
+    /// is not.
+    word: Word,
     /// A bit for each host, in order, that the demand allows whatever it proves itself by.
     allowed: u32,
     /// The domain, where no host can do: what is confirmed of that, is of this domain alone.
@@ -90,12 +94,13 @@ pub struct Class {
 }
 
 impl Class {
-    /// The class of `domain`, whose mail goes to `hosts`.
+    /// The class of `domain`, whose mail goes to `hosts` and which says nothing itself.
     pub fn of(domain: &str, hosts: &[MxHost], demand: &Demand, mx_trust: MxTrust) -> Class {
         let allows = |host: &MxHost, dane| demand.excludes(&host.name, mx_trust, dane).is_none();
         let bits = hosts.iter().enumerate().filter(|(_, host)| allows(host, false)).map(|(at, _)| 1 << (at % 32));
         let alone = !hosts.iter().any(|host| allows(host, true));
-        Class { level: demand.level(), mx_trust, allowed: bits.sum(), alone: alone.then(|| domain.into()) }
+        let alone = alone.then(|| domain.into());
+        Class { level: demand.level(), mx_trust, word: Word::None, allowed: bits.sum(), alone }
     }
 
     /// The domain, where no host can do.
@@ -159,6 +164,9 @@ struct Known {
 /// How long a look-up that found nothing, or did not get through, is not made again here. Name servers have their own say on
 /// this (RFC 2308), which the resolver obeys; this keeps the rows of one domain from asking it each.
 const NOTHING_FOR: Duration = Duration::from_secs(30);
+/// How long a route is believed whose domain may have a policy, however long its MX records live: one that is new, or has run
+/// out, is noticed by then.
+const WORD_FOR: Duration = Duration::from_secs(3600);
 /// How long a policy that rows have failed under is taken for the newest.
 const POLICY_FOR: Duration = Duration::from_secs(300);
 /// Domains remembered; past it they are all forgotten, since the resolver still knows the answers.
@@ -234,10 +242,12 @@ impl Router {
 
     async fn look_up(&self, domain: &str) -> Result<(Route, Option<Instant>), NoRoute> {
         let mx = self.resolver.mx(domain).await?;
-        let valid_until = mx.valid_until;
+        let mut valid_until = mx.valid_until;
         let standing = match &self.policies {
             // What the operator says of a domain is not the domain's to change.
             Some(policies) if mx_trust(&mx) != MxTrust::Static => {
+                let until = tokio::time::Instant::now().into_std() + WORD_FOR;
+                valid_until = Some(valid_until.map_or(until, |valid| valid.min(until)));
                 let asked = self.known.read().expect("no holder panics").get(domain).is_some_and(has_policy);
                 let freshness = if asked { Freshness::FetchAgain } else { Freshness::AsKept };
                 // To go on without knowing would be to send past a policy that we have.
@@ -270,7 +280,7 @@ impl Router {
         let proven = Demand::new(if access.needs_proof() { Level::Verified } else { Level::Opportunistic });
         let floor = Demand::new(self.floors.get(domain).copied().unwrap_or(Level::Opportunistic));
         let demand = self.demand.raise(&proven).raise(&asked).raise(&floor);
-        let class = Class::of(domain, &hosts, &demand, mx_trust);
+        let class = Class { word, ..Class::of(domain, &hosts, &demand, mx_trust) };
         let (domain, standing, provider) = (domain.into(), standing.clone(), ProviderId(site.0));
         Route { domain, standing, site, provider, hosts, demand, mx_trust, word, class, access }
     }
@@ -391,6 +401,23 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_is_asked_for_its_policy_however_long_its_mx_records_live() {
+        let resolver: Arc<dyn Resolver> = Arc::new(Changing(0.into(), 24 * WORD_FOR));
+        let root = rcgen::generate_simple_self_signed(vec!["ca.example".into()]).expect("a certificate");
+        let roots = [crate::smtp::Root::Der(root.cert.der().to_vec())];
+        let https = crate::smtp::Connector::new(&roots, None).expect("a connector").https();
+        let (shelf, clock) = (Arc::new(crate::sts::MemoryShelf::default()), Arc::new(crate::clock::SystemClock));
+        let policies = Arc::new(Sts::new(resolver.clone(), &https, shelf, clock));
+        let plain = Router::new(resolver.clone(), Demand::new(Level::Verified), Access::default());
+        let asking = Router::new(resolver, Demand::new(Level::Verified), Access::default()).asking(policies);
+        for (router, remembered) in [(&plain, true), (&asking, false)] {
+            ask(router, "a.example").expect("a route");
+            assert!(router.known("a.example", Instant::now() + WORD_FOR / 2).is_some());
+            assert_eq!(router.known("a.example", Instant::now() + 2 * WORD_FOR).is_some(), remembered);
+        }
+    }
+
+    #[test]
     fn the_table_of_domains_raises_what_a_campaign_demands_and_lowers_nothing() {
         let floors = |level| Arc::new(BTreeMap::from([("a.example".to_owned(), level)]));
         let levels = [Level::Opportunistic, Level::Required, Level::Verified, Level::Authenticated];
@@ -428,6 +455,37 @@ mod tests {
         assert!(runtime.block_on(router.find("a.example")).is_ok());
         assert_eq!(runtime.block_on(router.find("a.example")).err(), Some(NoRoute::TimedOut));
         assert!(router.known("a.example", Instant::now()).is_some_and(|found| found.is_ok()));
+    }
+
+    /// A policy of a week that names `mx`, fetched just now.
+    fn policy(mx: &str, source: crate::sts::Source) -> Standing {
+        let stored = format!(
+            r#"{{"version":1,"id":"1","mode":"enforce","mx":["{mx}"],"max_age":604800,"fetched":0,"last_tried":0}}"#
+        );
+        let kept = Arc::new(crate::sts::Kept::decode(stored.as_bytes()).expect("a policy"));
+        Standing::Policy(crate::sts::Known { kept, source })
+    }
+
+    #[test]
+    fn who_shares_a_session_shares_what_becomes_of_rows_without_one() {
+        use crate::sts::{Fault, Source};
+        let router = Router::new(Arc::new(Fixed::default()), Demand::new(Level::Verified), Access::default());
+        let class = |domain: &str, standing: &Standing| {
+            let hosts = vec![host("mx.a.example", Place::Named(25))];
+            router.route(domain, Mx { hosts, valid_until: None, security: Security::Secure }, standing).class
+        };
+        let current = policy("mx.a.example", Source::Kept);
+        let despite = policy("*.a.example", Source::KeptDespite(Fault::TimedOut));
+        let unknown = Standing::Unknown { why: Fault::TimedOut, lapsed: None };
+        let standings = [Standing::NoPolicy, unknown, current, despite];
+        for (one, first) in standings.iter().enumerate() {
+            for (other, second) in standings.iter().enumerate() {
+                let shared = class("a.example", first) == class("b.example", second);
+                assert_eq!(shared, one == other, "{first:?} {second:?}");
+            }
+        }
+        let fetched = policy("*.a.example", Source::Fetched);
+        assert_eq!(class("a.example", &fetched), class("b.example", &standings[2]), "words are another matter");
     }
 
     #[test]

@@ -6,13 +6,14 @@
 //!
 //! | fault | what the host has shown | what becomes of the row |
 //! |---|---|---|
-//! | no STARTTLS | never had TLS | dropped at once: `no_starttls` |
-//! | no STARTTLS | had TLS before, or a policy or TLSA records promise it | deferred, then dropped: `lost_standing` |
+//! | no STARTTLS | never offered TLS | dropped at once: `no_starttls` |
+//! | no STARTTLS | offered TLS before, or a policy or TLSA records promise it | deferred, then dropped: `lost_standing` |
 //! | certificate, version, policy, TLSA | - | deferred, then dropped by its reason |
+//! | somebody in between, our own certificate | - | deferred |
 //! | the store can't be read or written | - | deferred |
 
 use crate::clock::Timestamp;
-use crate::mail::{Peer, TlsFault};
+use crate::mail::{Peer, TlsFault, Whose};
 use crate::smtp::{Evidence, Fate};
 use crate::store::{About, Error, Store};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ pub struct Shown {
     pub proven: Option<(Timestamp, Peer)>,
     /// What stands in the way now.
     pub fault: Option<Fault>,
+    /// What others have to mend, and was seen before it.
+    #[serde(default)]
+    beside: Vec<Fault>,
 }
 
 /// A fault that no success has followed.
@@ -56,6 +60,9 @@ pub struct Shown {
 pub struct Fault {
     /// Its label.
     pub label: String,
+    /// Who has to mend it: how long one has lasted says nothing of another's.
+    #[serde(default)]
+    whose: Whose,
     /// When it was first seen.
     pub since: Timestamp,
     /// When it was last seen.
@@ -89,7 +96,8 @@ impl TlsStanding {
         let _turn = self.turn.lock().expect("no holder panics");
         let Ok(before) = self.read(Subject::Host(host)) else { return };
         let after = before.clone().after(evidence, now);
-        let same = before.fault == after.fault && before.version == after.version;
+        let unmended = before.fault == after.fault && before.beside == after.beside;
+        let same = unmended && before.version == after.version;
         let fresh = before.tls.is_some_and(|tls| now.since(tls) < AGAIN_AFTER);
         let proven = before.proven.is_some() || after.proven.is_none();
         if !(same && fresh && proven) {
@@ -110,7 +118,7 @@ impl TlsStanding {
         let _turn = self.turn.lock().expect("no holder panics");
         let Ok(mut shown) = self.read(subject) else { return (Fate::Deferred, fault) };
         let fault = match fault {
-            TlsFault::NoStartTls if promised || shown.tls.is_some() => TlsFault::LostStanding,
+            TlsFault::NoStartTls if promised || shown.has_offered_tls() => TlsFault::LostStanding,
             fault => fault,
         };
         let since = shown.notice(fault, now);
@@ -141,28 +149,47 @@ impl Shown {
         let proven = evidence.peer.map(|peer| (now, peer));
         // A session that asked for no proof says nothing about a certificate that failed another.
         let mended = |fault: &Fault| proven.is_some() || is_about_tls_itself(&fault.label);
+        let mut faults = self.fault.into_iter().chain(self.beside).filter(|fault| !mended(fault));
         Shown {
             tls: Some(now),
             version: evidence.version.to_owned(),
             proven: proven.or(self.proven),
-            fault: self.fault.filter(|fault| !mended(fault)),
+            fault: faults.next(),
+            beside: faults.collect(),
         }
     }
 
     /// A fault is seen; since when it is there.
     fn notice(&mut self, fault: TlsFault, now: Timestamp) -> Timestamp {
-        let known = self.fault.take().filter(|known| now.since(known.last) < STALE_AFTER);
+        let whose = fault.whose();
+        let known = self.fault.take().into_iter().chain(self.beside.drain(..));
+        let fresh = known.filter(|known| now.since(known.last) < STALE_AFTER);
+        let (known, others): (Vec<_>, Vec<_>) = fresh.partition(|known| known.whose == whose);
         // Whatever it is called today: it could not be used all that time.
-        let since = known.map_or(now, |known| known.since.min(now));
-        self.fault = Some(Fault { label: fault.label().to_owned(), since, last: now });
+        let since = known.first().map_or(now, |known| known.since.min(now));
+        self.fault = Some(Fault { label: fault.label().to_owned(), whose, since, last: now });
+        self.beside = others;
         since
+    }
+
+    /// Whether there was TLS, or the host at least said that there was.
+    fn has_offered_tls(&self) -> bool {
+        let offered = |fault: &Fault| fault.whose != Whose::Domain && fault.label != TlsFault::NoStartTls.label();
+        self.tls.is_some() || self.fault.iter().chain(&self.beside).any(offered)
     }
 }
 
 fn is_about_tls_itself(label: &str) -> bool {
-    [TlsFault::NoStartTls, TlsFault::LostStanding, TlsFault::NoCommonVersion, TlsFault::StartTlsRefused]
-        .iter()
-        .any(|fault| fault.label() == label)
+    [
+        TlsFault::NoStartTls,
+        TlsFault::LostStanding,
+        TlsFault::NoCommonVersion,
+        TlsFault::StartTlsRefused,
+        TlsFault::HandshakeFailed,
+        TlsFault::Injection,
+    ]
+    .iter()
+    .any(|fault| fault.label() == label)
 }
 
 #[cfg(test)]
@@ -249,9 +276,12 @@ mod tests {
         desk.shown(Some(Peer::Pkix), 31);
         assert_eq!(desk.judge(TlsFault::CertificateExpired, 61).0, Fate::Deferred);
         desk.shown(None, 62);
-        desk.judge(TlsFault::NoStartTls, 63);
-        desk.shown(None, 80);
-        assert_eq!(desk.judge(TlsFault::NoStartTls, 100).0, Fate::Deferred);
+        for fault in [TlsFault::NoStartTls, TlsFault::HandshakeFailed] {
+            desk.judge(fault, 63);
+            desk.shown(None, 80);
+            assert_eq!(desk.judge(fault, 100).0, Fate::Deferred, "{fault}");
+            desk.shown(None, 101);
+        }
     }
 
     #[test]
@@ -261,6 +291,39 @@ mod tests {
             desk.judge(fault, 0);
             assert_eq!(desk.judge(fault, 6000), (Fate::Deferred, fault));
         }
+    }
+
+    #[test]
+    fn what_others_have_to_mend_makes_a_hosts_fault_no_older() {
+        for others in [TlsFault::StsMismatch, TlsFault::MxUnproven, TlsFault::Injection, TlsFault::ClientCertificate] {
+            let desk = desk();
+            // A domain's policy does not name the host, and another domain's mail goes there.
+            desk.judge(others, 0);
+            assert_eq!(desk.judge(TlsFault::CertificateExpired, 60).0, Fate::Deferred, "{others}");
+            desk.judge(others, 80);
+            assert_eq!(desk.judge(TlsFault::UnknownIssuer, 89).0, Fate::Deferred, "{others}");
+            assert_eq!(desk.judge(TlsFault::CertificateExpired, 90).0, Fate::Dropped, "{others} makes it no younger");
+            let confirmed = if others.is_the_peers() { Fate::Dropped } else { Fate::Deferred };
+            assert_eq!(desk.judge(others, 90).0, confirmed, "{others}");
+        }
+    }
+
+    #[test]
+    fn who_said_that_there_is_tls_is_not_dropped_at_once_without_it() {
+        for fault in [TlsFault::CertificateExpired, TlsFault::NoCommonVersion, TlsFault::Injection] {
+            let desk = desk();
+            desk.judge(fault, 0);
+            assert_eq!(desk.judge(TlsFault::NoStartTls, 1), (Fate::Deferred, TlsFault::LostStanding), "{fault}");
+            assert_eq!(desk.judge(TlsFault::NoStartTls, 2), (Fate::Deferred, TlsFault::LostStanding), "{fault}");
+            assert_eq!(desk.judge(TlsFault::NoStartTls, 31), (Fate::Dropped, TlsFault::LostStanding), "{fault}");
+        }
+        let desk = desk();
+        desk.judge(TlsFault::StsMismatch, 0);
+        assert_eq!(
+            desk.judge(TlsFault::NoStartTls, 1),
+            (Fate::Dropped, TlsFault::NoStartTls),
+            "a policy's fault is none"
+        );
     }
 
     #[test]

@@ -25,4 +25,4 @@ pub use outcome::{Addressee, Kind, Outcome, why};
 pub use reply::{Enhanced, Reply};
 pub use row::{Fields, Origin, Row};
 pub use run_id::RunId;
-pub use tls::{Demand, Level, MxPattern, MxTrust, Peer, Peers, TlsFault, Tlsa, TlsaRecord};
+pub use tls::{Demand, Level, MxPattern, MxTrust, Peer, Peers, TlsFault, Tlsa, TlsaRecord, Whose};

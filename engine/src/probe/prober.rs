@@ -4,8 +4,8 @@ use super::{Finding, HostFinding, Outlook};
 use crate::clock::Clock;
 use crate::mail::{Demand, Level, MxTrust, Peer, TlsFault, Tlsa};
 use crate::metrics::Metrics;
-use crate::resolve::{Addresses, MxHost, NoAddress, NoRoute, Resolver, Security};
-use crate::route::{Route, Router, Word};
+use crate::resolve::{Addresses, MxHost, NoAddress, NoRoute, Place, Resolver, Security};
+use crate::route::{Route, Router};
 use crate::smtp::{Access, Connector, Dial, Policy, Session, Source, Target, Timeouts, Verdict};
 use crate::standing::{Subject, TlsStanding};
 use crate::sts::{Freshness, Mode, Standing, Sts};
@@ -48,10 +48,11 @@ pub struct Prober {
     places: Semaphore,
 }
 
-/// What a session is the same for, whatever domain it is about.
+/// What a session is the same for, whatever domain it is about and however well that likes the host.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    host: MxHost,
+    host: String,
+    place: Place,
     level: Level,
     mx_trust: MxTrust,
 }
@@ -167,18 +168,17 @@ impl Prober {
     /// A host can't do what is demanded. What is seen here counts for a run: a fault that it sees again is no new one.
     fn short(&self, route: &Route, host: &MxHost, tlsa: &Tlsa, fault: TlsFault) -> Outlook {
         let subject = route.class.alone().map_or(Subject::Host(&host.name), Subject::Domain);
-        let promised = route.word != Word::None || *tlsa != Tlsa::Absent;
+        let promised = route.word.promises_tls() || *tlsa != Tlsa::Absent;
+        let confirmed = route.word.confirms(fault);
         let (_, fault) = self.means.standing.judge(subject, fault, promised, false, self.means.clock.now());
-        // No row ends for good by a policy that may be out of date (RFC 8461 section 5.1).
-        let current = route.word != Word::Enforces { current: false };
         let reason = fault.label().to_owned();
-        if current && fault.is_the_peers() { Outlook::Unable(reason) } else { Outlook::Waits(reason) }
+        if confirmed && fault.is_the_peers() { Outlook::Unable(reason) } else { Outlook::Waits(reason) }
     }
 
     /// What a session with the host came to: the first to ask opens it, others wait for that.
     async fn seen(&self, route: &Route, host: &MxHost, addresses: &Addresses, tlsa: &Tlsa) -> Seen {
         let level = route.demand.level().min(Level::Verified);
-        let key = Key { host: host.clone(), level, mx_trust: route.mx_trust };
+        let key = Key { host: host.name.clone(), place: host.place.clone(), level, mx_trust: route.mx_trust };
         let cell = self.seen.lock().expect("no holder panics").entry(key).or_default().clone();
         cell.get_or_init(|| self.visit(route, host, addresses, tlsa)).await.clone()
     }
@@ -256,5 +256,111 @@ fn word_of(tlsa: &Tlsa) -> &'static str {
         Tlsa::Absent => "",
         Tlsa::Unusable => "unusable",
         Tlsa::Usable(_) => "usable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::resolve::{Answer, Mx};
+    use crate::smtp::{Dialling, Root, Wire};
+    use crate::store::{Settings, Store};
+    use crate::sts::MemoryShelf;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+
+    /// Every domain's mail goes to one host. Whether `silent.example` has a policy, nobody says.
+    struct Zone;
+
+    impl Resolver for Zone {
+        fn mx<'a>(&'a self, domain: &'a str) -> Answer<'a, Result<Mx, NoRoute>> {
+            let preference = u16::try_from(domain.len()).expect("short");
+            let hosts = vec![MxHost { name: "mx.a.example".into(), preference, place: Place::Named(25) }];
+            Box::pin(async { Ok(Mx { hosts, valid_until: None, security: Security::Insecure }) })
+        }
+
+        fn addresses<'a>(&'a self, _: &'a MxHost) -> Answer<'a, Result<Addresses, NoAddress>> {
+            let at = vec![([127, 0, 0, 1], 25).into()];
+            Box::pin(async { Ok(Addresses { at, security: Security::Insecure }) })
+        }
+
+        fn txt<'a>(&'a self, name: &'a str) -> Answer<'a, Result<Vec<String>, NoRoute>> {
+            let silent = name.ends_with("silent.example");
+            Box::pin(async move { if silent { Err(NoRoute::TimedOut) } else { Ok(Vec::new()) } })
+        }
+    }
+
+    /// A host without STARTTLS, which counts its sessions.
+    struct Bare(Arc<AtomicUsize>);
+
+    impl Dial for Bare {
+        fn dial<'a>(&'a self, _: Target<'a>) -> Dialling<'a> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            let (ours, theirs) = tokio::io::duplex(1 << 12);
+            tokio::spawn(async move {
+                let mut line = BufStream::new(theirs);
+                let mut heard = String::new();
+                for said in ["220 hello\r\n", "250 hello\r\n"] {
+                    line.write_all(said.as_bytes()).await.ok();
+                    line.flush().await.ok();
+                    line.read_line(&mut heard).await.ok();
+                }
+            });
+            Box::pin(async move { Ok(Box::new(ours) as Wire) })
+        }
+    }
+
+    /// A prober with this floor, the sessions that it has had, and its folder.
+    fn prober(floor: Level) -> (Prober, Arc<AtomicUsize>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(Store::open(folder.path(), &Settings::default()).expect("a store"));
+        let root = rcgen::generate_simple_self_signed(vec!["ca.example".into()]).expect("a certificate");
+        let connector = Connector::new(&[Root::Der(root.cert.der().to_vec())], None).expect("a connector");
+        let (resolver, sessions): (Arc<dyn Resolver>, _) = (Arc::new(Zone), Arc::default());
+        let (shelf, clock) = (Arc::new(MemoryShelf::default()), Arc::new(SystemClock));
+        let policies = Arc::new(Sts::new(resolver.clone(), &connector.https(), shelf, clock.clone()));
+        let router = Router::new(resolver.clone(), Demand::new(floor), Access::default()).asking(policies.clone());
+        let source = Source { name: "a".into(), ehlo: "us.example".into(), ipv4: None, ipv6: None };
+        let means = Means {
+            router,
+            floor,
+            resolver,
+            policies,
+            connector,
+            dial: Arc::new(Bare(Arc::clone(&sessions))),
+            standing: Arc::new(TlsStanding::new(store, Duration::from_secs(1800))),
+            source,
+            timeouts: Timeouts { connect: Duration::from_secs(9), command: None },
+            clock,
+        };
+        (Prober::new(means), sessions, folder)
+    }
+
+    #[tokio::test]
+    async fn what_is_foretold_is_what_a_run_would_do() {
+        let unable = |reason: &str| Outlook::Unable(reason.into());
+        let cases = [
+            (Level::Verified, "a.example", unable("no_starttls")),
+            // Nobody has promised anything.
+            (Level::Verified, "silent.example", unable("no_starttls")),
+            (Level::Authenticated, "a.example", unable("mx_unproven")),
+            // Its policy may vouch for the host.
+            (Level::Authenticated, "silent.example", Outlook::Waits("mx_unproven".into())),
+        ];
+        for (floor, domain, outlook) in cases {
+            let (prober, ..) = prober(floor);
+            assert_eq!(prober.domain(domain).await.outlook, outlook, "{floor:?} {domain}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_is_met_once_however_well_its_domains_like_it() {
+        let (prober, sessions, _folder) = prober(Level::Verified);
+        for domain in ["a.example", "another.example", "b.example"] {
+            assert_eq!(prober.domain(domain).await.hosts.len(), 1);
+        }
+        assert_eq!(sessions.load(Ordering::SeqCst), 1);
     }
 }

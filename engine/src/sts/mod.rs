@@ -80,7 +80,7 @@ impl Sts {
             Err(trouble) if trouble.is_transient() => return self.without(domain, Fault::Record),
             Err(_) => None,
         };
-        let Some(id) = id else { return self.unannounced(domain) };
+        let Some(id) = id else { return self.unannounced(domain).await };
         if let Some(standing) = self.known(domain, &id, freshness)? {
             return Ok(standing);
         }
@@ -93,14 +93,21 @@ impl Sts {
     }
 
     /// How a domain stands that announces no policy: what it had holds until it runs out (section 3.1).
-    fn unannounced(&self, domain: &str) -> Result<Standing, Trouble> {
+    async fn unannounced(&self, domain: &str) -> Result<Standing, Trouble> {
+        let holds = |kept: &Kept| kept.lives(self.clock.now());
         match self.shelf.get(domain)? {
-            Some(kept) if kept.lives(self.clock.now()) => Ok(Known::standing(kept, Source::Kept)),
-            Some(_) => {
+            Some(kept) if holds(&kept) => return Ok(Known::standing(kept, Source::Kept)),
+            Some(_) => {}
+            None => return Ok(Standing::NoPolicy),
+        }
+        // Whoever was told of a new one in the meantime puts it there.
+        let _turn = self.turns.take(domain).await;
+        match self.shelf.get(domain)? {
+            Some(kept) if holds(&kept) => Ok(Known::standing(kept, Source::Kept)),
+            _ => {
                 self.shelf.forget(domain)?;
                 Ok(Standing::NoPolicy)
             }
-            None => Ok(Standing::NoPolicy),
         }
     }
 

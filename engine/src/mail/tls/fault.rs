@@ -1,5 +1,7 @@
 //! How TLS can fall short of what is demanded.
 
+use serde::{Deserialize, Serialize};
+
 /// How TLS with a peer fell short. The names are what reports and, later, TLS-RPT count by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsFault {
@@ -33,11 +35,32 @@ pub enum TlsFault {
     HandshakeFailed,
 }
 
+/// Who has to mend a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Whose {
+    /// The host, which can't do what is demanded.
+    #[default]
+    Host,
+    /// The domain, whose policy or MX records don't vouch for the host.
+    Domain,
+    /// Ourselves, whose certificate is refused, or nobody: somebody is in between.
+    Nobody,
+}
+
 impl TlsFault {
-    /// Whether it is the peer that can't do what is demanded. What is wrong with our own certificate is ours, and octets that
-    /// somebody put in between are his.
+    /// Who has to mend it.
+    pub fn whose(self) -> Whose {
+        match self {
+            TlsFault::StsMismatch | TlsFault::MxUnproven => Whose::Domain,
+            TlsFault::ClientCertificate | TlsFault::Injection => Whose::Nobody,
+            _ => Whose::Host,
+        }
+    }
+
+    /// Whether the peer, host or domain, can't do what is demanded.
     pub fn is_the_peers(self) -> bool {
-        !matches!(self, TlsFault::ClientCertificate | TlsFault::Injection)
+        self.whose() != Whose::Nobody
     }
 
     /// The closed label that reports show.

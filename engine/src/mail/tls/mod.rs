@@ -9,6 +9,6 @@ mod pattern;
 mod tlsa;
 
 pub use demand::{Demand, Level, MxTrust, Peer, Peers};
-pub use fault::TlsFault;
+pub use fault::{TlsFault, Whose};
 pub use pattern::MxPattern;
 pub use tlsa::{Tlsa, TlsaRecord};

@@ -2,10 +2,11 @@
 
 use super::Demand;
 use super::demand::Level;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A TLSA record (RFC 6698 section 2.1), as it stands in the zone: usable or not.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TlsaRecord {
     /// 2 is DANE-TA, 3 is DANE-EE; others are not used for SMTP (RFC 7672 section 3.1.3).
     pub usage: u8,
@@ -42,13 +43,13 @@ pub enum Tlsa {
 }
 
 impl Tlsa {
-    /// What `records` say.
+    /// What `records` say, in whatever order: name servers turn it with each answer, and tickets are kept by what it says.
     pub fn of(records: Vec<TlsaRecord>) -> Tlsa {
         if records.is_empty() {
             return Tlsa::Absent;
         }
-        let usable: Arc<[_]> = records.into_iter().filter(TlsaRecord::is_usable).collect();
-        if usable.is_empty() { Tlsa::Unusable } else { Tlsa::Usable(usable) }
+        let usable: BTreeSet<_> = records.into_iter().filter(TlsaRecord::is_usable).collect();
+        if usable.is_empty() { Tlsa::Unusable } else { Tlsa::Usable(usable.into_iter().collect()) }
     }
 
     /// What they demand of a session with the host (RFC 7672 section 2.2).
@@ -90,5 +91,8 @@ mod tests {
         let both = Tlsa::of(vec![record(1, 1, 1, 32), record(3, 1, 1, 32)]);
         assert_eq!(both, Tlsa::Usable([record(3, 1, 1, 32)].into()));
         assert_eq!(Tlsa::of(Vec::new()), Tlsa::Absent);
+        let (one, other) = (record(2, 0, 1, 32), record(3, 1, 1, 32));
+        let turned = Tlsa::of(vec![other.clone(), one.clone(), other.clone()]);
+        assert_eq!(turned, Tlsa::of(vec![one, other]), "the same in another order");
     }
 }

@@ -34,7 +34,7 @@ use std::time::SystemTime;
 use tickets::{Asked, Purpose, Purposes, Tickets, Ways};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use verifier::{AnyCertificate, DaneCertificate};
+use verifier::Unrooted;
 use x509_cert::der::Decode;
 
 /// What a handshake is for.
@@ -134,22 +134,18 @@ impl Connector {
 
     fn make(&self, purpose: &Purpose) -> Ways {
         let tickets = Arc::new(Tickets::default());
-        let custom = |verifier| {
-            builder(&self.crypto).dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        let custom = |verifier: Unrooted| {
+            let dangerous = builder(&self.crypto).dangerous();
+            dangerous.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
         };
-        let mut dane = None;
         let mut config = match (&purpose.asked, &self.identity) {
-            (Asked::Any, _) => custom(Arc::new(AnyCertificate(self.crypto.clone()))),
-            (Asked::Dane(records), _) => {
-                let verifier = Arc::new(DaneCertificate::new(self.crypto.clone(), records.clone()));
-                dane = Some(verifier.clone());
-                custom(verifier)
-            }
+            (Asked::Any, _) => custom(Unrooted::anybody(self.crypto.clone())),
+            (Asked::Dane(records), _) => custom(Unrooted::named_by(records.clone(), self.crypto.clone())),
             (Asked::Pkix, Some(identified)) if purpose.identified => ClientConfig::clone(identified),
             (Asked::Pkix, _) => builder(&self.crypto).with_root_certificates(self.roots.clone()).with_no_client_auth(),
         };
         config.resumption = Resumption::store(tickets.clone());
-        Ways { config: Arc::new(config), asked: purpose.asked.clone(), dane, tickets }
+        Ways { config: Arc::new(config), asked: purpose.asked.clone(), tickets }
     }
 }
 
@@ -180,7 +176,7 @@ fn prove(done: &ClientConnection, ways: &Ways, terms: &Terms<'_>) -> Option<Proo
             key_exchange: done
                 .negotiated_key_exchange_group()
                 .map_or_else(String::new, |group| format!("{:?}", group.name())),
-            peer: ways.peer(),
+            peer: certificate.and_then(|certificate| ways.peer(certificate)),
             mx_trust: terms.mx_trust,
             fingerprint: certificate.map(fingerprint),
             resumed,

@@ -4,6 +4,7 @@ use super::*;
 use crate::mail::{Peer, TlsaRecord};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
 use rustls::ServerConfig;
+use rustls::client::ClientSessionStore;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::AsyncReadExt;
@@ -83,6 +84,10 @@ fn trusting(root: &CertificateDer<'_>) -> Connector {
     Connector::new(&[Root::Der(root.to_vec())], None).expect("a connector")
 }
 
+fn terms<'a>(demand: &'a Demand, tlsa: &'a Tlsa) -> Terms<'a> {
+    Terms { host: HOST, demand, tlsa, mx_trust: MxTrust::Plain, identified: false, looked_at: false }
+}
+
 /// What one handshake proves.
 async fn meet(connector: &Connector, acceptor: &TlsAcceptor, demand: &Demand, tlsa: &Tlsa) -> Result<Proof, Trouble> {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
@@ -95,9 +100,7 @@ async fn meet(connector: &Connector, acceptor: &TlsAcceptor, demand: &Demand, tl
         }
     });
     let demand = demand.raise(&tlsa.demand());
-    let terms =
-        Terms { host: HOST, demand: &demand, tlsa, mx_trust: MxTrust::Plain, identified: false, looked_at: false };
-    let met = connector.connect(Box::new(ours), &terms).await;
+    let met = connector.connect(Box::new(ours), &terms(&demand, tlsa)).await;
     let proof = match met {
         Ok((mut stream, proof, _)) => {
             stream.read_u8().await.expect("a greeting");
@@ -178,6 +181,10 @@ async fn what_tlsa_records_prove() {
         let met = meet(&trusting(&site.issuer), &site.acceptor(), &Demand::new(Level::Opportunistic), &tlsa).await;
         assert_eq!(peer(&met), Err(Trouble::Tls(fault)));
     }
+    // Not even where the zone itself shows the authority that nothing leads to.
+    let (tlsa, stranger) = (usable(&[good.record(2, 0, 0)]), site());
+    let met = meet(&trusting(&stranger.issuer), &stranger.acceptor(), &Demand::new(Level::Verified), &tlsa).await;
+    assert_eq!(peer(&met), Err(Trouble::Tls(TlsFault::TlsaMismatch)));
     let mismatch = usable(&[good.record(3, 1, 1)]);
     let other = site();
     let met = meet(&trusting(&other.issuer), &other.acceptor(), &Demand::new(Level::Verified), &mismatch).await;
@@ -224,16 +231,38 @@ async fn a_ticket_ends_with_its_certificate() {
     let (connector, acceptor) = (trusting(&site.issuer), site.acceptor());
     let verified = Demand::new(Level::Verified);
     assert!(!resumes(&connector, &acceptor, &verified, &Tlsa::Absent).await);
-    let terms = Terms {
-        host: HOST,
-        demand: &verified,
-        tlsa: &Tlsa::Absent,
-        mx_trust: MxTrust::Plain,
-        identified: false,
-        looked_at: false,
-    };
-    connector.ways(&terms).tickets.end_at(SystemTime::UNIX_EPOCH);
+    connector.ways(&terms(&verified, &Tlsa::Absent)).tickets.end_by(SystemTime::UNIX_EPOCH);
     assert!(!resumes(&connector, &acceptor, &verified, &Tlsa::Absent).await);
+}
+
+#[tokio::test]
+async fn tickets_end_with_the_first_certificate_of_a_hosts_machines() {
+    let issuer = authority();
+    let machines = [2097, 2099, 2098].map(|end| signed_by(&issuer, HOST, (2020, end)));
+    let (connector, verified) = (trusting(issuer.der()), Demand::new(Level::Verified));
+    for machine in &machines {
+        assert!(!resumes(&connector, &machine.acceptor(), &verified, &Tlsa::Absent).await, "another machine's ticket");
+    }
+    let until = connector.ways(&terms(&verified, &Tlsa::Absent)).tickets.until();
+    assert_eq!(until, end_of(&machines[0].chain[0]));
+}
+
+/// Of two machines behind one name, each with a record of its own, the one that was met last says nothing of the other.
+#[tokio::test]
+async fn a_resumed_session_is_proven_as_its_own_certificate_was() {
+    let issuer = authority();
+    let [itself, below] = [(); 2].map(|()| signed_by(&issuer, HOST, (2020, 2099)));
+    let tlsa = usable(&[itself.record(3, 1, 1), below.record(2, 1, 1)]);
+    let (connector, demand) = (trusting(&site().issuer), tlsa.demand());
+    let (first, second) = (itself.acceptor(), below.acceptor());
+    assert_eq!(peer(&meet(&connector, &first, &demand, &tlsa).await), Ok(Some(Peer::DaneEe)));
+    assert_eq!(peer(&meet(&connector, &second, &demand, &tlsa).await), Ok(Some(Peer::DaneTa)));
+    // The second machine's tickets lie on top.
+    let (tickets, name) =
+        (&connector.ways(&terms(&demand, &tlsa)).tickets, ServerName::try_from(HOST).expect("a name"));
+    (0..2).for_each(|_| drop(tickets.take_tls13_ticket(&name).expect("two a session")));
+    let again = meet(&connector, &first, &demand, &tlsa).await.expect("proven");
+    assert_eq!((again.evidence().peer, again.evidence().resumed), (Some(Peer::DaneEe), true));
 }
 
 #[tokio::test]
@@ -241,14 +270,6 @@ async fn a_connection_that_breaks_is_no_fault_of_tls() {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     drop(theirs);
     let demand = Demand::new(Level::Verified);
-    let terms = Terms {
-        host: HOST,
-        demand: &demand,
-        tlsa: &Tlsa::Absent,
-        mx_trust: MxTrust::Plain,
-        identified: false,
-        looked_at: false,
-    };
-    let met = trusting(&site().issuer).connect(Box::new(ours), &terms).await;
+    let met = trusting(&site().issuer).connect(Box::new(ours), &terms(&demand, &Tlsa::Absent)).await;
     assert!(matches!(met, Err(Trouble::Connection(_))));
 }

@@ -1,9 +1,9 @@
 //! Sessions that can be resumed (RFC 8446 section 2.2), each only where it proves what a whole handshake would prove again.
 
-use super::verifier::DaneCertificate;
+use super::verifier::proven_by;
 use crate::mail::{MxTrust, Peer, TlsaRecord};
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, NamedGroup};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -42,17 +42,16 @@ const MOST_TICKETS: usize = 8;
 pub(super) struct Ways {
     pub(super) config: Arc<ClientConfig>,
     pub(super) asked: Asked,
-    pub(super) dane: Option<Arc<DaneCertificate>>,
     pub(super) tickets: Arc<Tickets>,
 }
 
 impl Ways {
-    /// How a peer that got through has proven its name.
-    pub(super) fn peer(&self) -> Option<Peer> {
-        match (&self.asked, &self.dane) {
-            (Asked::Any, _) => None,
-            (_, Some(dane)) => Some(dane.peer()),
-            (_, None) => Some(Peer::Pkix),
+    /// How a peer that got through with `certificate`, in this session or in the one that it goes on from, has proven its name.
+    pub(super) fn peer(&self, certificate: &CertificateDer<'_>) -> Option<Peer> {
+        match &self.asked {
+            Asked::Any => None,
+            Asked::Pkix => Some(Peer::Pkix),
+            Asked::Dane(records) => Some(proven_by(records, certificate)),
         }
     }
 }
@@ -95,24 +94,25 @@ struct Kept {
     group: Option<NamedGroup>,
     tls12: Option<(Tls12ClientSessionValue, Instant)>,
     tls13: VecDeque<(Tls13ClientSessionValue, Instant)>,
-    /// When the certificate that they stand for ends.
+    /// When the first of the certificates that they stand for ends.
     until: Option<SystemTime>,
 }
 
 impl Tickets {
-    /// A whole handshake was done with a certificate that ends then. Its tickets, and those of before, end with it.
+    /// A whole handshake was done with a certificate that ends then. Of the machines behind one name each may have another, and a
+    /// ticket does not say whose it is: all of them end with the first.
     pub(super) fn end_by(&self, end: SystemTime) {
         let mut kept = self.kept();
-        if kept.until != Some(end) {
-            // Another certificate than that of before, whose tickets would outlive this date or die too early.
+        if kept.until.is_some_and(|until| until <= SystemTime::now()) {
+            (kept.tls12, kept.until) = (None, None);
             kept.tls13.clear();
-            kept.until = Some(end);
         }
+        kept.until = Some(kept.until.map_or(end, |until| until.min(end)));
     }
 
     #[cfg(test)]
-    pub(super) fn end_at(&self, end: SystemTime) {
-        self.kept().until = Some(end);
+    pub(super) fn until(&self) -> Option<SystemTime> {
+        self.kept().until
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -9,19 +9,13 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-/// For `required` and `opportunistic`: encrypted, whoever the peer is.
+/// Asks no root. Signatures are checked whatever else is asked, so that the peer at least holds the key of the certificate it
+/// shows.
 #[derive(Debug)]
-pub(super) struct AnyCertificate(pub(super) Arc<CryptoProvider>);
-
-/// The peer's certificate, or one above it, is as the TLSA records say (RFC 7672 section 3).
-#[derive(Debug)]
-pub(super) struct DaneCertificate {
+pub(super) struct Unrooted {
     crypto: Arc<CryptoProvider>,
-    records: Arc<[TlsaRecord]>,
-    /// Whether the last peer was proven by a certificate above its own.
-    by_anchor: AtomicBool,
+    records: Option<Arc<[TlsaRecord]>>,
 }
 
 /// No certificate is one that the TLSA records name.
@@ -29,29 +23,35 @@ pub(super) struct DaneCertificate {
 #[error("no TLSA record matches")]
 pub(super) struct NoMatch;
 
-impl DaneCertificate {
-    pub(super) fn new(crypto: Arc<CryptoProvider>, records: Arc<[TlsaRecord]>) -> DaneCertificate {
-        DaneCertificate { crypto, records, by_anchor: AtomicBool::new(false) }
+impl Unrooted {
+    /// For `required` and `opportunistic`: encrypted, whoever the peer is.
+    pub(super) fn anybody(crypto: Arc<CryptoProvider>) -> Unrooted {
+        Unrooted { crypto, records: None }
     }
 
-    /// How the last peer was proven.
-    pub(super) fn peer(&self) -> Peer {
-        if self.by_anchor.load(Ordering::SeqCst) { Peer::DaneTa } else { Peer::DaneEe }
+    /// The peer's certificate, or one above it, is as `records` say (RFC 7672 section 3).
+    pub(super) fn named_by(records: Arc<[TlsaRecord]>, crypto: Arc<CryptoProvider>) -> Unrooted {
+        Unrooted { crypto, records: Some(records) }
     }
+}
 
-    fn matches(&self, usage: u8, certificate: &CertificateDer<'_>) -> bool {
-        self.records.iter().any(|record| record.usage == usage && matches(record, certificate))
-    }
+/// How a peer with this certificate, which got through, was proven by `records`.
+pub(super) fn proven_by(records: &[TlsaRecord], certificate: &CertificateDer<'_>) -> Peer {
+    if is_named(records, 3, certificate) { Peer::DaneEe } else { Peer::DaneTa }
+}
 
-    /// Certificates that the records make roots of: those of the chain that they name, or that stand in the zone in whole.
-    fn anchors(&self, chain: &[CertificateDer<'_>]) -> RootCertStore {
-        let mut anchors = RootCertStore::empty();
-        let named = chain.iter().filter(|certificate| self.matches(2, certificate)).cloned();
-        let whole = |record: &&TlsaRecord| (record.usage, record.selector, record.matching) == (2, 0, 0);
-        let published = self.records.iter().filter(whole).map(|record| CertificateDer::from(record.data.as_slice()));
-        anchors.add_parsable_certificates(named.chain(published).map(CertificateDer::into_owned));
-        anchors
-    }
+fn is_named(records: &[TlsaRecord], usage: u8, certificate: &CertificateDer<'_>) -> bool {
+    records.iter().any(|record| record.usage == usage && matches(record, certificate))
+}
+
+/// Certificates that the records make roots of: those of the chain that they name, or that stand in the zone in whole.
+fn anchors(records: &[TlsaRecord], chain: &[CertificateDer<'_>]) -> RootCertStore {
+    let mut anchors = RootCertStore::empty();
+    let named = chain.iter().filter(|certificate| is_named(records, 2, certificate)).cloned();
+    let whole = |record: &&TlsaRecord| (record.usage, record.selector, record.matching) == (2, 0, 0);
+    let published = records.iter().filter(whole).map(|record| CertificateDer::from(record.data.as_slice()));
+    anchors.add_parsable_certificates(named.chain(published).map(CertificateDer::into_owned));
+    anchors
 }
 
 /// Whether `certificate` is what `record` names (RFC 6698 section 2.1).
@@ -75,7 +75,7 @@ fn matches(record: &TlsaRecord, certificate: &CertificateDer<'_>) -> bool {
     }
 }
 
-impl ServerCertVerifier for DaneCertificate {
+impl ServerCertVerifier for Unrooted {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -84,22 +84,23 @@ impl ServerCertVerifier for DaneCertificate {
         status: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(records) = &self.records else { return Ok(ServerCertVerified::assertion()) };
         // RFC 7672 section 3.1.1: neither names nor dates in the certificate count beside the record.
-        if self.matches(3, certificate) {
-            self.by_anchor.store(false, Ordering::SeqCst);
+        if is_named(records, 3, certificate) {
             return Ok(ServerCertVerified::assertion());
         }
-        let anchors = self.anchors(chain);
+        let anchors = anchors(records, chain);
         if anchors.is_empty() {
-            let cause = CertificateError::Other(OtherError(Arc::new(NoMatch)));
-            return Err(rustls::Error::InvalidCertificate(cause));
+            return Err(no_match());
         }
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(anchors), self.crypto.clone())
             .build()
             .map_err(|cause| rustls::Error::General(cause.to_string()))?;
-        let verified = verifier.verify_server_cert(certificate, chain, host, status, now)?;
-        self.by_anchor.store(true, Ordering::SeqCst);
-        Ok(verified)
+        verifier.verify_server_cert(certificate, chain, host, status, now).map_err(|error| match error {
+            // The records name an authority, and nothing leads there.
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => no_match(),
+            error => error,
+        })
     }
 
     fn verify_tls12_signature(
@@ -125,38 +126,6 @@ impl ServerCertVerifier for DaneCertificate {
     }
 }
 
-/// Its signatures are still checked, so that the peer at least holds the key of the certificate it shows.
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+fn no_match() -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(NoMatch))))
 }
