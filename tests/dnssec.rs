@@ -425,7 +425,8 @@ fn bogus_domains_wait_and_hold_up_nobody() {
 fn resolvers_that_drop_signatures_are_named_and_cost_no_row_an_attempt() {
     let hosts = Hosts::start(&[]);
     let world = world();
-    let all = [("root", Signed::Nsec), ("example", Signed::Nsec), ("three", Signed::Nsec3)];
+    // The root last: below a signed one a zone without signatures is rightly bogus, and costs attempts.
+    let all = [("three", Signed::Nsec3), ("example", Signed::Nsec), ("root", Signed::Nsec)];
     all.iter().for_each(|(zone, _)| world.serve(zone, Signed::Stripped));
     hosts.machine_by(&world.dns(), "");
     let campaign = hosts.campaign(&[("plain.example", 5), ("other.example", 5), ("plain.three", 5)], "");

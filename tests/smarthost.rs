@@ -58,11 +58,12 @@ fn machine(desk: &Desk, port: u16, more: &str) {
 
 const LOGIN: &str = "user = \"acme\"\npassword = { file = \"password\" }\n";
 
+/// Hashing for SCRAM is outside the module of a `fips` build, which leaves it alone.
+const BEST: &str = if cfg!(feature = "fips") { "PLAIN" } else { "SCRAM-SHA-256" };
+
 #[test]
 fn every_mechanism_logs_in_over_starttls_and_implicit_tls() {
-    // Hashing for SCRAM is outside the module of a `fips` build, which leaves it alone.
-    let best = if cfg!(feature = "fips") { "PLAIN" } else { "SCRAM-SHA-256" };
-    for (mechanism, implicit) in [("PLAIN", false), ("LOGIN", false), (best, false), (best, true)] {
+    for (mechanism, implicit) in [("PLAIN", false), ("LOGIN", false), (BEST, false), (BEST, true)] {
         let mut options = vec!["--auth", "acme:se cret", "--mechanisms", mechanism];
         if implicit {
             options.push("--tls-on-connect");
@@ -80,7 +81,8 @@ fn every_mechanism_logs_in_over_starttls_and_implicit_tls() {
 fn the_best_mechanism_is_chosen() {
     let relay = Relay::start(2100, &["--auth", "acme:se cret"]);
     assert_eq!(relay.send(LOGIN)["delivered"], 5);
-    assert_eq!(relay.taken_from("scram"), 5, "{}", relay.exim.log());
+    let (word, _) = BEST.split_once('-').unwrap_or((BEST, ""));
+    assert_eq!(relay.taken_from(&word.to_lowercase()), 5, "{}", relay.exim.log());
 }
 
 #[test]

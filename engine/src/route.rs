@@ -102,11 +102,6 @@ impl Class {
         let alone = alone.then(|| domain.into());
         Class { level: demand.level(), mx_trust, word: Word::None, allowed: bits.sum(), alone }
     }
-
-    /// The domain, where no host can do.
-    pub fn alone(&self) -> Option<&str> {
-        self.alone.as_deref()
-    }
 }
 
 impl Route {

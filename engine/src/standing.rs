@@ -25,11 +25,16 @@ use std::time::Duration;
 pub enum Subject<'a> {
     /// An MX host, whatever domain's mail goes there.
     Host(&'a str),
-    /// A domain, whose policy or MX records allow no host.
+    /// A domain, whose policy or MX records don't vouch for a host.
     Domain(&'a str),
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// Whom `fault` with this host, met on behalf of this domain, is about: another domain's mail goes to the same host.
+    pub fn of(fault: TlsFault, host: &'a str, domain: &'a str) -> Subject<'a> {
+        if fault.whose() == Whose::Domain { Subject::Domain(domain) } else { Subject::Host(host) }
+    }
+
     fn place(&self) -> (About, &str) {
         match self {
             Subject::Host(name) => (About::Host, name),
@@ -102,6 +107,15 @@ impl TlsStanding {
         let proven = before.proven.is_some() || after.proven.is_none();
         if !(same && fresh && proven) {
             self.write(Subject::Host(host), &after).ok();
+        }
+    }
+
+    /// A host that the domain vouches for took its session: what stood in the domain's way is over.
+    pub fn usable(&self, domain: &str) {
+        let _turn = self.turn.lock().expect("no holder panics");
+        let subject = Subject::Domain(domain);
+        if self.read(subject).is_ok_and(|shown| shown.fault.is_some()) {
+            self.store.forget_shown(About::Domain, domain).ok();
         }
     }
 
@@ -265,6 +279,19 @@ mod tests {
         assert_eq!(desk.judge(TlsFault::CertificateExpired, 30), (Fate::Dropped, TlsFault::CertificateExpired));
         let other = desk.standing.judge(Subject::Domain("mx.a.example"), TlsFault::StsMismatch, true, true, minute(30));
         assert_eq!(other.0, Fate::Deferred, "a domain of that name is another matter");
+    }
+
+    #[test]
+    fn a_domain_that_does_not_vouch_for_a_host_says_nothing_of_anothers() {
+        let desk = desk();
+        let judge = |domain, at| {
+            let subject = Subject::of(TlsFault::StsMismatch, "mx.a.example", domain);
+            desk.standing.judge(subject, TlsFault::StsMismatch, true, true, minute(at)).0
+        };
+        assert_eq!((judge("a.example", 0), judge("b.example", 40)), (Fate::Deferred, Fate::Deferred));
+        desk.standing.usable("b.example");
+        assert_eq!((judge("a.example", 80), judge("b.example", 80)), (Fate::Dropped, Fate::Deferred));
+        assert_eq!(Subject::of(TlsFault::NameMismatch, "mx.a.example", "a.example"), HOST);
     }
 
     #[test]

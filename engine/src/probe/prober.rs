@@ -150,7 +150,10 @@ impl Prober {
             return HostFinding { outlook: self.short(route, host, &tlsa, fault), ..finding };
         }
         match self.seen(route, host, &addresses, &tlsa).await {
-            Seen::Open { version, peer } => HostFinding { version: Some(version.to_owned()), peer, ..finding },
+            Seen::Open { version, peer } => {
+                self.means.standing.usable(&route.domain);
+                HostFinding { version: Some(version.to_owned()), peer, ..finding }
+            }
             Seen::Short(fault) => HostFinding { outlook: self.short(route, host, &tlsa, fault), ..finding },
             Seen::Trouble(reason) => HostFinding { outlook: Outlook::Waits(reason), ..finding },
         }
@@ -167,7 +170,7 @@ impl Prober {
 
     /// A host can't do what is demanded. What is seen here counts for a run: a fault that it sees again is no new one.
     fn short(&self, route: &Route, host: &MxHost, tlsa: &Tlsa, fault: TlsFault) -> Outlook {
-        let subject = route.class.alone().map_or(Subject::Host(&host.name), Subject::Domain);
+        let subject = Subject::of(fault, &host.name, &route.domain);
         let promised = route.word.promises_tls() || *tlsa != Tlsa::Absent;
         let confirmed = route.word.confirms(fault);
         let (_, fault) = self.means.standing.judge(subject, fault, promised, false, self.means.clock.now());

@@ -103,6 +103,7 @@ impl Attempt<'_> {
                 if let Some(proof) = session.proof().filter(|proof| proof.is_encrypted()) {
                     self.owner.deps.standing.shown(&place.host.name, proof.evidence(), self.owner.deps.clock.now());
                 }
+                self.owner.deps.standing.usable(&self.route.domain);
                 let (source, now) = (&self.lane.source.name, self.owner.deps.clock.now());
                 Some(Opened::new(session, target, source, self.route.mx_trust, now))
             }
@@ -167,7 +168,7 @@ impl Attempt<'_> {
     /// A host can't do what is demanded. Where that is confirmed, and the run is exclusive, its rows are dropped.
     fn fell_short(&mut self, (host, at): (&MxHost, Option<&Between>), tlsa: &Tlsa, verdict: Verdict, fault: TlsFault) {
         reporting::fell_short(self.owner, self.lane, host, at, tlsa, fault);
-        let subject = self.route.class.alone().map_or(Subject::Host(&host.name), Subject::Domain);
+        let subject = Subject::of(fault, &host.name, &self.route.domain);
         let now = self.owner.deps.clock.now();
         let promised = self.route.word.promises_tls() || *tlsa != Tlsa::Absent;
         let exclusive = self.lane.is_exclusive() && self.route.word.confirms(fault);

@@ -48,14 +48,15 @@ impl Store {
         found.map(|value| without_version(&value)).transpose()
     }
 
-    /// Replaces the record about `name`. Not synced: what is lost with the power is seen again.
+    /// Replaces the record about `name`. Only a policy is synced: what else is lost with the power is seen again, but whoever
+    /// suppresses a policy does not show it again.
     ///
     /// # Errors
     /// The store can't be written.
     pub fn put_shown(&self, about: About, name: &str, record: &[u8]) -> Result<(), Error> {
         let mut batch = Batch::default();
         batch.put(Family::Tls, about.key(name), [&[VERSION], record].concat());
-        self.write(&batch, false)
+        self.write(&batch, about == About::Policy)
     }
 
     /// Removes the record about `name`.
@@ -93,6 +94,17 @@ fn without_version(value: &[u8]) -> Result<Vec<u8>, Error> {
 mod tests {
     use super::super::Settings;
     use super::*;
+
+    #[test]
+    fn a_policy_survives_a_loss_of_power() {
+        let folder = tempfile::tempdir().expect("folder");
+        let store = Store::open(folder.path(), &Settings::default()).expect("a store");
+        let before = store.synced_to();
+        store.put_shown(About::Host, "mx.a.example", b"1").expect("written");
+        assert_eq!(store.synced_to(), before);
+        store.put_shown(About::Policy, "a.example", b"1").expect("written");
+        assert!(store.synced_to() > before);
+    }
 
     #[test]
     fn records_are_kept_by_kind_and_name() {
