@@ -203,4 +203,21 @@ mod tests {
         }
         assert!(matches!(KeyPair::parse(b"hello", Algorithm::Rsa), Err(KeyTrouble::NotPkcs8)));
     }
+
+    #[test]
+    fn what_is_no_rsa_key_of_the_common_kind_signs_by_itself() {
+        let der = pem_body(generate(Algorithm::Rsa).as_bytes()).expect("PEM");
+        assert!(key(&der).is_some());
+        for length in 0..der.len() {
+            assert!(key(&der[..length]).is_none(), "{length} octets of {}", der.len());
+        }
+        let other = pem_body(generate(Algorithm::Ed25519).as_bytes()).expect("PEM");
+        assert!(key(&other).is_none());
+        let [short, long] = [KeySize::Rsa2048, KeySize::Rsa3072].map(|size| RsaKeyPair::generate(size).expect("a key"));
+        let der = |pair: &RsaKeyPair| {
+            let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().expect("serialises");
+            der.as_ref().to_vec()
+        };
+        assert!(key(&der(&short)).is_some() && key(&der(&long)).is_none());
+    }
 }

@@ -3,7 +3,7 @@
 //! Where the machine can't make them together these tests have nothing to look at, and say so.
 
 use super::eight::{Lanes, encode, sign};
-use super::signing::{FEW, Signing};
+use super::signing::{FEWEST, Signing};
 use super::{Algorithm, Backend, DkimKey, KeyPair, Signer};
 use crate::clock::Timestamp;
 use crate::mail::Sealed;
@@ -202,10 +202,11 @@ fn a_machine_whose_every_lane_fails_still_sends_good_signatures() {
     }
     let (signer, metrics) = (signer(pairs(1).remove(0)), metrics());
     let signing = Arc::new(Signing::over(Box::new(Broken), threads(), metrics.clone()).expect("a thread"));
-    let expected: Vec<_> = (0..20).map(|number| text(signer.sign(&content(number), NOW))).collect();
-    assert_eq!(through(&signing, &signer, 20), expected);
-    // Two batches of eight, and one of four.
-    assert_eq!([FAULTS, ALONE, BATCHES].map(|series| figure(&metrics, series)), [20.0, 20.0, 3.0]);
+    let count = 2 * LANES + FEWEST;
+    let expected: Vec<_> = (0..count).map(|number| text(signer.sign(&content(number), NOW))).collect();
+    assert_eq!(through(&signing, &signer, count), expected);
+    let count = count as f64;
+    assert_eq!([FAULTS, ALONE, BATCHES].map(|series| figure(&metrics, series)), [count, count, 3.0]);
 }
 
 /// Nobody else comes: without the thread that watches, the last ones would wait for ever and this would hang.
@@ -219,8 +220,8 @@ fn whoever_nobody_joins_is_signed_all_the_same() {
         assert_eq!(through(&signing, &signer, count), expected[..count]);
     }
     // Few are signed one by one, more of them together.
-    let few: usize = (1..FEW).sum();
-    let more: usize = (FEW..LANES).sum();
+    let few: usize = (1..FEWEST).sum();
+    let more: usize = (FEWEST..LANES).sum();
     assert_eq!([ALONE, TOGETHER].map(|series| figure(&metrics, series)), [few as f64, more as f64]);
 }
 
