@@ -5,8 +5,8 @@
 //! the last that was expected has come and those who wait are fewer than eight, a thread of its own (*gather*) wakes after
 //! [`LONGEST_WAIT`](super::gathering) and has them signed.
 //!
-//! One lock for all threads, held for the time of a push (some 50 ns, three times a message): 32 CPUs at 4,000 messages a second
-//! each hold it for 2 % of the time.
+//! One lock for all threads, taken twice a message and held for 50 ns in all (measured): 32 CPUs at 4,000 messages a second
+//! each hold it for 0.6 % of the time.
 
 use super::eight::{Lanes, encode, sign};
 use super::gathering::Gathering;
