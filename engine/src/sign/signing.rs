@@ -1,22 +1,17 @@
 //! Where an engine's signatures are made: by themselves, or, where the machine can, RSA-2048 ones eight at a time.
 //!
 //! Whoever hands a row to the threads that render says so here ([`Signing::expect`]), and the row brings its message when it is
-//! rendered ([`Coming::sign`]). The thread that brings the eighth signs all eight; nobody waits for a signature on a thread. Where
-//! the last that was expected has come and those who wait are fewer than eight, a thread of its own (*gather*) wakes after
-//! [`LONGEST_WAIT`](super::gathering) and has them signed.
-//!
-//! One lock for all threads, taken twice a message and held for 50 ns in all (measured): 32 CPUs at 4,000 messages a second
-//! each hold it for 0.6 % of the time.
+//! rendered ([`Coming::sign`]).
 
-use super::eight::{Lanes, encode, sign};
-use super::gathering::Gathering;
+use super::desk::{Desk, Waiting};
+use super::eight::Lanes;
 use super::{Algorithm, Backend, Unsigned};
 use crate::mail::Sealed;
 use crate::metrics::{Metrics, Single, Stage};
-use crypto_mb::{Key, Library, Number};
+use crypto_mb::Library;
 use rayon::ThreadPool;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 /// Whether RSA-2048 signatures are made together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Deserialize)]
@@ -40,38 +35,6 @@ pub struct Coming {
     signing: Arc<Signing>,
     is_expected: bool,
 }
-
-/// Where messages gather.
-struct Desk {
-    lanes: Box<dyn Lanes>,
-    metrics: Arc<Metrics>,
-    threads: Arc<ThreadPool>,
-    state: Mutex<State>,
-    bell: Condvar,
-}
-
-struct State {
-    gathering: Gathering<Waiting>,
-    /// Whether *gather* sleeps until it is rung for.
-    sleeps: bool,
-    over: bool,
-}
-
-/// A message that waits for one signature.
-struct Waiting {
-    key: Arc<Key>,
-    unsigned: Unsigned,
-    signatures: Vec<Vec<u8>>,
-    /// Which of them is missing.
-    missing: usize,
-    since: Instant,
-    done: Box<dyn FnOnce(Sealed) + Send>,
-}
-
-/// As many signatures pay for eight lanes, which take the same time however many are used: 1.07 ms and 0.05 ms for their
-/// verification, where aws-lc-rs takes 0.25 ms for one. (CPU time in one process by turns, medians; on a CPU that can run the one,
-/// the other uses AVX-512 IFMA too, so that the ratio is much the same everywhere.)
-pub(super) const FEWEST: usize = 5;
 
 impl Signing {
     /// One at a time.
@@ -106,18 +69,14 @@ impl Signing {
         threads: Arc<ThreadPool>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Signing> {
-        let state = State { gathering: Gathering::new(), sleeps: false, over: false };
-        let desk = Desk { lanes, metrics: metrics.clone(), threads, state: Mutex::new(state), bell: Condvar::new() };
-        let desk = Arc::new(desk);
-        let watched = desk.clone();
-        std::thread::Builder::new().name("gather".into()).spawn(move || watched.watch())?;
+        let desk = Desk::open(lanes, threads, metrics.clone())?;
         Ok(Signing { metrics, together: Some(desk) })
     }
 
     /// A message is on its way: it is waited for.
     pub fn expect(self: &Arc<Self>) -> Coming {
         if let Some(desk) = &self.together {
-            desk.state().gathering.expect();
+            desk.expect();
         }
         Coming { signing: self.clone(), is_expected: self.together.is_some() }
     }
@@ -134,8 +93,7 @@ pub fn hand() -> String {
 impl Drop for Signing {
     fn drop(&mut self) {
         if let Some(desk) = &self.together {
-            desk.state().over = true;
-            desk.bell.notify_one();
+            desk.close();
         }
     }
 }
@@ -174,98 +132,8 @@ impl Drop for Coming {
     }
 }
 
-impl Desk {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no holder panics")
-    }
-
-    fn bring(&self, one: Waiting) {
-        let mut state = self.state();
-        let batch = state.gathering.bring(one, Instant::now());
-        self.ring(state);
-        self.sign(batch);
-    }
-
-    fn miss(&self) {
-        let mut state = self.state();
-        let batch = state.gathering.miss(Instant::now());
-        self.ring(state);
-        self.sign(batch);
-    }
-
-    /// Wakes *gather* if there is something to wait for and it does not. Under load there isn't: somebody is always coming.
-    fn ring(&self, mut state: MutexGuard<'_, State>) {
-        if state.sleeps && state.gathering.deadline().is_some() {
-            state.sleeps = false;
-            drop(state);
-            self.bell.notify_one();
-        }
-    }
-
-    /// What *gather* does until the engine ends.
-    fn watch(self: Arc<Self>) {
-        let mut state = self.state();
-        loop {
-            let batch = if state.over { state.gathering.take() } else { state.gathering.due(Instant::now()) };
-            if !batch.is_empty() {
-                let desk = self.clone();
-                self.threads.spawn(move || desk.sign(batch));
-            }
-            if state.over {
-                return;
-            }
-            state = match state.gathering.deadline() {
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    self.bell.wait_timeout(state, left).expect("no holder panics").0
-                }
-                None => {
-                    state.sleeps = true;
-                    let mut woken = self.bell.wait(state).expect("no holder panics");
-                    woken.sleeps = false;
-                    woken
-                }
-            };
-        }
-    }
-
-    /// Signs those who waited, together if that is worth it, and sends each on.
-    fn sign(&self, batch: Vec<Waiting>) {
-        let since = Instant::now();
-        let together = if batch.len() < FEWEST { vec![None; batch.len()] } else { self.together(&batch) };
-        let count = u32::try_from(batch.len()).unwrap_or(u32::MAX).max(1);
-        let share = since.elapsed() / count;
-        for (waiting, signature) in batch.into_iter().zip(together) {
-            self.metrics.took(Stage::Gather, since.duration_since(waiting.since));
-            waiting.finish(signature, share, &self.metrics);
-        }
-    }
-
-    fn together(&self, batch: &[Waiting]) -> Vec<Option<Number>> {
-        let encoded =
-            |waiting: &Waiting| (waiting.key.clone(), encode(&waiting.unsigned.fields[waiting.missing].signed));
-        let encoded: Vec<_> = batch.iter().map(encoded).collect();
-        sign(self.lanes.as_ref(), &encoded, &self.metrics)
-    }
-}
-
-impl Waiting {
-    /// Sends the message on, with this signature or, where there is none, with one of its own. `share` is the time that its share
-    /// in a batch took.
-    fn finish(self, signature: Option<Number>, share: Duration, metrics: &Metrics) {
-        let Waiting { unsigned, mut signatures, missing, done, .. } = self;
-        let since = Instant::now();
-        let field = &unsigned.fields[missing];
-        signatures[missing] = match signature {
-            Some(signature) => signature.to_vec(),
-            None => alone(metrics, field.backend.as_ref(), &field.signed),
-        };
-        metrics.took(Stage::Sign, unsigned.spent + share + since.elapsed());
-        done(unsigned.seal(&signatures));
-    }
-}
-
-fn alone(metrics: &Metrics, backend: &dyn Backend, signed: &[u8]) -> Vec<u8> {
+/// A signature made by itself.
+pub(super) fn alone(metrics: &Metrics, backend: &dyn Backend, signed: &[u8]) -> Vec<u8> {
     let how = match backend.algorithm() {
         Algorithm::Rsa => Single::Rsa,
         Algorithm::Ed25519 => Single::Ed25519,

@@ -2,9 +2,9 @@
 //!
 //! Where the machine can't make them together these tests have nothing to look at, and say so.
 
+use super::desk::FEWEST;
 use super::eight::{Lanes, encode, sign};
-use super::signing::{FEWEST, Signing};
-use super::{Algorithm, Backend, DkimKey, KeyPair, Signer};
+use super::{Algorithm, Backend, DkimKey, KeyPair, Signer, Signing};
 use crate::clock::Timestamp;
 use crate::mail::Sealed;
 use crate::metrics::{Config, Metrics};
