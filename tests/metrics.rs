@@ -132,7 +132,7 @@ fn what_signatures_cost_is_counted() {
         let (desk, mx, port) = desk(&["--latency", "2ms"], &more);
         let able = desk.sealpost(&["--version"]).stdout.contains("eight at a time");
         let campaign = desk.small(400, "");
-        let run = desk.spawn(&["send", &campaign, "--json"]);
+        let run = desk.spawn(&["send", &campaign, "--json", "--log", "info"]);
         let text = exposition_with(port, "sealpost_outcomes_total{outcome=\"delivered\"} 400\n");
         let figure = |series: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -151,7 +151,9 @@ fn what_signatures_cost_is_counted() {
         assert_eq!(figure("sealpost_signature_verify_cpu_seconds_total") > 0.0, eight > 0.0);
         assert_eq!(figure("sealpost_signature_faults_total"), 0.0);
         crate::support::receivers::signal(run.id(), "TERM");
-        run.wait_with_output().expect("it ends");
+        let log = String::from_utf8(run.wait_with_output().expect("it ends").stderr).expect("text");
+        let said = if able && wanted { "made eight at a time" } else { "made one at a time" };
+        assert!(log.contains(&format!("RSA-2048 signatures are {said}")), "{log}");
         assert_eq!(mx.totals()["accepted"], 400);
     }
 }

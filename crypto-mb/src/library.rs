@@ -30,7 +30,8 @@ struct Version {
 type Ins<T> = [*const T; LANES];
 type Outs = [*mut u8; LANES];
 
-// `mbx_status` holds four bits a lane, the first lane lowest: 0 is success, 2 a lane without pointers.
+// As crypto_mb/version.h, cpu_features.h and rsa.h declare them. Those that are safe take no pointer and return a number, or a
+// pointer to a constant. `mbx_status` holds four bits a lane, the first lane lowest: 0 is success, 2 a lane without pointers.
 unsafe extern "C" {
     safe fn mbx_getversion() -> *const Version;
     safe fn mbx_get_algo_info(algorithm: c_int) -> u64;
@@ -65,14 +66,13 @@ const RSA_2K: c_int = 1;
 const EIGHT: u64 = 8;
 
 impl Library {
-    /// Asks the CPU, once: the library finds out on its first call what it can use, and writes that down without a lock.
+    /// Asks the CPU, once.
     ///
     /// # Errors
     /// This CPU, or the system, lacks AVX-512 IFMA.
     pub fn open() -> Result<Library, Absent> {
         static ABLE: OnceLock<bool> = OnceLock::new();
-        let able = || is_x86_feature_detected!("avx512ifma") && mbx_get_algo_info(RSA_2K) & EIGHT != 0;
-        if *ABLE.get_or_init(able) { Ok(Library(())) } else { Err(Absent::Cpu) }
+        if *ABLE.get_or_init(is_able) { Ok(Library(())) } else { Err(Absent::Cpu) }
     }
 
     /// Which one it is: major, minor and patch number.
@@ -133,6 +133,19 @@ impl Library {
         };
         judged(results, status)
     }
+}
+
+/// Whether the library can run here. Each function that we use is called once: on its first call it chooses the code for this CPU, and
+/// writes that down without a lock.
+fn is_able() -> bool {
+    let able = is_x86_feature_detected!("avx512ifma") && mbx_get_algo_info(RSA_2K) & EIGHT != 0;
+    if able {
+        let library = Library(());
+        library.version();
+        library.private(&[]);
+        library.public(&[]);
+    }
+    able
 }
 
 /// Memory for the library to work in; parts of keys were there, so it is wiped. In words, because that wipes faster.

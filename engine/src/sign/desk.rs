@@ -132,9 +132,12 @@ impl Desk {
 
     /// Signs those who waited, together if that is worth it, and sends each on.
     fn sign(&self, batch: Vec<Waiting>) {
+        if batch.is_empty() {
+            return;
+        }
         let since = Instant::now();
         let together = if batch.len() < FEWEST { vec![None; batch.len()] } else { self.together(&batch) };
-        let count = u32::try_from(batch.len()).unwrap_or(u32::MAX).max(1);
+        let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let share = since.elapsed() / count;
         for (waiting, signature) in batch.into_iter().zip(together) {
             self.metrics.took(Stage::Gather, since.duration_since(waiting.since));
