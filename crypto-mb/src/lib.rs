@@ -3,8 +3,8 @@
 //!
 //! 1. [`Library::open`] says whether the library was there at build time and whether this CPU can run it.
 //! 2. A [`Key`] keeps the parts of a private key in the library's form.
-//! 3. [`Library::private`] and [`Library::public`] raise numbers to the keys' exponents. What the numbers mean (padding, whether
-//!    a result is to be believed) is for the caller.
+//! 3. [`Library::private`] and [`Library::public`] raise numbers to the keys' exponents. What the numbers mean
+//!    (padding, whether a result is to be believed) is for the caller.
 //!
 //! This is the only crate of ours with `unsafe` in it: `library.rs` declares seven functions of `crypto_mb/rsa.h`,
 //! `cpu_features.h` and `version.h` by hand. No message, no row and no octet from outside comes here, only numbers of a fixed

@@ -96,10 +96,10 @@ impl Library {
         let (p, q) = (part(|key| &key.prime_1), part(|key| &key.prime_2));
         let (dp, dq) = (part(|key| &key.exponent_1), part(|key| &key.exponent_2));
         let iq = part(|key| &key.coefficient);
-        // SAFETY: each array has eight pointers, as rsa.h asks: null in lanes that are not used, which the library passes over,
-        // else to what lives until the call returns: 256 octets to read, 256 of their own to write, 16 words (1024 bits) of a key's
-        // part. The method is the library's for 2048 bits with CRT, and the buffer is as long as it asks for that method. `Library`
-        // exists only where the CPU can run it.
+        // SAFETY: each array has eight pointers, as rsa.h asks: null in lanes that are not used, which the library passes
+        // over, else to what lives until the call returns: 256 octets to read, 256 of their own to write, 16 words (1024 bits)
+        // of a key's part. The method is the library's for 2048 bits with CRT, and the buffer is as long as it asks for that
+        // method. `Library` exists only where the CPU can run it.
         let status = unsafe {
             mbx_rsa_private_crt_mb8(
                 from.as_ptr(),
@@ -135,8 +135,8 @@ impl Library {
     }
 }
 
-/// Whether the library can run here. Each function that we use is called once: on its first call it chooses the code for this CPU, and
-/// writes that down without a lock.
+/// Whether the library can run here. Each function that we use is called once: on its first call it chooses the code for this
+/// CPU, and writes that down without a lock.
 fn is_able() -> bool {
     let able = is_x86_feature_detected!("avx512ifma") && mbx_get_algo_info(RSA_2K) & EIGHT != 0;
     if able {
@@ -177,9 +177,9 @@ fn judged(results: Vec<Number>, status: u32) -> Vec<Option<Number>> {
     results.into_iter().enumerate().map(|(lane, result)| (status >> (lane * 4) & 0xf == 0).then_some(result)).collect()
 }
 
-/// What `ifma_cvt52.c` takes from OpenSSL's libcrypto, for entry points with OpenSSL's numbers in them, which nobody calls; other
-/// functions of that file are needed. So we don't depend on libcrypto, which sealpost has no other use for. (AWS-LC is in the same
-/// program, but under names of its own.)
+/// What `ifma_cvt52.c` takes from OpenSSL's libcrypto, for entry points with OpenSSL's numbers in them, which nobody calls;
+/// other functions of that file are needed. So we don't depend on libcrypto, which sealpost has no other use for. (AWS-LC is
+/// in the same program, but under names of its own.)
 mod libcrypto {
     /// Never called.
     // SAFETY: no other symbol of this name is in the program: OpenSSL isn't, and AWS-LC's names have a prefix.

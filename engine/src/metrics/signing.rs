@@ -27,8 +27,8 @@ pub enum Single {
     Ed25519,
 }
 
-/// `sealpost_signatures_total{algorithm, backend}` and `sealpost_signature_cpu_seconds_total{algorithm, backend}`: signatures and
-/// the CPU they took, by `rsa` or `ed25519`, made by `aws_lc` one at a time or by `crypto_mb` up to eight at a time.
+/// `sealpost_signatures_total{algorithm, backend}` and `sealpost_signature_cpu_seconds_total{algorithm, backend}`: signatures
+/// and the CPU they took, by `rsa` or `ed25519`, made by `aws_lc` one at a time or by `crypto_mb` up to eight at a time.
 struct Made {
     signatures: IntCounter,
     cpu: Counter,

@@ -1,7 +1,7 @@
 //! Where messages gather until eight can be signed together, and who signs them.
 //!
-//! The thread that brings the eighth signs all eight; nobody waits for a signature on a thread. Where the last that was expected
-//! has come and those who wait are fewer than eight, a thread of its own (*gather*) wakes after
+//! The thread that brings the eighth signs all eight; nobody waits for a signature on a thread. Where the last that was
+//! expected has come and those who wait are fewer than eight, a thread of its own (*gather*) wakes after
 //! [`LONGEST_WAIT`](super::gathering::LONGEST_WAIT) and has them signed.
 //!
 //! One lock for all threads, taken twice a message and held for 50 ns in all (measured): 32 CPUs at 4,000 messages a second
@@ -154,8 +154,8 @@ impl Desk {
 }
 
 impl Waiting {
-    /// Sends the message on, with this signature or, where there is none, with one of its own. `share` is the time that its share
-    /// in a batch took.
+    /// Sends the message on, with this signature or, where there is none, with one of its own. `share` is the time that its
+    /// share in a batch took.
     fn finish(self, signature: Option<Number>, share: Duration, metrics: &Metrics) {
         let Waiting { unsigned, mut signatures, missing, done, .. } = self;
         let since = Instant::now();

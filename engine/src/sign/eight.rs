@@ -1,8 +1,8 @@
 //! RSASSA-PKCS1-v1_5 signatures (RFC 8017 section 8.2) with SHA-256, up to eight at a time.
 //!
-//! A fault in a private operation by the Chinese remainder theorem (a bit that flips in memory or in the CPU) gives the key away to
-//! whoever sees the result. So every result is raised to the public exponent before anybody sees it, and what does not come out
-//! as it went in is thrown away: the caller signs that message alone, with aws-lc-rs.
+//! A fault in a private operation by the Chinese remainder theorem (a bit that flips in memory or in the CPU) gives the key
+//! away to whoever sees the result. So every result is raised to the public exponent before anybody sees it, and what does not
+//! come out as it went in is thrown away: the caller signs that message alone, with aws-lc-rs.
 
 use crate::metrics::Metrics;
 use aws_lc_rs::digest::{SHA256, digest};

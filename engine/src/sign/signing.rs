@@ -42,7 +42,8 @@ impl Signing {
         Signing { metrics, together: None }
     }
 
-    /// Together, where that is wanted and the machine can; `threads` sign what would wait too long. Says in the log which it is.
+    /// Together, where that is wanted and the machine can; `threads` sign what would wait too long. Says in the log which it
+    /// is.
     ///
     /// # Errors
     /// The thread can't be started.
