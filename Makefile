@@ -8,7 +8,7 @@ ROWS ?= 100000
 FORMAT ?= csv
 RUNS ?= 5
 
-.PHONY: demo test bench perf lint fmt build setup test-setup
+.PHONY: demo test bench instructions perf lint fmt build setup test-setup
 
 demo: build ## install what is missing, build, send the demo campaign into the embedded MX
 	$(SEALPOST) --config config/demo/sealpost.toml rehearse config/demo/eob.toml
@@ -18,6 +18,11 @@ test: setup test-setup lint ## install what tests need, check everything, run ev
 
 bench: setup ## cost per stage (criterion), under the profile in which RocksDB is already built
 	cargo bench --package sealpost --bench '*' --profile dev --locked
+
+instructions: setup ## instructions and allocations a message, stage by stage (valgrind): comparable on a loaded machine
+	@command -v valgrind >/dev/null || { echo "instructions: valgrind is needed (apt-get install valgrind)" >&2; exit 1; }
+	@benches/instructions.sh "$$(cargo build --quiet --locked --workspace --bench instructions --message-format json | \
+		sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p')" $(STAGES)
 
 perf: build ## WHAT=rehearsal (speed), durability (what leases cost), throttled (a slow site) or handshakes; appends to perf/results
 	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)
