@@ -12,7 +12,7 @@ RUNS ?= 5
 WITH_FIPS = CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)-fips ROCKSDB_STATIC=1 \
 	ROCKSDB_LIB_DIR=$$(dirname $$(ls -t $(CARGO_TARGET_DIR)/debug/build/librocksdb-sys-*/out/librocksdb.a | head -1))
 
-.PHONY: demo test bench perf fips lint fmt build setup test-setup
+.PHONY: demo test bench instructions perf fips lint fmt build setup test-setup
 
 demo: build ## install what is missing, build, send the demo campaign into the embedded MX
 	$(SEALPOST) --config config/demo/sealpost.toml rehearse config/demo/eob.toml
@@ -22,6 +22,11 @@ test: setup test-setup lint ## install what tests need, check everything, run ev
 
 bench: setup ## cost per stage (criterion), under the profile in which RocksDB is already built
 	cargo bench --package sealpost --bench '*' --profile dev --locked
+
+instructions: setup ## instructions and allocations a message, stage by stage (valgrind): comparable on a loaded machine
+	@command -v valgrind >/dev/null || { echo "instructions: valgrind is needed (apt-get install valgrind)" >&2; exit 1; }
+	@benches/instructions.sh "$$(cargo build --quiet --locked --workspace --bench instructions --message-format json | \
+		sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p')" $(STAGES)
 
 perf: build ## WHAT=rehearsal (speed), durability (what leases cost), throttled (a slow site) or handshakes; appends to perf/results
 	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)

@@ -32,6 +32,7 @@ use arrow_buffer::ArrowNativeType;
 use arrow_schema::DataType;
 use serde_json::{Map, Number, Value};
 use std::fmt::Write;
+use std::ops::Range;
 
 /// The cells of row `index` by column name, without nulls.
 pub(crate) fn row(records: &RecordBatch, meanings: &[Meaning], index: usize) -> Map<String, Value> {
@@ -204,26 +205,53 @@ fn uuid(octets: &[u8]) -> String {
 }
 
 fn list(array: &dyn Array, item: &Meaning, index: usize) -> Option<Value> {
-    let items = match array.data_type() {
-        DataType::List(_) => array.as_list::<i32>().value(index),
-        DataType::LargeList(_) => array.as_list::<i64>().value(index),
-        DataType::FixedSizeList(..) => array.as_fixed_size_list().value(index),
-        DataType::ListView(_) => array.as_list_view::<i32>().value(index),
-        DataType::LargeListView(_) => array.as_list_view::<i64>().value(index),
+    let (items, places) = match array.data_type() {
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            (list.values(), between(list.value_offsets(), index)?)
+        }
+        DataType::LargeList(_) => {
+            let list = array.as_list::<i64>();
+            (list.values(), between(list.value_offsets(), index)?)
+        }
+        DataType::FixedSizeList(..) => {
+            let list = array.as_fixed_size_list();
+            (list.values(), from(list.value_offset(index), list.value_length())?)
+        }
+        DataType::ListView(_) => {
+            let list = array.as_list_view::<i32>();
+            (list.values(), from(*list.value_offsets().get(index)?, *list.value_sizes().get(index)?)?)
+        }
+        DataType::LargeListView(_) => {
+            let list = array.as_list_view::<i64>();
+            (list.values(), from(*list.value_offsets().get(index)?, *list.value_sizes().get(index)?)?)
+        }
         _ => return None,
     };
-    let values = (0..items.len()).map(|index| cell(items.as_ref(), item, index).unwrap_or(Value::Null));
+    let values = places.map(|place| cell(items.as_ref(), item, place).unwrap_or(Value::Null));
     Some(values.collect::<Vec<_>>().into())
 }
 
+/// Where the items of list number `index` stand among those of all: a slice of them would be an array of its own.
+fn between<T: ArrowNativeType>(offsets: &[T], index: usize) -> Option<Range<usize>> {
+    Some(offsets.get(index)?.to_usize()?..offsets.get(index + 1)?.to_usize()?)
+}
+
+/// The same where the beginning and the length are known.
+fn from<T: ArrowNativeType>(start: T, length: T) -> Option<Range<usize>> {
+    let start = start.to_usize()?;
+    Some(start..start.checked_add(length.to_usize()?)?)
+}
+
 fn map(array: &dyn Array, key: &Meaning, value: &Meaning, index: usize) -> Option<Value> {
-    let entries = array.as_map_opt()?.value(index);
+    let map = array.as_map_opt()?;
+    let (keys, values) = (map.keys(), map.values());
     let pair = |at| {
-        let name = match cell(entries.column(0), key, at)? {
+        let name = match cell(keys.as_ref(), key, at)? {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        Some((name, present(entries.column(1), value, at)?))
+        Some((name, present(values.as_ref(), value, at)?))
     };
-    Some(Value::Object((0..entries.len()).filter_map(pair).collect()))
+    Some(Value::Object(between(map.value_offsets(), index)?.filter_map(pair).collect()))
 }

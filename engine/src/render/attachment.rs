@@ -5,10 +5,9 @@
 
 use super::edition::attachment_key;
 use super::library::Library;
-use super::{ColumnName, Template, Unrenderable};
+use super::{ColumnName, Data, Template, Unrenderable};
 use crate::mail::misleads;
 use data_encoding::BASE64_MIME;
-use handlebars::Context;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::message_id::MessageId;
 use mail_builder::headers::raw::Raw;
@@ -106,7 +105,7 @@ impl Attachment {
         &self,
         row: &Map<String, Value>,
         library: &Library,
-        visible: &Context,
+        visible: &Data<'_>,
         most: usize,
     ) -> Result<Option<MimePart<'_>>, Unrenderable> {
         let content: Cow<'_, [u8]> = match &self.plan.source {

@@ -1,6 +1,7 @@
 //! Which of two values is more: amounts by what they are worth, with every digit, and text as text.
 
 use serde_json::Value;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// How `left` stands to `right`: numbers where both read as decimals, else text by characters (so that dates in ISO 8601
@@ -16,49 +17,65 @@ pub(super) fn compare(left: &Value, right: &Value) -> Option<Ordering> {
 
 /// A decimal of any length, as its digits: without a whole part's leading zeros and a fraction's trailing ones. Zero has no
 /// sign.
-struct Decimal {
+struct Decimal<'a> {
     negative: bool,
-    whole: String,
-    fraction: String,
+    whole: Cow<'a, str>,
+    fraction: Cow<'a, str>,
 }
 
-impl Decimal {
-    fn of(value: &Value) -> Option<Decimal> {
+impl<'a> Decimal<'a> {
+    fn of(value: &'a Value) -> Option<Decimal<'a>> {
         match value {
-            Value::String(text) => Decimal::parse(text.trim(), 0),
+            Value::String(text) => Decimal::parse(text.trim()),
             Value::Number(number) => {
-                // How a float far from one is written: `1e-7`.
                 let text = number.to_string();
-                let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
-                Decimal::parse(digits, exponent.parse().ok()?)
+                let decimal = match text.split_once(['e', 'E']) {
+                    None => Decimal::parse(&text)?,
+                    // How a float far from one is written: `1e-7`.
+                    Some((digits, exponent)) => Decimal::parse(digits)?.shifted(exponent.parse().ok()?)?,
+                };
+                Some(decimal.owned())
             }
             _ => None,
         }
     }
 
-    /// `text` times ten to the power of `exponent`, which is no more than a double's.
-    fn parse(text: &str, exponent: i32) -> Option<Decimal> {
+    fn parse(text: &'a str) -> Option<Decimal<'a>> {
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
         let number = |part: &str| !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_digit());
         if !number(whole) || !number(fraction) {
             return None;
         }
-        let shift = usize::try_from(exponent.unsigned_abs()).ok().filter(|shift| *shift <= 400)?;
-        let (before, after) = if exponent < 0 { (shift, 0) } else { (0, shift) };
-        let all = format!("{:0<before$}{whole}{fraction}{:0<after$}", "", "");
-        let point = if exponent < 0 { whole.len() } else { whole.len() + after };
-        let (whole, fraction) = all.split_at(point);
         let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
         let negative = text.starts_with('-') && !(whole.is_empty() && fraction.is_empty());
-        Some(Decimal { negative, whole: whole.to_owned(), fraction: fraction.to_owned() })
+        Some(Decimal { negative, whole: whole.into(), fraction: fraction.into() })
     }
 
-    fn compare(&self, other: &Decimal) -> Ordering {
-        let worth = |decimal: &Decimal| (decimal.whole.len(), decimal.whole.clone(), decimal.fraction.clone());
+    /// The same times ten to the power of `exponent`, which is no more than a double's.
+    fn shifted(&self, exponent: i32) -> Option<Decimal<'static>> {
+        let shift = usize::try_from(exponent.unsigned_abs()).ok().filter(|shift| *shift <= 400)?;
+        let (before, after) = if exponent < 0 { (shift, 0) } else { (0, shift) };
+        let all = format!("{:0<before$}{}{}{:0<after$}", "", self.whole, self.fraction, "");
+        let point = if exponent < 0 { self.whole.len() } else { self.whole.len() + after };
+        let (whole, fraction) = all.split_at(point);
+        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+        Some(Decimal { negative: self.negative, whole: whole.to_owned().into(), fraction: fraction.to_owned().into() })
+    }
+
+    fn owned(self) -> Decimal<'static> {
+        let own = |part: Cow<'_, str>| Cow::Owned(part.into_owned());
+        Decimal { negative: self.negative, whole: own(self.whole), fraction: own(self.fraction) }
+    }
+
+    fn compare(&self, other: &Decimal<'_>) -> Ordering {
+        let worth = |left: &Decimal<'_>, right: &Decimal<'_>| {
+            let length = left.whole.len().cmp(&right.whole.len());
+            length.then_with(|| left.whole.cmp(&right.whole)).then_with(|| left.fraction.cmp(&right.fraction))
+        };
         match (self.negative, other.negative) {
-            (false, false) => worth(self).cmp(&worth(other)),
-            (true, true) => worth(other).cmp(&worth(self)),
+            (false, false) => worth(self, other),
+            (true, true) => worth(other, self),
             (mine, others) => others.cmp(&mine),
         }
     }

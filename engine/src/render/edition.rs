@@ -1,13 +1,12 @@
 //! One wording of a campaign, compiled.
 
 use super::language::Calendar;
-use super::library::Library;
+use super::library::{Library, Said};
 use super::{
-    AttachmentPlan, AttachmentSource, Column, ColumnName, ColumnsUsed, Dialect, MessagePlan, Partial, Template,
+    AttachmentPlan, AttachmentSource, Column, ColumnName, ColumnsUsed, Data, Dialect, MessagePlan, Partial, Template,
     TemplateError, Unrenderable, Wording, cid, lint, plaintext,
 };
 use crate::mail::misleads;
-use handlebars::Context;
 use std::collections::BTreeSet;
 
 /// What a row of one language gets.
@@ -105,9 +104,9 @@ impl Edition {
     }
 
     /// The text and, where there is any, the HTML.
-    pub(super) fn body(&self, context: &Context) -> Result<(String, Option<String>), Unrenderable> {
-        let own = self.has_text.then(|| self.plain.render(TEXT, context)).transpose()?;
-        let html = self.has_html.then(|| self.escaped.render(HTML, context)).transpose()?;
+    pub(super) fn body(&self, data: &Data<'_>) -> Result<(String, Option<String>), Unrenderable> {
+        let own = self.has_text.then(|| self.plain.render(TEXT, data)).transpose()?;
+        let html = self.has_html.then(|| self.escaped.render(HTML, data)).transpose()?;
         let html = html.map(|html| lines(HTML, html)).transpose()?;
         let text = match own {
             Some(text) => lines(TEXT, text)?,
@@ -116,9 +115,35 @@ impl Edition {
         Ok((text, html))
     }
 
+    /// The same for a message. The HTML as it is, where the text is made from it.
+    pub(super) fn said(&self, data: &Data<'_>) -> Result<(Said, Option<Said>), Unrenderable> {
+        let own = self.has_text.then(|| self.plain.said(TEXT, data)).transpose()?;
+        let html = self.has_html.then(|| match &own {
+            Some(_) => self.escaped.said(HTML, data),
+            None => self.escaped.render(HTML, data).map(Said::Text),
+        });
+        let html = html.transpose()?.map(|html| html.clean(HTML)).transpose()?;
+        let text = match (own, &html) {
+            (Some(text), _) => text.clean(TEXT)?,
+            (None, Some(Said::Text(html))) => Said::Text(plaintext::of(html)?),
+            (None, _) => Said::Text(plaintext::of("")?),
+        };
+        Ok((text, html))
+    }
+
     /// One line for a header field. `visible` holds public columns alone.
-    pub(super) fn header(&self, key: &str, visible: &Context) -> Result<String, Unrenderable> {
+    pub(super) fn header(&self, key: &str, visible: &Data<'_>) -> Result<String, Unrenderable> {
         one_line(key, self.plain.render(key, visible)?)
+    }
+}
+
+impl Said {
+    /// What is encoded already was looked at.
+    fn clean(self, key: &str) -> Result<Said, Unrenderable> {
+        match self {
+            Said::Text(text) => lines(key, text).map(Said::Text),
+            quoted => Ok(quoted),
+        }
     }
 }
 
@@ -210,12 +235,25 @@ pub(super) fn attachment_key(at: usize) -> String {
 /// A body whose lines all end in LF, which the MIME writer makes CR LF. A bare CR from a row would be a line end to some
 /// receivers and none to others (SMTP smuggling); other control characters have no place in a letter.
 fn lines(key: &str, body: String) -> Result<String, Unrenderable> {
-    let body = if body.contains('\r') { body.replace("\r\n", "\n").replace('\r', "\n") } else { body };
-    if body.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
+    if is_clean(&body) {
+        return Ok(body);
+    }
+    let body = body.replace("\r\n", "\n").replace('\r', "\n");
+    if !is_clean(&body) {
         let detail = format!("template {} would hold one", key.trim_start_matches('/'));
         return Err(Unrenderable::new("control_character", detail));
     }
     Ok(body)
+}
+
+/// Whether there is no control character in `text` but LF and tab. Without branches, so that the compiler makes vector
+/// instructions of it.
+pub(super) fn is_clean(text: &str) -> bool {
+    let octets = text.as_bytes();
+    let is_control = |octet: u8| (octet < b' ') & (octet != b'\n') & (octet != b'\t') | (octet == 0x7f);
+    let ascii = octets.iter().fold(false, |found, octet| found | is_control(*octet));
+    // U+0080 to U+009F.
+    !ascii && !memchr::memchr_iter(0xc2, octets).any(|at| octets.get(at + 1).is_some_and(|octet| *octet < 0xa0))
 }
 
 /// A header value is one line that shows what it is: nothing of a row can begin another header field or forge an encoded
@@ -227,4 +265,17 @@ fn one_line(key: &str, value: String) -> Result<String, Unrenderable> {
         return Err(Unrenderable::new("header", detail));
     }
     Ok(value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_control_character_is_found() {
+        for c in (0..=0x2ff).filter_map(char::from_u32).chain(['\u{2028}', '\u{feff}', '\u{10ffff}']) {
+            let clean = !c.is_control() || matches!(c, '\n' | '\t');
+            assert_eq!(is_clean(&format!("{}é{c}", "x".repeat(40))), clean, "{c:?}");
+        }
+    }
 }

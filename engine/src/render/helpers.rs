@@ -2,12 +2,13 @@
 
 use super::compare::compare;
 use super::language::Calendar;
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, Output, PathAndJson, RenderContext, RenderError,
     RenderErrorReason, Renderable, ScopedJson,
 };
 use serde_json::Value;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::Write;
 
@@ -15,7 +16,7 @@ use std::fmt::Write;
 pub(super) const NO_VALUE: &str = "has no value";
 
 type Holds = fn(Ordering) -> bool;
-type Compute = fn(&Helper<'_>) -> Result<Value, RenderError>;
+type Compute = fn(&dyn Arguments) -> Result<Answer, RenderError>;
 
 /// Name and body of each helper of ours; [`signature`](super::signature) lists all that templates may use.
 const OURS: [(&str, Compute); 7] = [
@@ -48,12 +49,125 @@ pub(super) fn register(registry: &mut Handlebars<'static>, calendar: Calendar) {
     // It would write values to a log.
     registry.unregister_helper("log");
     for (name, compute) in OURS {
-        registry.register_helper(name, Box::new(Plain(compute)));
+        registry.register_helper(name, Box::new(Plain(Function::Plain(compute))));
     }
     for (name, holds) in COMPARISONS {
-        registry.register_helper(name, Box::new(Comparison(holds)));
+        registry.register_helper(name, Box::new(Condition(holds)));
     }
-    registry.register_helper(DATE, Box::new(Dated(calendar)));
+    registry.register_helper(DATE, Box::new(Plain(Function::Date(calendar))));
+}
+
+pub(super) fn is_comparison(name: &str) -> bool {
+    COMPARISONS.iter().any(|(comparison, _)| *comparison == name)
+}
+
+/// A helper of ours: it computes a value from its parameters and writes nothing itself, so that it works as a subexpression
+/// too. A null is no value: it is missing.
+#[derive(Clone, Copy)]
+pub(super) enum Function {
+    Plain(Compute),
+    /// Whether two values stand to each other in a certain way: `(gt owe 0)`, `{{#gt owe 0}}…{{/gt}}`.
+    Comparison(Holds),
+    /// [`date`] in a language.
+    Date(Calendar),
+}
+
+/// What a helper is called with.
+pub(super) trait Arguments {
+    fn name(&self) -> &str;
+    /// Parameter number `at`: null where its value is missing, `None` where there are fewer.
+    fn value(&self, at: usize) -> Option<&Value>;
+    /// What parameter number `at` is called in the template.
+    fn path(&self, at: usize) -> Option<&str>;
+    fn setting(&self, key: &str) -> Option<&Value>;
+}
+
+/// What a helper gives.
+pub(super) enum Answer {
+    Made(Value),
+    /// One of its parameters.
+    Param(usize),
+}
+
+impl Function {
+    pub(super) fn of(name: &str, calendar: Calendar) -> Option<Function> {
+        let plain = OURS.iter().find(|(ours, _)| *ours == name).map(|(_, compute)| Function::Plain(*compute));
+        let comparison = COMPARISONS.iter().find(|(comparison, _)| *comparison == name);
+        let comparison = comparison.map(|(_, holds)| Function::Comparison(*holds));
+        plain.or(comparison).or_else(|| (name == DATE).then_some(Function::Date(calendar)))
+    }
+
+    pub(super) fn call(self, arguments: &dyn Arguments) -> Result<Answer, RenderError> {
+        match self {
+            Function::Plain(compute) => compute(arguments),
+            Function::Comparison(holds) => Ok(Answer::Made(stands(holds, arguments)?.into())),
+            Function::Date(calendar) => Ok(Answer::Made(date(arguments, calendar)?.into())),
+        }
+    }
+}
+
+impl Arguments for Helper<'_> {
+    fn name(&self) -> &str {
+        Helper::name(self)
+    }
+
+    fn value(&self, at: usize) -> Option<&Value> {
+        self.param(at).map(PathAndJson::value)
+    }
+
+    fn path(&self, at: usize) -> Option<&str> {
+        self.param(at)?.relative_path().map(String::as_str)
+    }
+
+    fn setting(&self, key: &str) -> Option<&Value> {
+        self.hash_get(key).map(PathAndJson::value)
+    }
+}
+
+/// A helper that stands for its value.
+struct Plain(Function);
+
+impl HelperDef for Plain {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let value = match self.0.call(helper)? {
+            Answer::Made(value) => value,
+            Answer::Param(at) => Arguments::value(helper, at).cloned().unwrap_or_default(),
+        };
+        Ok(if value.is_null() { ScopedJson::Missing } else { ScopedJson::Derived(value) })
+    }
+}
+
+/// A helper that can be a block's condition as well.
+struct Condition(Holds);
+
+impl HelperDef for Condition {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        Ok(ScopedJson::Derived(stands(self.0, helper)?.into()))
+    }
+
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        registry: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        render: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let branch = if stands(self.0, helper)? { helper.template() } else { helper.inverse() };
+        branch.map_or(Ok(()), |template| template.render(registry, context, render, out))
+    }
 }
 
 /// Checks what stands written out in a call of the helper `name`, where it does: parameters by number, settings by key.
@@ -73,128 +187,68 @@ pub(super) fn literals<'a>(
     }
 }
 
-/// A helper that computes a value from its parameters and writes nothing itself, so that it works as a subexpression too. A
-/// null is no value: it is missing.
-struct Plain(Compute);
-
-impl HelperDef for Plain {
-    fn call_inner<'reg: 'rc, 'rc>(
-        &self,
-        helper: &Helper<'rc>,
-        _: &'reg Handlebars<'reg>,
-        _: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
-    ) -> Result<ScopedJson<'rc>, RenderError> {
-        let value = (self.0)(helper)?;
-        Ok(if value.is_null() { ScopedJson::Missing } else { ScopedJson::Derived(value) })
-    }
-}
-
-/// [`date`] in a language.
-struct Dated(Calendar);
-
-impl HelperDef for Dated {
-    fn call_inner<'reg: 'rc, 'rc>(
-        &self,
-        helper: &Helper<'rc>,
-        _: &'reg Handlebars<'reg>,
-        _: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
-    ) -> Result<ScopedJson<'rc>, RenderError> {
-        Ok(ScopedJson::Derived(date(helper, self.0)?))
-    }
-}
-
-/// Whether two values stand to each other in a certain way: `(gt owe 0)`, `{{#gt owe 0}}…{{/gt}}`.
-struct Comparison(Holds);
-
-impl Comparison {
-    fn holds(&self, helper: &Helper<'_>) -> Result<bool, RenderError> {
-        let order = compare(param(helper, 0)?.value(), param(helper, 1)?.value());
-        let incomparable = || {
-            fail(format!(
-                "{}: its values are of two kinds (number, text, truth) or have fields: they can't be compared",
-                helper.name()
-            ))
-        };
-        order.map(self.0).ok_or_else(incomparable)
-    }
-}
-
-impl HelperDef for Comparison {
-    fn call_inner<'reg: 'rc, 'rc>(
-        &self,
-        helper: &Helper<'rc>,
-        _: &'reg Handlebars<'reg>,
-        _: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
-    ) -> Result<ScopedJson<'rc>, RenderError> {
-        Ok(ScopedJson::Derived(self.holds(helper)?.into()))
-    }
-
-    fn call<'reg: 'rc, 'rc>(
-        &self,
-        helper: &Helper<'rc>,
-        registry: &'reg Handlebars<'reg>,
-        context: &'rc Context,
-        render: &mut RenderContext<'reg, 'rc>,
-        out: &mut dyn Output,
-    ) -> HelperResult {
-        let branch = if self.holds(helper)? { helper.template() } else { helper.inverse() };
-        branch.map_or(Ok(()), |template| template.render(registry, context, render, out))
-    }
-}
-
 fn fail(what: String) -> RenderError {
     RenderErrorReason::Other(what).into()
 }
 
-fn param<'a>(helper: &'a Helper<'_>, index: usize) -> Result<&'a PathAndJson<'a>, RenderError> {
-    let name = helper.name();
-    let param = helper.param(index).ok_or_else(|| fail(format!("{name} needs {} parameters", index + 1)))?;
-    if param.is_value_missing() || param.value().is_null() {
-        let path = param.relative_path().map_or("its parameter", String::as_str);
+/// A parameter that must have a value.
+fn param(arguments: &dyn Arguments, at: usize) -> Result<&Value, RenderError> {
+    let name = arguments.name();
+    let value = arguments.value(at).ok_or_else(|| fail(format!("{name} needs {} parameters", at + 1)))?;
+    if value.is_null() {
+        let path = arguments.path(at).unwrap_or("its parameter");
         return Err(fail(format!("{name}: {path} {NO_VALUE}")));
     }
-    Ok(param)
+    Ok(value)
 }
 
-fn text(value: &Value) -> String {
+fn text(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
     }
+}
+
+fn stands(holds: Holds, arguments: &dyn Arguments) -> Result<bool, RenderError> {
+    let order = compare(param(arguments, 0)?, param(arguments, 1)?);
+    let incomparable = || {
+        fail(format!(
+            "{}: its values are of two kinds (number, text, truth) or have fields: they can't be compared",
+            arguments.name()
+        ))
+    };
+    order.map(holds).ok_or_else(incomparable)
 }
 
 /// `{{x}}`, `{{money x}}`: what is written must be there, and text, a number or a truth.
-fn written(helper: &Helper<'_>) -> Result<Value, RenderError> {
-    let Some(param) = helper.param(0) else { return Ok(Value::Null) };
-    match param.value() {
-        Value::Null => Err(RenderErrorReason::MissingVariable(param.relative_path().cloned()).into()),
-        Value::Array(_) | Value::Object(_) => {
-            let path = param.relative_path().map_or("its value", String::as_str);
+fn written(arguments: &dyn Arguments) -> Result<Answer, RenderError> {
+    match arguments.value(0) {
+        None => Ok(Answer::Made(Value::Null)),
+        Some(Value::Null) => Err(RenderErrorReason::MissingVariable(arguments.path(0).map(str::to_owned)).into()),
+        Some(Value::Array(_) | Value::Object(_)) => {
+            let path = arguments.path(0).unwrap_or("its value");
             Err(fail(format!("{path} is a list or has fields, and can't be written as it is")))
         }
-        value => Ok(value.clone()),
+        Some(_) => Ok(Answer::Param(0)),
     }
 }
 
 /// `{{lookup names "first"}}`, `{{lookup list 0}}`.
-fn lookup(helper: &Helper<'_>) -> Result<Value, RenderError> {
-    let (inside, at) = (param(helper, 0)?.value(), param(helper, 1)?.value());
+fn lookup(arguments: &dyn Arguments) -> Result<Answer, RenderError> {
+    let (inside, at) = (param(arguments, 0)?, param(arguments, 1)?);
     let found = match inside {
         Value::Array(items) => at.as_u64().and_then(|at| items.get(usize::try_from(at).ok()?)),
         Value::Object(fields) => at.as_str().and_then(|name| fields.get(name)),
         _ => None,
     };
-    Ok(found.cloned().unwrap_or_default())
+    Ok(Answer::Made(found.cloned().unwrap_or_default()))
 }
 
 /// `{{money owe}}`: `1005.08` → `$1,005.08`. `currency="€"` changes the sign. Digits are never lost: a third decimal that
 /// isn't zero is refused.
-fn money(helper: &Helper<'_>) -> Result<Value, RenderError> {
-    let amount = text(param(helper, 0)?.value());
-    let sign = helper.hash_get("currency").map_or_else(|| "$".to_owned(), |value| text(value.value()));
+fn money(arguments: &dyn Arguments) -> Result<Answer, RenderError> {
+    let amount = text(param(arguments, 0)?);
+    let sign = arguments.setting("currency").map_or(Cow::Borrowed("$"), text);
     let amount = amount.trim();
     let (minus, digits) = match amount.strip_prefix('-') {
         Some(rest) => ("-", rest),
@@ -208,29 +262,51 @@ fn money(helper: &Helper<'_>) -> Result<Value, RenderError> {
     }
     let whole = whole.trim_start_matches('0');
     let whole = if whole.is_empty() { "0" } else { whole };
-    let mut grouped = String::with_capacity(whole.len() + whole.len() / 3);
+    let mut shown = String::with_capacity(minus.len() + sign.len() + whole.len() + whole.len() / 3 + ".00".len());
+    shown.push_str(minus);
+    shown.push_str(&sign);
     for (at, digit) in whole.char_indices() {
         if at > 0 && (whole.len() - at).is_multiple_of(3) {
-            grouped.push(',');
+            shown.push(',');
         }
-        grouped.push(digit);
+        shown.push(digit);
     }
-    Ok(format!("{minus}{sign}{grouped}.{cents:0<2}").into())
+    shown.push('.');
+    shown.push_str(cents);
+    shown.push_str(&"00"[cents.len()..]);
+    Ok(Answer::Made(shown.into()))
 }
 
 /// `{{date d}}` → `January 27, 2023`, in Spanish `27 de enero de 2023`; `"short"` → `01/27/2023`, `27 ene 2023`; `"iso"` →
 /// `2023-01-27`; anything with `%` is a strftime format. Takes dates and timestamps in ISO 8601.
-fn date(helper: &Helper<'_>, calendar: Calendar) -> Result<Value, RenderError> {
-    let written = text(param(helper, 0)?.value());
-    let format = helper.param(1).map_or_else(|| "long".to_owned(), |param| text(param.value()));
+fn date(arguments: &dyn Arguments, calendar: Calendar) -> Result<String, RenderError> {
+    let written = text(param(arguments, 0)?);
+    let format = arguments.value(1).map_or(Cow::Borrowed("long"), text);
     let format = date_format(&format, calendar).map_err(fail)?;
     let written = written.trim();
     // A timestamp's date ends before its T or space.
     let (day, rest) = written.split_at_checked(10).unwrap_or((written, ""));
-    let day =
-        NaiveDate::parse_from_str(day, "%Y-%m-%d").ok().filter(|_| rest.is_empty() || rest.starts_with(['T', ' ']));
+    let day = read_day(day).filter(|_| rest.is_empty() || rest.starts_with(['T', ' ']));
     let day = day.ok_or_else(|| fail("date: its parameter is no date like 2023-01-27".into()))?;
-    Ok(dated(day, format, calendar).map_err(fail)?.into())
+    dated(day, format, calendar).map_err(fail)
+}
+
+/// `2023-01-27`, or what else chrono takes for that.
+fn read_day(written: &str) -> Option<NaiveDate> {
+    let number = |part: &[u8]| {
+        part.iter().try_fold(0, |number, octet| octet.is_ascii_digit().then(|| number * 10 + u16::from(octet - b'0')))
+    };
+    let read = match written.as_bytes() {
+        [year @ .., b'-', m, month, b'-', d, day] if year.len() == 4 => {
+            let (year, month, day) = (number(year), number(&[*m, *month]), number(&[*d, *day]));
+            year.zip(month).zip(day).map(|((year, month), day)| (year.into(), month.into(), day.into()))
+        }
+        _ => None,
+    };
+    match read {
+        Some((year, month, day)) => NaiveDate::from_ymd_opt(year, month, day),
+        None => NaiveDate::parse_from_str(written, "%Y-%m-%d").ok(),
+    }
 }
 
 fn date_format(format: &str, calendar: Calendar) -> Result<&str, String> {
@@ -244,6 +320,9 @@ fn date_format(format: &str, calendar: Calendar) -> Result<&str, String> {
 }
 
 fn dated(day: NaiveDate, format: &str, calendar: Calendar) -> Result<String, String> {
+    if let Some(shown) = usual(day, format, calendar) {
+        return Ok(shown);
+    }
     let mut shown = String::new();
     let written = match calendar.locale {
         Some(locale) => write!(shown, "{}", day.format_localized(format, locale)),
@@ -252,13 +331,45 @@ fn dated(day: NaiveDate, format: &str, calendar: Calendar) -> Result<String, Str
     written.map(|()| shown).map_err(|_| "date: its format can't be used".into())
 }
 
+/// The formats that nearly all letters use, without chrono's interpreter.
+fn usual(day: NaiveDate, format: &str, calendar: Calendar) -> Option<String> {
+    let (year, month, number) = (day.year(), day.month(), day.day());
+    if calendar.locale.is_some() || !(0..=9999).contains(&year) {
+        return None;
+    }
+    match format {
+        "%B %-d, %Y" => {
+            let name = MONTHS.get(usize::try_from(day.month0()).ok()?)?;
+            Some(format!("{name} {number}, {year:04}"))
+        }
+        "%m/%d/%Y" => Some(format!("{month:02}/{number:02}/{year:04}")),
+        "%Y-%m-%d" => Some(format!("{year:04}-{month:02}-{number:02}")),
+        _ => None,
+    }
+}
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
 /// `{{mask id}}` → `•••• 265F`: the last four characters, or `keep=N` of them; never more than half of the value.
-fn mask(helper: &Helper<'_>) -> Result<Value, RenderError> {
-    let value = text(param(helper, 0)?.value());
+fn mask(arguments: &dyn Arguments) -> Result<Answer, RenderError> {
+    let value = text(param(arguments, 0)?);
     let count = value.chars().count();
-    let keep = kept(helper.hash_get("keep").map(PathAndJson::value)).map_err(fail)?.min(count / 2);
+    let keep = kept(arguments.setting("keep")).map_err(fail)?.min(count / 2);
     let tail: String = value.chars().skip(count - keep).collect();
-    Ok(format!("•••• {tail}").trim_end().into())
+    Ok(Answer::Made(format!("•••• {tail}").trim_end().into()))
 }
 
 fn kept(keep: Option<&Value>) -> Result<usize, String> {
@@ -267,8 +378,8 @@ fn kept(keep: Option<&Value>) -> Result<usize, String> {
 }
 
 /// `{{plural lines "service" "services"}}`: the word for a number or for the length of a list.
-fn plural(helper: &Helper<'_>) -> Result<Value, RenderError> {
-    let one = match param(helper, 0)?.value() {
+fn plural(arguments: &dyn Arguments) -> Result<Answer, RenderError> {
+    let one = match param(arguments, 0)? {
         Value::Array(items) => items.len() == 1,
         value => {
             let count: f64 =
@@ -276,28 +387,34 @@ fn plural(helper: &Helper<'_>) -> Result<Value, RenderError> {
             (count - 1.0).abs() < f64::EPSILON
         }
     };
-    Ok(param(helper, if one { 1 } else { 2 })?.value().clone())
+    let word = if one { 1 } else { 2 };
+    param(arguments, word).map(|_| Answer::Param(word))
 }
 
 /// `{{default nickname first_name "Member"}}`: the first that is there and not empty.
-fn default(helper: &Helper<'_>) -> Result<Value, RenderError> {
-    let filled = |value: &&Value| !value.is_null() && value.as_str() != Some("");
-    let mut params = helper.params().iter().filter(|param| !param.is_value_missing()).map(PathAndJson::value);
-    params.find(filled).cloned().ok_or_else(|| fail(format!("default: every parameter {NO_VALUE}")))
+fn default(arguments: &dyn Arguments) -> Result<Answer, RenderError> {
+    let params = (0..).map_while(|at| arguments.value(at));
+    let filled = params.into_iter().position(|value| !value.is_null() && value.as_str() != Some(""));
+    filled.map(Answer::Param).ok_or_else(|| fail(format!("default: every parameter {NO_VALUE}")))
 }
 
 /// `{{pad name 20}}` or `{{pad (money owe) 12 "right"}}`: to a width in characters, cut with `…` where it is longer.
-fn pad(helper: &Helper<'_>) -> Result<Value, RenderError> {
-    let value = text(param(helper, 0)?.value());
-    let width = width(param(helper, 1)?.value()).map_err(fail)?;
-    let right = is_right(helper.param(2).map(PathAndJson::value)).map_err(fail)?;
+fn pad(arguments: &dyn Arguments) -> Result<Answer, RenderError> {
+    let value = text(param(arguments, 0)?);
+    let width = width(param(arguments, 1)?).map_err(fail)?;
+    let right = is_right(arguments.value(2)).map_err(fail)?;
     let count = value.chars().count();
     if count > width {
         let cut: String = value.chars().take(width - 1).collect();
-        return Ok(format!("{}…", cut.trim_end()).into());
+        return Ok(Answer::Made(format!("{}…", cut.trim_end()).into()));
     }
-    let fill = " ".repeat(width - count);
-    Ok(if right { fill + &value } else { value + &fill }.into())
+    let fill = width - count;
+    let mut padded = String::with_capacity(value.len() + fill);
+    let (before, after) = if right { (fill, 0) } else { (0, fill) };
+    padded.extend(std::iter::repeat_n(' ', before));
+    padded.push_str(&value);
+    padded.extend(std::iter::repeat_n(' ', after));
+    Ok(Answer::Made(padded.into()))
 }
 
 fn width(width: &Value) -> Result<usize, String> {

@@ -1,10 +1,11 @@
 //! The compiled templates of one language and one dialect, and the partials they may include.
 
+use super::language::Calendar;
 use super::lint::{self, Reach};
-use super::{Column, Template, TemplateError, Unrenderable, helpers, signature};
-use crate::render::language::Calendar;
+use super::segments::{self, Program};
+use super::{Column, Data, Template, TemplateError, Unrenderable, helpers, signature};
 use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Subexpression, TemplateElement};
-use handlebars::{Context, Handlebars, RenderError, RenderErrorReason, template};
+use handlebars::{Handlebars, RenderError, RenderErrorReason, template};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -28,9 +29,20 @@ pub struct Partial {
     pub template: Template,
 }
 
+/// What a body says.
+pub(super) enum Said {
+    Text(String),
+    /// In quoted-printable, with CR LF.
+    Quoted(Vec<u8>),
+}
+
 /// Templates by key. Keys begin with `/`, which no partial's name does.
 pub(super) struct Library {
     registry: Handlebars<'static>,
+    /// The checked templates that are lists of segments.
+    programs: HashMap<String, Program>,
+    dialect: Dialect,
+    calendar: Calendar,
     places: HashMap<String, (PathBuf, usize)>,
     /// ` (es)` where a campaign has several languages.
     label: String,
@@ -50,7 +62,8 @@ impl Library {
             registry.register_escape_fn(handlebars::no_escape);
         }
         helpers::register(&mut registry, calendar);
-        let mut library = Library { registry, places: HashMap::new(), label };
+        let mut library =
+            Library { registry, programs: HashMap::new(), dialect, calendar, places: HashMap::new(), label };
         for partial in partials.filter(|partial| partial.dialect == dialect) {
             library.add(&partial.name, &partial.template)?;
         }
@@ -70,15 +83,39 @@ impl Library {
         Ok(())
     }
 
-    /// Checks every name in the template under `key` and in what it includes against `columns`.
-    pub(super) fn check(&self, key: &str, columns: &[Column]) -> Result<Reach, TemplateError> {
-        lint::check(&self.registry, key, columns)
-            .map_err(|finding| self.fail(&finding.template, finding.line, finding.what, finding.hint))
+    /// Checks every name in the template under `key` and in what it includes against `columns`. Afterwards it can be rendered.
+    pub(super) fn check(&mut self, key: &str, columns: &[Column]) -> Result<Reach, TemplateError> {
+        let reach = lint::check(&self.registry, key, columns)
+            .map_err(|finding| self.fail(&finding.template, finding.line, finding.what, finding.hint))?;
+        let program = segments::compile(&self.registry, key, columns, self.calendar, self.dialect == Dialect::Html);
+        self.programs.extend(program.map(|program| (key.to_owned(), program)));
+        Ok(reach)
     }
 
-    /// The text of the template under `key` with the values of `context`.
-    pub(super) fn render(&self, key: &str, context: &Context) -> Result<String, Unrenderable> {
-        self.registry.render_with_context(key, context).map_err(|error| self.unrenderable(key, &error))
+    /// The text of the template under `key`.
+    pub(super) fn render(&self, key: &str, data: &Data<'_>) -> Result<String, Unrenderable> {
+        match self.programs.get(key).map(|program| program.text(data.row())) {
+            Some(Ok(text)) => Ok(text),
+            Some(Err(segments::Odd)) | None => self.interpret(key, data),
+        }
+    }
+
+    /// The same for a message's body.
+    pub(super) fn said(&self, key: &str, data: &Data<'_>) -> Result<Said, Unrenderable> {
+        match self.programs.get(key).map(|program| program.quoted(data.row())) {
+            Some(Ok(quoted)) => Ok(Said::Quoted(quoted)),
+            Some(Err(segments::Odd)) | None => self.render(key, data).map(Said::Text),
+        }
+    }
+
+    /// The text by handlebars' own interpreter.
+    pub(super) fn interpret(&self, key: &str, data: &Data<'_>) -> Result<String, Unrenderable> {
+        self.registry.render_with_context(key, data.context()).map_err(|error| self.unrenderable(key, &error))
+    }
+
+    #[cfg(test)]
+    pub(super) fn program(&self, key: &str) -> Option<&Program> {
+        self.programs.get(key)
     }
 
     fn fail(&self, key: &str, line: usize, what: String, hint: Option<String>) -> TemplateError {

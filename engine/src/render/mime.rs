@@ -10,6 +10,7 @@
 //! └─ application/pdf …
 //! ```
 
+use super::library::Said;
 use crate::clock::Timestamp;
 use crate::mail::{Address, Mailbox};
 use mail_builder::MessageBuilder;
@@ -34,8 +35,8 @@ pub(super) struct Parts<'a> {
     /// The same in every message of this wording; ASCII, and never encoded: machines read them.
     pub(super) fixed: &'a [(&'static str, String)],
     pub(super) headers: Vec<(&'a str, String)>,
-    pub(super) text: Option<&'a str>,
-    pub(super) html: Option<&'a str>,
+    pub(super) text: &'a Said,
+    pub(super) html: Option<&'a Said>,
     pub(super) inline: Vec<MimePart<'a>>,
     pub(super) attached: Vec<MimePart<'a>>,
 }
@@ -58,27 +59,46 @@ pub(super) fn message(parts: Parts<'_>) -> Vec<u8> {
         builder = builder.header(*name, Text::new(value.as_str()));
     }
     let enclosed: usize = parts.attached.iter().chain(&parts.inline).map(MimePart::size).sum();
-    let said = parts.text.map_or(0, str::len) + parts.html.map_or(0, |html| html.len() + html.len() / 4);
-    let mut octets = Vec::with_capacity(said + enclosed + 1024);
+    let said: usize = [parts.text].into_iter().chain(parts.html).map(Said::length).sum();
+    let mut octets = Vec::with_capacity(said + enclosed + 1536);
     builder.body(body(parts.boundary, parts.text, parts.html, parts.inline, parts.attached)).serialize(&mut octets);
     octets
 }
 
 fn body<'a>(
     boundary: &'a str,
-    text: Option<&'a str>,
-    html: Option<&'a str>,
+    text: &'a Said,
+    html: Option<&'a Said>,
     inline: Vec<MimePart<'a>>,
     attached: Vec<MimePart<'a>>,
 ) -> MimePart<'a> {
-    let html = html.map(|html| with("related", boundary, MimePart::new("text/html", html), inline));
-    let text = text.map(|text| MimePart::new("text/plain", text));
-    let said = match (text, html) {
-        (Some(text), Some(html)) => multipart("alternative", boundary.into(), vec![text, html]),
-        (Some(said), None) | (None, Some(said)) => said,
-        (None, None) => MimePart::new("text/plain", ""),
+    let html = html.map(|html| with("related", boundary, html.part("text/html"), inline));
+    let text = text.part("text/plain");
+    let said = match html {
+        Some(html) => multipart("alternative", boundary.into(), vec![text, html]),
+        None => text,
     };
     with("mixed", boundary, said, attached)
+}
+
+impl Said {
+    fn part(&self, kind: &'static str) -> MimePart<'_> {
+        match self {
+            Said::Text(text) => MimePart::new(kind, text),
+            Said::Quoted(octets) => {
+                let kind = ContentType::new(kind).attribute("charset", "utf-8");
+                MimePart::new(kind, octets.as_slice()).transfer_encoding("quoted-printable")
+            }
+        }
+    }
+
+    /// Octets that it takes in a message, nearly.
+    fn length(&self) -> usize {
+        match self {
+            Said::Text(text) => text.len() + text.len() / 4,
+            Said::Quoted(octets) => octets.len(),
+        }
+    }
 }
 
 /// `first` alone, or before the `others`.
@@ -100,8 +120,23 @@ fn multipart<'a>(kind: &str, boundary: Cow<'a, str>, parts: Vec<MimePart<'a>>) -
 #[cfg(test)]
 mod tests {
     use crate::clock::Timestamp;
+    use crate::render::library::Said;
     use crate::render::renderer::tests::{renderer, row};
+    use encodify::qp::BODY;
     use serde_json::json;
+
+    #[test]
+    fn encoded_beforehand_or_not() {
+        let written = |said: &Said| {
+            let mut octets = Vec::new();
+            said.part("text/html").write_part(&mut octets);
+            String::from_utf8(octets).expect("ASCII")
+        };
+        for text in ["é", "<p>é</p>\n.\n=3D \nFrom\n"] {
+            let quoted = Said::Quoted(BODY.encode(text).into_bytes());
+            assert_eq!(written(&quoted), written(&Said::Text(text.to_owned())));
+        }
+    }
 
     #[test]
     fn seven_bit_short_lines_and_the_same_every_time() {

@@ -2,7 +2,8 @@
 //!
 //! 1. [`plan`] is what a campaign says; [`language`] chooses the wording of a row and knows how it writes dates.
 //! 2. [`library`] compiles handlebars in strict mode, HTML-escaped or plain, with the partials; [`lint`] checks every name
-//!    against the input's columns before the first row, [`scope`] knows what a name means where it stands.
+//!    against the input's columns before the first row, [`scope`] knows what a name means where it stands; [`segments`]
+//!    spares most templates the interpreter, and [`data`] the row a copy.
 //! 3. [`helpers`] are what an EOB needs: money, dates, masking; [`compare`] knows which of two amounts is more, [`signature`]
 //!    what each helper takes.
 //! 4. [`plaintext`] makes the text of a letter that only has HTML.
@@ -18,6 +19,7 @@ mod attachment;
 mod cid;
 mod columns;
 mod compare;
+mod data;
 mod edition;
 mod fault;
 mod helpers;
@@ -29,12 +31,14 @@ mod plaintext;
 mod plan;
 mod renderer;
 mod scope;
+mod segments;
 mod signature;
 
 pub(crate) use attachment::is_file_name;
 pub use attachment::{AttachmentPlan, AttachmentSource, Content};
 pub(crate) use cid::is_name as is_content_id;
 pub use columns::{Column, ColumnsUsed};
+use data::Data;
 pub use fault::{TemplateError, Unrenderable};
 pub(crate) use language::is_tag as is_language_tag;
 pub use library::{Dialect, Partial};

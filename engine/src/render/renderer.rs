@@ -3,11 +3,10 @@
 use super::attachment::Attachment;
 use super::edition::{Edition, SUBJECT, TO_NAME};
 use super::language::Choice;
-use super::{Column, ColumnName, ColumnsUsed, MessagePlan, TemplateError, Unrenderable, mime};
+use super::{Column, ColumnName, ColumnsUsed, Data, MessagePlan, TemplateError, Unrenderable, mime};
 use crate::clock::Timestamp;
 use crate::mail::{Row, RunId};
 use crate::secret::TokenKey;
-use handlebars::Context;
 use mail_builder::mime::MimePart;
 use serde_json::{Map, Value};
 
@@ -78,13 +77,12 @@ impl Renderer {
     /// The row makes no message.
     pub fn render(&self, row: &Row, date: Timestamp) -> Result<Vec<u8>, Unrenderable> {
         let edition = self.edition(row);
-        let context = context(&row.fields.0);
-        let visible = self.visible(&row.fields.0);
+        let visible = Data::visible(&row.fields.0, &self.visible);
         let header = |key: &str| edition.header(key, &visible);
         let headers = self.plan.headers.iter().zip(&edition.header_keys);
         let headers = headers.map(|((name, _), key)| Ok((name.as_str(), header(key)?)));
         let to_name = self.plan.to_name.as_ref().map(|_| header(TO_NAME)).transpose()?;
-        let (text, html) = edition.body(&context)?;
+        let (text, html) = edition.said(&Data::all(&row.fields.0))?;
         let (inline, attached) = self.enclosures(edition, &row.fields.0, &visible)?;
         let message = mime::message(mime::Parts {
             from: &self.plan.from,
@@ -98,8 +96,8 @@ impl Renderer {
             subject: &header(SUBJECT)?,
             fixed: &edition.fixed,
             headers: headers.collect::<Result<_, _>>()?,
-            text: Some(&text),
-            html: html.as_deref(),
+            text: &text,
+            html: html.as_ref(),
             inline,
             attached,
         });
@@ -115,7 +113,7 @@ impl Renderer {
     /// # Errors
     /// The row makes no message, or the campaign has no HTML.
     pub fn html(&self, row: &Row) -> Result<String, Unrenderable> {
-        let (_, html) = self.edition(row).body(&context(&row.fields.0))?;
+        let (_, html) = self.edition(row).body(&Data::all(&row.fields.0))?;
         html.ok_or_else(|| Unrenderable::new("render", "this campaign has no HTML"))
     }
 
@@ -124,7 +122,7 @@ impl Renderer {
     /// # Errors
     /// The row makes no message.
     pub fn text(&self, row: &Row) -> Result<String, Unrenderable> {
-        self.edition(row).body(&context(&row.fields.0)).map(|(text, _)| text)
+        self.edition(row).body(&Data::all(&row.fields.0)).map(|(text, _)| text)
     }
 
     /// The row's Message-ID, without angle brackets.
@@ -142,18 +140,12 @@ impl Renderer {
         &self.editions[at]
     }
 
-    /// What headers are rendered from: whatever a template tries, PHI isn't there.
-    fn visible(&self, row: &Map<String, Value>) -> Context {
-        let fields = self.visible.iter().filter_map(|name| Some((name.clone(), row.get(name)?.clone())));
-        Context::from(Value::Object(fields.collect()))
-    }
-
     /// The attachments of a row: those that the HTML shows, and the others.
     fn enclosures(
         &self,
         edition: &Edition,
         row: &Map<String, Value>,
-        visible: &Context,
+        visible: &Data<'_>,
     ) -> Result<(Vec<MimePart<'_>>, Vec<MimePart<'_>>), Unrenderable> {
         let (mut inline, mut attached) = (Vec::new(), Vec::new());
         for attachment in edition.attachments.iter().map(|at| &self.attachments[*at]) {
@@ -172,10 +164,6 @@ impl ColumnName {
         let hint = super::lint::closest(&self.name, columns.iter().map(|column| column.name.as_str()));
         Err(TemplateError::new(&self.path, self.line, format!("there is no column \"{}\"", self.name), hint))
     }
-}
-
-fn context(fields: &Map<String, Value>) -> Context {
-    Context::from(Value::Object(fields.clone()))
 }
 
 #[cfg(test)]

@@ -113,30 +113,41 @@ impl Unsigned {
 /// message: we wrote them all.
 fn signed_fields(fields: &[&[u8]]) -> (String, Vec<u8>) {
     let mut octets = Vec::with_capacity(fields.iter().map(|field| field.len() + 2).sum());
-    let mut names = Vec::with_capacity(fields.len() + OVERSIGNED.len());
+    let mut names = Names::default();
     // The last of a name first (section 5.4.2); our fields are all singular, so order only has to agree with `h=`.
     for field in fields.iter().rev() {
         let start = octets.len();
         canon::header(field, &mut octets);
         let name = octets[start..].split(|octet| *octet == b':').next().unwrap_or_default();
-        names.push(String::from_utf8_lossy(name).into_owned());
+        names.add(&String::from_utf8_lossy(name));
         octets.extend_from_slice(b"\r\n");
     }
-    names.extend(OVERSIGNED.map(str::to_owned));
-    let mut folded = String::new();
-    let mut width = 0;
-    for (at, name) in names.iter().enumerate() {
-        if at > 0 {
-            folded.push(':');
-        }
-        if width + name.len() > FOLD {
-            folded.push_str("\r\n\t ");
-            width = 0;
-        }
-        folded.push_str(name);
-        width += name.len() + 1;
+    for name in OVERSIGNED {
+        names.add(name);
     }
-    (folded, octets)
+    (names.folded, octets)
+}
+
+/// The value of `h=`, as it grows.
+#[derive(Default)]
+struct Names {
+    folded: String,
+    /// Of its last line.
+    width: usize,
+}
+
+impl Names {
+    fn add(&mut self, name: &str) {
+        if !self.folded.is_empty() {
+            self.folded.push(':');
+        }
+        if self.width + name.len() > FOLD {
+            self.folded.push_str("\r\n\t ");
+            self.width = 0;
+        }
+        self.folded.push_str(name);
+        self.width += name.len() + 1;
+    }
 }
 
 fn fold(signature: &str, out: &mut Vec<u8>) {

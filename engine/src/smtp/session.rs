@@ -301,12 +301,14 @@ async fn bounded(wait: Duration, work: impl Future<Output = io::Result<()>>) -> 
 /// dot.
 fn dot_stuffed(content: &[u8]) -> Vec<u8> {
     let mut wire = Vec::with_capacity(content.len() + content.len() / 64 + 8);
-    for line in content.split_inclusive(|octet| *octet == b'\n') {
-        if line.first() == Some(&b'.') {
-            wire.push(b'.');
-        }
-        wire.extend_from_slice(line);
+    let mut from = 0;
+    let first = content.starts_with(b".").then_some(0);
+    for at in first.into_iter().chain(memchr::memmem::find_iter(content, b"\n.").map(|at| at + 1)) {
+        wire.extend_from_slice(&content[from..at]);
+        wire.push(b'.');
+        from = at;
     }
+    wire.extend_from_slice(&content[from..]);
     if !content.ends_with(b"\r\n") {
         wire.extend_from_slice(b"\r\n");
     }
