@@ -92,7 +92,7 @@ fn render(renderer: &Renderer, row: &Row) {
 
 /// All of a DKIM signature but what the key does.
 fn sign() -> Box<dyn FnMut()> {
-    let signer = signer(Box::new(Blank));
+    let signer = signer(Arc::new(Blank));
     let content = renderer(NOTICE).render(&rows(NOTICE, 1)[0], NOW).expect("renders");
     Box::new(move || drop(black_box(signer.sign(&content, NOW))))
 }
