@@ -424,6 +424,38 @@ mod tests {
         assert_eq!(dot_stuffed(b""), b"\r\n.\r\n");
     }
 
+    /// Both would wait for ever for the other to read.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_talks_before_it_listens_blocks_nobody() {
+        let (mut ours, theirs) = tokio::io::duplex(64);
+        let (mut replies, said) = (ReplyParser::default(), "250 and so on\r\n".repeat(100));
+        let server = async {
+            let (mut reading, mut writing) = tokio::io::split(theirs);
+            writing.write_all(said.as_bytes()).await.expect("we listen");
+            let mut heard = vec![0; 10_000];
+            reading.read_exact(&mut heard).await.expect("all of it");
+        };
+        let content = [b'x'; 10_000];
+        let both = async { tokio::join!(write_all(&mut ours, &content, &mut replies), server).0 };
+        timeout(BLOCK_TIMEOUT, both).await.expect("nobody waits").expect("written");
+        for number in 0..100 {
+            assert_eq!(replies.take().expect("replies").map(|reply| reply.code), Some(250), "{number}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_talks_without_end_is_not_listened_to_without_end() {
+        let (mut ours, mut theirs) = tokio::io::duplex(1024);
+        let mut replies = ReplyParser::default();
+        let server = async { while theirs.write_all(b"250 and so on\r\n").await.is_ok() {} };
+        let content = [b'x'; 10_000];
+        tokio::select! {
+            _ = timeout(Duration::from_millis(200), write_all(&mut ours, &content, &mut replies)) => {}
+            () = server => {}
+        }
+        assert!((MOST_HEARD..2 * MOST_HEARD).contains(&replies.rest()), "{}", replies.rest());
+    }
+
     #[test]
     fn a_chunk_says_its_length() {
         assert_eq!(chunk(b".\r\nb\r\n"), b"BDAT 6 LAST\r\n.\r\nb\r\n");

@@ -6,7 +6,8 @@ const CHUNKS: &str = "250-PIPELINING\r\n250-CHUNKING\r\n250-ENHANCEDSTATUSCODES\
 const DOTS: &str = "250-PIPELINING\r\n";
 
 fn letter(number: usize) -> Envelope {
-    Envelope { recipient: format!("r{number}@them.example"), id: format!("token{number}"), ..envelope() }
+    let (sender, recipient) = (format!("s{number}@us.example"), format!("r{number}@them.example"));
+    Envelope { sender, recipient, id: format!("token{number}"), ..envelope() }
 }
 
 fn anyone() -> Demand {
@@ -38,7 +39,7 @@ fn fate(end: &Directive) -> Fate {
 
 #[test]
 fn the_next_transaction_leaves_with_the_end_of_a_message() {
-    let commands = "MAIL FROM:<s@us.example>\r\nRCPT TO:<r2@them.example>\r\n";
+    let commands = "MAIL FROM:<s2@us.example>\r\nRCPT TO:<r2@them.example>\r\n";
     let data = format!("{commands}DATA\r\n");
     for (extensions, ahead, replies) in [(DOTS, data.as_str(), 3), (CHUNKS, commands, 2)] {
         let mut machine = at_content(extensions);
@@ -159,7 +160,7 @@ fn what_follows_a_refusal_leaves_behind_reset() {
         assert!(fate(&end) == Fate::Bounced && machine.takes_more());
         machine.begin(&letter(3), &anyone());
         let (written, end) = run(&mut machine, &["250 reset\r\n"]);
-        assert_eq!(written, format!("RSET\r\nMAIL FROM:<s@us.example>\r\nRCPT TO:<r3@them.example>\r\n{last}"));
+        assert_eq!(written, format!("RSET\r\nMAIL FROM:<s3@us.example>\r\nRCPT TO:<r3@them.example>\r\n{last}"));
         assert!(matches!(end, Directive::Await(Step::Mail)));
         // A server that will not be reset has not said a word of it.
         let mut machine = at_content(extensions);
@@ -200,6 +201,8 @@ enum Whim {
     /// Says yes if it can.
     Yes,
     No,
+    /// Says no, and says so again.
+    NoTwice,
     Later,
     /// Says yes, and says so again.
     Twice,
@@ -213,6 +216,7 @@ fn whim() -> impl Strategy<Value = Whim> {
     prop_oneof![
         30 => Just(Whim::Yes),
         3 => Just(Whim::No),
+        1 => Just(Whim::NoTwice),
         2 => Just(Whim::Later),
         1 => Just(Whim::Twice),
         1 => Just(Whim::Closing),
@@ -229,6 +233,8 @@ struct Server {
     gone: bool,
     stuttered: bool,
     recipient: Option<usize>,
+    /// Whom the last MAIL or RCPT was about.
+    about: usize,
     /// 354 was said.
     listening: bool,
     taken: [u8; LETTERS + 1],
@@ -241,10 +247,11 @@ const LETTERS: usize = 6;
 impl Server {
     fn hear(&mut self, text: &str) {
         for line in text.split_inclusive("\r\n") {
-            let recipient = line.strip_prefix("RCPT TO:<r").and_then(|rest| rest.split('@').next()?.parse().ok());
+            let address = ["MAIL FROM:<s", "RCPT TO:<r"].into_iter().find_map(|command| line.strip_prefix(command));
+            self.about = address.and_then(|rest| rest.split('@').next()?.parse().ok()).unwrap_or(self.about);
             match line.get(..4).unwrap_or(line) {
                 "MAIL" => drop(self.answer("250 2.1.0 ok")),
-                "RCPT" if self.answer("250 2.1.5 ok") => self.recipient = recipient,
+                "RCPT" if self.answer("250 2.1.5 ok") => self.recipient = Some(self.about),
                 "RCPT" => {}
                 "DATA" if self.recipient.is_some() => self.listening = self.answer("354 go on"),
                 // RFC 2920 section 3.1: some take DATA without a recipient.
@@ -277,7 +284,13 @@ impl Server {
         }
         match whim {
             Whim::Yes => self.owes(yes),
-            Whim::No => self.owes("550 5.7.1 no"),
+            Whim::No | Whim::NoTwice => {
+                self.refused[self.about] = true;
+                self.owes("550 5.7.1 no");
+                if whim == Whim::NoTwice && !std::mem::replace(&mut self.stuttered, true) {
+                    self.owes("550 5.7.1 no");
+                }
+            }
             Whim::Later => self.owes("450 4.2.1 later"),
             // One lie is enough.
             Whim::Twice if self.stuttered => self.owes(yes),
@@ -338,10 +351,7 @@ fn talk(extensions: &str, server: &mut Server, hurries: &[bool]) -> Vec<(usize, 
                     begun = true;
                 }
             }
-            Directive::Back(verdict) => {
-                assert!(verdict.scope == Scope::Session || verdict.fate == Fate::Bounced);
-                ends.push((number, None));
-            }
+            Directive::Back(_) => ends.push((number, None)),
             Directive::Close => return ends,
             Directive::Failed(_) => assert!(!begun, "the session was open"),
             Directive::Handshake => panic!("TLS was not offered"),
@@ -352,7 +362,7 @@ fn talk(extensions: &str, server: &mut Server, hurries: &[bool]) -> Vec<(usize, 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
     /// A server that answers what it is told, whatever it answers, and even if it says one thing twice: no message is lost, none
-    /// is believed to be taken that isn't, and at most one of them is in doubt.
+    /// is believed to be taken or refused that isn't, and at most one of them is in doubt.
     #[test]
     fn every_message_is_accounted_for(
         extensions in prop_oneof![Just(DOTS), Just(CHUNKS), Just("")],
@@ -366,6 +376,7 @@ proptest! {
         for number in 1..=LETTERS {
             let fate = ends.get(number - 1).and_then(|(_, fate)| *fate);
             match server.taken[number] {
+                0 if fate == Some(Fate::Bounced) => prop_assert!(server.refused[number], "{} was not refused: {:?}", number, ends),
                 0 => prop_assert!(fate != Some(Fate::Delivered), "{} was not taken: {:?}", number, ends),
                 1 => prop_assert!(matches!(fate, Some(Fate::Delivered | Fate::InDoubt)), "{} was taken: {:?}", number, ends),
                 _ => prop_assert!(false, "{} was taken twice", number),
