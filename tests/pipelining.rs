@@ -198,6 +198,31 @@ fn an_address_said_yes_to_late_is_no_message_taken() {
 }
 
 #[test]
+fn a_server_that_does_not_know_bdat_after_all_is_given_data() {
+    let peer = Peer::start(|_, line| {
+        line.greet(WAYS[1]);
+        loop {
+            let said = line.hear();
+            match said.get(..4).unwrap_or(&said) {
+                verb @ ("MAIL" | "RCPT" | "RSET") => line.say(&yes(verb)),
+                "DATA" => {
+                    line.say(&yes("DATA"));
+                    line.content();
+                    line.say(&yes("END"));
+                }
+                "QUIT" => return line.say(&yes("QUIT")),
+                _ if line.is_over() => return,
+                _ => line.say("502 5.5.2 what?\r\n"),
+            }
+        }
+    });
+    let (counts, report) = send(&peer, 5);
+    assert_eq!((&counts["delivered"], &counts["in_doubt"]), (&5.into(), &0.into()), "{counts}");
+    assert_eq!(report["delivered_by_attempts"], json!({"1": 4, "2": 1}), "{report}");
+    assert_eq!((count(&peer, "EHLO"), count(&peer, "BDAT")), (2, 1), "{:?}", peer.said());
+}
+
+#[test]
 fn content_follows_a_yes_to_its_own_recipient_alone() {
     for way in WAYS {
         let wrong = Arc::new(AtomicBool::new(false));

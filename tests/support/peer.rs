@@ -85,6 +85,11 @@ impl Line {
         }
     }
 
+    /// Whether the client has left.
+    pub fn is_over(&mut self) -> bool {
+        self.reader.fill_buf().map_or(true, <[u8]>::is_empty)
+    }
+
     /// Reads the chunk that `BDAT n LAST` announced.
     pub fn chunk(&mut self, said: &str) {
         let size = said.split(' ').nth(1).and_then(|size| size.parse().ok()).expect("a size");

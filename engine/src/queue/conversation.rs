@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How long a site that refused one session more is believed to take no more than it had.
 const CAP_HOLDS: Duration = Duration::from_secs(60);
+/// A server that hears MAIL says something sooner than this.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How often a session asks whether the engine may send again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -83,7 +85,9 @@ async fn serve(
         lane.state.borrow_mut().busy += 1;
         place.becomes(Connection::Busy);
         owner.advance(lane);
+        let since = owner.deps.clock.now();
         let sending = send(owner, lane, &mut opened, &letter, number < most).await;
+        let took = owner.deps.clock.now().since(since);
         ahead = sending.ahead;
         let Some(sent) = sending.sent else {
             // First: whatever the server does now, nobody hears of it.
@@ -92,7 +96,7 @@ async fn serve(
             return broken_off(owner, lane, letter.job, sending.started, session);
         };
         lane.state.borrow_mut().busy -= 1;
-        concluded(owner, lane, &opened, letter, sent, session);
+        concluded(owner, lane, &opened, letter, (sent, took), session);
         if !opened.session.is_open() {
             return;
         }
@@ -111,10 +115,11 @@ async fn next_letter(
     place: &gauges::Place<'_>,
 ) -> Result<Option<Letter>, Gone> {
     // What was refused leaves a reply due, which need not be waited for.
-    if opened.session.takes_more() && may_begin(owner, lane) {
-        if let Some(letter) = take_ready(owner, lane) {
-            return Ok(Some(letter));
-        }
+    if opened.session.takes_more()
+        && may_begin(owner, lane)
+        && let Some(letter) = take_ready(owner, lane)
+    {
+        return Ok(Some(letter));
     }
     lane.state.borrow_mut().busy += 1;
     let rested = tokio::select! {
@@ -187,11 +192,18 @@ async fn send(owner: &Rc<Owner>, lane: &Rc<Lane>, opened: &mut Opened, letter: &
 }
 
 /// A message was answered, or the server left without a word of it.
-fn concluded(owner: &Rc<Owner>, lane: &Rc<Lane>, opened: &Opened, letter: Letter, sent: Sent, session: u64) {
+fn concluded(
+    owner: &Rc<Owner>,
+    lane: &Rc<Lane>,
+    opened: &Opened,
+    letter: Letter,
+    (sent, took): (Sent, Duration),
+    session: u64,
+) {
     let (lost_step, verdict) = match &sent {
         Sent::Settled(verdict) => (verdict.lost_step(), verdict),
-        // Said for good, of something.
-        Sent::Back(verdict) => (verdict.lost_step() || verdict.fate == Fate::Bounced, verdict),
+        // It said something for good, of something; or it heard nothing, and in the end lost patience with us.
+        Sent::Back(verdict) => (verdict.lost_step() || verdict.fate == Fate::Bounced || took > SILENCE, verdict),
     };
     if lost_step && opened.session.pipelines() {
         tracing::info!(

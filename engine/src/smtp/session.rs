@@ -17,8 +17,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-/// The largest piece of content written at once: a TLS record. The piece with the final dot is the last.
-const BLOCK: usize = 16 * 1024;
+/// The largest piece of content written at once, three TLS records: what rustls takes in one call, and the kernel in another. Most
+/// messages are one piece. The piece with the end is the last.
+const BLOCK: usize = 48 * 1024;
+
+/// Room for the commands that leave with a message: two addresses of the longest kind.
+const COMMANDS: usize = 1024;
 
 /// What a server may say while we write, before it has to listen: replies to two messages are shorter by far.
 const MOST_HEARD: usize = 64 * 1024;
@@ -392,7 +396,7 @@ async fn bounded(wait: Duration, work: impl Future<Output = io::Result<()>>) -> 
 /// The message as it goes over the wire: a dot before each line that begins with one (RFC 5321 section 4.5.2), and the final
 /// dot.
 fn dot_stuffed(content: &[u8]) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(content.len() + content.len() / 64 + 8);
+    let mut wire = Vec::with_capacity(content.len() + content.len() / 64 + COMMANDS);
     for line in content.split_inclusive(|octet| *octet == b'\n') {
         if line.first() == Some(&b'.') {
             wire.push(b'.');
@@ -410,7 +414,11 @@ fn dot_stuffed(content: &[u8]) -> Vec<u8> {
 fn chunk(content: &[u8]) -> Vec<u8> {
     let end: &[u8] = if content.ends_with(b"\r\n") { b"" } else { b"\r\n" };
     let command = format!("BDAT {} LAST\r\n", content.len() + end.len());
-    [command.as_bytes(), content, end].concat()
+    let mut wire = Vec::with_capacity(content.len() + COMMANDS);
+    for part in [command.as_bytes(), content, end] {
+        wire.extend_from_slice(part);
+    }
+    wire
 }
 
 #[cfg(test)]

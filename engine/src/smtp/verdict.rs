@@ -155,8 +155,10 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
         }
         // RFC 5321 section 4.1.4: out of step. The fault is in the conversation, not in the message.
         (_, 503) => (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE),
-        // RFC 5321 section 4.2.4: a command that it does not know. It knows this one, so it heard something else.
-        (Step::Mail | Step::Rcpt | Step::Data, 500 | 502) => (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE),
+        // RFC 5321 section 4.2.4: a command that it does not know. It must know these, so it heard something else.
+        (Step::Mail | Step::Rcpt | Step::Data | Step::Chunk, 500 | 502) => {
+            (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE)
+        }
         // RFC 3207 section 4: the server demands TLS or (RFC 4954) authentication of us, not of this message.
         (_, 530) => (Fate::Deferred, Scope::Site, "session_refused"),
         // RFC 4954 section 6: 454 for now, 535 and the rest until somebody mends it. Never a fault of the message.
@@ -320,6 +322,7 @@ mod tests {
             (Step::Chunk, 250, Fate::Delivered, Scope::Message),
             (Step::Chunk, 452, Fate::Deferred, Scope::Message),
             (Step::Chunk, 554, Fate::Bounced, Scope::Message),
+            (Step::Chunk, 502, Fate::Deferred, Scope::Session),
             (Step::Chunk, 503, Fate::Deferred, Scope::Session),
             (Step::Chunk, 354, Fate::InDoubt, Scope::Session),
         ];
