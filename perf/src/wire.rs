@@ -71,8 +71,17 @@ fn relayed(args: &Args) -> Result<(), Box<dyn Error>> {
 const RTT: Duration = Duration::from_millis(40);
 const CONNECTIONS: u32 = 50;
 
+/// What a server offers, which of every so many rows it is sent, and how it is told so. Without a pipeline a message takes four
+/// round trips, for a figure that no bar is about.
+const WAYS: [(&str, u64, &[&str]); 3] = [
+    ("PIPELINING, CHUNKING", 1, &[]),
+    ("PIPELINING", 1, &["--no-chunking"]),
+    ("neither", 4, &["--no-chunking", "--no-pipelining"]),
+];
+
 /// One send through the relay.
 struct Sent {
+    rows: u64,
     per_second: f64,
     tally: Tally,
 }
@@ -84,63 +93,50 @@ impl Sent {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a figure to divide")]
-    fn per_message(&self, number: u64, rows: u64) -> f64 {
-        number as f64 / rows as f64
+    fn a_message(&self, number: u64) -> f64 {
+        number as f64 / self.rows as f64
     }
 }
 
-/// Sends `rows` rows `runs` times over each way of ending a message that a server can offer; gives a table.
+/// Sends `rows` rows `runs` times, over each way in which a server can take messages; gives a table.
 ///
 /// # Errors
 /// A command fails, or not every row is delivered.
 pub fn measure(sealpost: &Path, folder: &Path, rows: u64, runs: usize) -> Result<String, Box<dyn Error>> {
-    let mut text = String::new();
-    writeln!(
-        text,
-        "{CONNECTIONS} connections to one site, {} ms there and back: at one message a round trip",
-        RTT.as_millis()
-    )?;
-    writeln!(
-        text,
-        "{:.0} messages/s. Opening the connections is in all figures.\n",
-        f64::from(CONNECTIONS) / RTT.as_secs_f64()
-    )?;
-    writeln!(
-        text,
-        "| the server offers | messages/s, median (min to max) | share (bar 0.88) | round trips a message (bar 1.1) | octets a message | pieces a message |"
-    )?;
-    writeln!(text, "|---|---|---|---|---|---|")?;
-    let ways: [(&str, &[&str]); 3] = [
-        ("PIPELINING, CHUNKING", &[]),
-        ("PIPELINING", &["--no-chunking"]),
-        ("neither", &["--no-chunking", "--no-pipelining"]),
-    ];
-    let mut last = None;
-    for (name, offers) in ways {
+    let (rtt, most) = (RTT.as_millis(), f64::from(CONNECTIONS) / RTT.as_secs_f64());
+    let mut text =
+        format!("{CONNECTIONS} connections to one site, {rtt} ms there and back: at one message a round trip\n");
+    writeln!(text, "{most:.0} messages/s. Opening the connections is in all figures.\n")?;
+    text +=
+        "| the server offers | messages/s, median (min to max) | share (bar 0.88) | round trips a message (bar 1.1) ";
+    text += "| octets a message | pieces a message |\n|---|---|---|---|---|---|\n";
+    let mut tallies = String::new();
+    for (name, one_in, offers) in WAYS {
         let mut sends = Vec::new();
-        for run in 0..runs {
+        for run in 0..runs.max(1) {
             let folder = folder.join(format!("wire-{name}-{run}"));
-            sends.push(Desk::new(sealpost, &folder, rows, offers)?.send(rows)?);
+            sends.push(Desk::new(sealpost, &folder, rows.div_ceil(one_in), offers)?.send()?);
             println!("{name}: {:.0} messages/s", sends[run].per_second);
         }
         sends.sort_by(|one, other| one.per_second.total_cmp(&other.per_second));
-        let (least, middle, most) = (&sends[0], &sends[runs / 2], &sends[runs - 1]);
-        let figures = [middle.tally.client.turns, middle.tally.client.octets, middle.tally.client.pieces];
-        let [turns, octets, pieces] = figures.map(|figure| middle.per_message(figure, rows));
-        writeln!(
-            text,
-            "| {name} | {:.0} ({:.0} to {:.0}) | {:.2} | {turns:.3} | {octets:.0} | {pieces:.2} |",
-            middle.per_second,
-            least.per_second,
-            most.per_second,
-            middle.share()
-        )?;
-        last.get_or_insert(middle.tally);
+        line(&mut text, name, &sends)?;
+        writeln!(tallies, "- {name}: `{}`", sends[sends.len() / 2].tally.json())?;
     }
-    if let Some(tally) = last {
-        writeln!(text, "\nThe relay's tally of the first line's median: `{}`", tally.json())?;
-    }
+    writeln!(text, "\nThe relay's tally of each median:\n\n{tallies}")?;
     Ok(text)
+}
+
+/// A line of the table, of sends by their speed.
+fn line(text: &mut String, name: &str, sends: &[Sent]) -> std::fmt::Result {
+    let (least, middle, most) = (&sends[0], &sends[sends.len() / 2], &sends[sends.len() - 1]);
+    let client = middle.tally.client;
+    let [turns, octets, pieces] = [client.turns, client.octets, client.pieces].map(|figure| middle.a_message(figure));
+    let [least, most] = [least, most].map(|send| send.per_second);
+    let (speed, share) = (middle.per_second, middle.share());
+    writeln!(
+        text,
+        "| {name} | {speed:.0} ({least:.0} to {most:.0}) | {share:.2} | {turns:.3} | {octets:.0} | {pieces:.2} |"
+    )
 }
 
 /// A sandbox as a process of its own, killed when dropped.
@@ -157,6 +153,7 @@ impl Drop for Sink {
 struct Desk {
     sealpost: PathBuf,
     folder: PathBuf,
+    rows: u64,
     relay: Relay,
     _sink: Sink,
 }
@@ -178,19 +175,19 @@ impl Desk {
         let input = generate::rows(Format::Csv, folder, rows)?;
         std::fs::write(folder.join("wire.toml"), generate::campaign(&input, Format::Csv)?)?;
         std::fs::write(folder.join("sealpost.toml"), machine(relay.address, &domains(&input)?)?)?;
-        Ok(Desk { sealpost: sealpost.to_owned(), folder: folder.to_owned(), relay, _sink: sink })
+        Ok(Desk { sealpost: sealpost.to_owned(), folder: folder.to_owned(), rows, relay, _sink: sink })
     }
 
-    fn send(&self, rows: u64) -> Result<Sent, Box<dyn Error>> {
+    fn send(&self) -> Result<Sent, Box<dyn Error>> {
         let mut send = Command::new(&self.sealpost);
         send.current_dir(&self.folder).args(["send", "wire.toml", "--json"]).stderr(Stdio::null());
         let output = send.output()?;
         let counts: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        if counts["delivered"].as_u64() != Some(rows) {
+        if counts["delivered"].as_u64() != Some(self.rows) {
             return Err(format!("not every row was delivered: {counts}").into());
         }
         let per_second = counts["messages_per_second"].as_f64().ok_or("no rate")?;
-        Ok(Sent { per_second, tally: self.relay.tally() })
+        Ok(Sent { rows: self.rows, per_second, tally: self.relay.tally() })
     }
 }
 

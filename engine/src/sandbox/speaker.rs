@@ -187,3 +187,53 @@ impl Speaker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Sandbox;
+    use std::io::{Read, Write};
+
+    /// The codes that a client hears who says all of this at once, and how many messages were accepted.
+    fn answers(said: &str) -> (Vec<u16>, u64) {
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let sandbox = Sandbox::start(address, Recipe::default(), Arc::default()).expect("it starts");
+        let mut stream = std::net::TcpStream::connect(sandbox.address()).expect("it listens");
+        stream.write_all(format!("{said}QUIT\r\n").as_bytes()).expect("written");
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).expect("to the end");
+        let codes = heard.lines().map(|line| line[..3].parse().expect("a code")).collect();
+        (codes, sandbox.ledger().totals().accepted)
+    }
+
+    const OPEN: &str = "MAIL FROM:<s@us.example>\r\nRCPT TO:<r@them.example>\r\n";
+    const MESSAGE: &str = "Message-ID: <1@us.example>\r\n\r\n.\r\nQUIT\r\n";
+
+    #[test]
+    fn chunks_are_read_by_their_length() {
+        let (size, rest) = (MESSAGE.len(), MESSAGE.len() - 10);
+        let (first, second) = MESSAGE.split_at(10);
+        let cases = [
+            (format!("{OPEN}BDAT {size} LAST\r\n{MESSAGE}{OPEN}bdat {size} last\r\n{MESSAGE}"), vec![250; 6], 2),
+            (format!("{OPEN}BDAT 10\r\n{first}BDAT {rest} LAST\r\n{second}"), vec![250; 4], 1),
+            (format!("{OPEN}BDAT {size}\r\n{MESSAGE}BDAT 0 LAST\r\n"), vec![250; 4], 1),
+            // In the middle of a message there is no other (RFC 3030 section 2), until it is reset.
+            (format!("{OPEN}BDAT 10\r\n{first}{OPEN}"), vec![250, 250, 250, 503, 250], 0),
+            (format!("{OPEN}BDAT 10\r\n{first}DATA\r\n"), vec![250, 250, 250, 503], 0),
+            (format!("{OPEN}BDAT 10\r\n{first}RSET\r\n{OPEN}"), vec![250; 6], 0),
+            // For nobody; what it says is no command.
+            (format!("BDAT {size} LAST\r\n{MESSAGE}"), vec![503], 0),
+            (format!("{OPEN}BDAT 4 LAST\r\nabc\n"), vec![250, 250, 554], 0),
+        ];
+        for (said, expected, accepted) in cases {
+            let expected = [&[220][..], &expected, &[221]].concat();
+            assert_eq!(answers(&said), (expected, accepted), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_pipeline_ends_where_it_says_so() {
+        let said = format!("{OPEN}DATA\r\n{}\r\n.\r\n{OPEN}RSET\r\n", "Message-ID: <1@us.example>\r\n");
+        assert_eq!(answers(&said), (vec![220, 250, 250, 354, 250, 250, 250, 250, 221], 1));
+    }
+}

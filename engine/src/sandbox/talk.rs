@@ -117,3 +117,28 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn replies_to_a_pipeline_go_out_together() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        client.write_all(b"one\r\ntwo\r\nthr").await.expect("written");
+        let mut talk = Talk::new(server, false);
+        let server = async {
+            for expected in ["one", "two", "three"] {
+                assert_eq!(talk.line().await.expect("a line"), expected);
+                talk.say(&format!("{expected}!\r\n"));
+            }
+        };
+        let client = async {
+            let mut heard = [0; 64];
+            let count = client.read(&mut heard).await.expect("replies");
+            assert_eq!(&heard[..count], b"one!\r\ntwo!\r\n", "before it waits for the rest of the third");
+            client.write_all(b"ee\r\n").await.expect("written");
+        };
+        tokio::join!(server, client);
+    }
+}
