@@ -113,7 +113,7 @@ impl Peer {
     }
 
     async fn mail(&mut self) -> Result<(), Over> {
-        if self.transaction.is_some() {
+        if self.transaction.is_some() && !self.stuttered {
             self.world.wrong(format_args!("{}: a second message before the first was settled", self.who));
         }
         if self.dice.chance(self.temper.bounce / 4) {
@@ -180,7 +180,8 @@ impl Peer {
         if !content.contains(&format!("r{run}x{ordinal}@")) {
             self.world.wrong(format_args!("{}: {name:?} got another's message", self.who));
         }
-        if self.world.started(name).is_none() {
+        // Whose replies were counted wrong may have left by now, in doubt.
+        if self.world.started(name).is_none() && !self.stuttered {
             self.world.wrong(format_args!("{}: {name:?} came without a mark", self.who));
         }
         let before = self.last.replace((name, self.world.now()));
@@ -260,6 +261,7 @@ impl Peer {
                 }
                 self.stuttered = true;
                 self.world.reach("said twice", 1);
+                self.world.say(&self.who, "the same again");
                 return self.write(&format!("{reply}\r\n{reply}")).await;
             }
             Mishap::Cut => {}

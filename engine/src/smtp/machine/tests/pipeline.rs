@@ -232,6 +232,8 @@ struct Server {
     owed: VecDeque<String>,
     gone: bool,
     stuttered: bool,
+    /// MAIL was taken.
+    sender: bool,
     recipient: Option<usize>,
     /// Whom the last MAIL or RCPT was about.
     about: usize,
@@ -250,17 +252,21 @@ impl Server {
             let address = ["MAIL FROM:<s", "RCPT TO:<r"].into_iter().find_map(|command| line.strip_prefix(command));
             self.about = address.and_then(|rest| rest.split('@').next()?.parse().ok()).unwrap_or(self.about);
             match line.get(..4).unwrap_or(line) {
-                "MAIL" => drop(self.answer("250 2.1.0 ok")),
+                "MAIL" => self.sender = self.answer("250 2.1.0 ok"),
+                "RCPT" if !self.sender => self.owes("503 5.5.1 who are you?"),
                 "RCPT" if self.answer("250 2.1.5 ok") => self.recipient = Some(self.about),
                 "RCPT" => {}
-                "DATA" if self.recipient.is_some() => self.listening = self.answer("354 go on"),
                 // RFC 2920 section 3.1: some take DATA without a recipient.
                 "DATA" => self.listening = self.answer("354 go on"),
                 "RSET" => {
                     self.answer("250 2.0.0 ok");
-                    self.recipient = None;
+                    (self.sender, self.recipient) = (false, None);
                 }
-                ".\r\n" => self.message(),
+                // An empty message is nobody's.
+                ".\r\n" => {
+                    (self.sender, self.recipient, self.listening) = (false, None, false);
+                    self.owes("250 2.0.0 if you like");
+                }
                 _ => panic!("no command: {line}"),
             }
         }
@@ -268,7 +274,7 @@ impl Server {
 
     /// The end of a message.
     fn message(&mut self) {
-        self.listening = false;
+        (self.sender, self.listening) = (false, false);
         match self.recipient.take() {
             Some(number) if self.answer("250 2.0.0 taken") => self.taken[number] += 1,
             Some(_) => {}
