@@ -28,7 +28,7 @@ instructions: setup ## instructions and allocations a message, stage by stage (v
 	@benches/instructions.sh "$$(cargo build --quiet --locked --workspace --bench instructions --message-format json | \
 		sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p')" $(STAGES)
 
-perf: build ## WHAT=rehearsal (speed), durability (what leases cost), throttled (a slow site) or handshakes; appends to perf/results
+perf: build ## WHAT=rehearsal (speed), durability (what leases cost), throttled (a slow site), handshakes or wire (a far one); appends to perf/results
 	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)
 
 fips: build test-setup ## build with AWS-LC's FIPS module (installs CMake and Go) and run every test with it; in a target folder of its own

@@ -13,6 +13,7 @@ use engine::secret::DataKey;
 use engine::sign::Algorithm;
 use engine::store::{Settings, Store};
 use std::hint::black_box;
+use std::sync::Arc;
 
 /// A stage by name, and what prepares it: what that gives does one message.
 type Stage = (&'static str, fn() -> Box<dyn FnMut()>);

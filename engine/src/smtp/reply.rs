@@ -37,7 +37,12 @@ impl ReplyParser {
 
     /// Whether octets stand here that no reply has used. After the reply to STARTTLS there must be none.
     pub fn has_rest(&self) -> bool {
-        self.taken < self.buffer.len() || !self.lines.is_empty()
+        self.rest() > 0 || !self.lines.is_empty()
+    }
+
+    /// Octets that no reply has used.
+    pub fn rest(&self) -> usize {
+        self.buffer.len() - self.taken
     }
 
     /// The next reply, or `None` until more octets are here.

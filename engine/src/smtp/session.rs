@@ -2,19 +2,30 @@
 
 use super::step::BLOCK_TIMEOUT;
 use super::tls::{Terms, Trouble};
-use super::{Connector, Dial, Directive, Envelope, IoFault, Machine, Policy, Proof, ReplyParser, Step, Verdict, Wire};
+use super::{Connector, Dial, Directive, Envelope, Framing, IoFault, Machine, Policy, Proof, ReplyParser};
+use super::{Step, Verdict, Wire};
 use crate::mail::{Demand, TlsFault};
 use crate::metrics::Metrics;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-/// The largest piece of content written at once: a TLS record. The piece with the final dot is the last.
-const BLOCK: usize = 16 * 1024;
+/// The largest piece of content written at once, three TLS records: what rustls takes in one call, and the kernel in another. Most
+/// messages are one piece. The piece with the end is the last.
+const BLOCK: usize = 48 * 1024;
+
+/// Room for the commands that leave with a message: two addresses of the longest kind.
+const COMMANDS: usize = 1024;
+
+/// What a server may say while we write, before it has to listen: replies to two messages are shorter by far.
+const MOST_HEARD: usize = 64 * 1024;
 
 /// Waits that configuration can shorten.
 #[derive(Clone, Copy, Debug)]
@@ -66,11 +77,31 @@ enum Stream {
     Gone,
 }
 
+/// What became of a message.
+#[derive(Debug)]
+pub enum Sent {
+    /// This.
+    Settled(Verdict),
+    /// Nothing: it was opened ahead, and the session ended, in this way, before it was clear that the server means it.
+    Back(Verdict),
+}
+
+/// The moment before a message's last octets leave: the next may be opened with them.
+pub struct Leaving<'a>(&'a mut Machine);
+
+impl Leaving<'_> {
+    /// Opens the next message's transaction, if the session can take it.
+    pub fn open_ahead(&mut self, envelope: &Envelope, demand: &Demand) {
+        self.0.open_ahead(envelope, demand);
+    }
+}
+
 /// What the driver came back with.
 enum Event {
     Idle,
-    Content,
+    Content(Framing),
     Settled(Verdict),
+    Back(Verdict),
     Failed(Verdict),
     Closed,
 }
@@ -107,30 +138,51 @@ impl Session {
         match session.drive(Some(tls)).await {
             Event::Idle => Ok(session),
             Event::Failed(verdict) | Event::Settled(verdict) => Err(verdict),
-            Event::Content | Event::Closed => Err(super::verdict::of_fault(None, IoFault::Lost)),
+            Event::Content(_) | Event::Back(_) | Event::Closed => Err(super::verdict::of_fault(None, IoFault::Lost)),
         }
     }
 
-    /// Sends one message. `started` is called before the last octets are handed to the socket and may refuse.
+    /// Sends one message, or what is left to send of it where its transaction was opened ahead. `leaving` is called before the
+    /// last octets are handed to the socket; it may refuse, or open the next message's transaction, which must be the next that
+    /// is sent.
     ///
-    /// Returns what became of it. Before the next message the session must be brought to [`rest`](Session::rest).
+    /// Before another message the session must be brought to [`rest`](Session::rest), unless that was opened ahead or the session
+    /// [takes it as it is](Session::takes_more).
     pub async fn send(
         &mut self,
         envelope: &Envelope,
         demand: &Demand,
         content: &[u8],
-        started: impl FnOnce() -> bool,
-    ) -> Verdict {
+        leaving: impl FnOnce(&mut Leaving<'_>) -> bool,
+    ) -> Sent {
         self.machine.begin(envelope, demand);
         let mut event = self.drive(None).await;
-        if matches!(event, Event::Content) {
-            self.write_content(content, started).await;
+        if let Event::Content(framing) = event {
+            self.write_content(framing, content, leaving).await;
             event = self.drive(None).await;
         }
         match event {
-            Event::Settled(verdict) | Event::Failed(verdict) => verdict,
-            Event::Idle | Event::Content | Event::Closed => super::verdict::of_fault(Some(Step::Data), IoFault::Lost),
+            Event::Settled(verdict) | Event::Failed(verdict) => Sent::Settled(verdict),
+            Event::Back(verdict) => Sent::Back(verdict),
+            Event::Idle | Event::Content(_) | Event::Closed => {
+                Sent::Settled(super::verdict::of_fault(Some(Step::Data), IoFault::Lost))
+            }
         }
+    }
+
+    /// Whether a message's transaction can be opened with the end of the one before it.
+    pub fn pipelines(&self) -> bool {
+        self.machine.pipelines()
+    }
+
+    /// Whether another message can be sent although replies are due.
+    pub fn takes_more(&self) -> bool {
+        self.machine.takes_more()
+    }
+
+    /// Whether the session goes on.
+    pub fn is_open(&self) -> bool {
+        !self.machine.is_closed()
     }
 
     /// Reads what is still due (the reply to RSET) and says whether another message can be sent. What the server said
@@ -184,8 +236,9 @@ impl Session {
                 }
                 Directive::Handshake => self.handshake(tls).await,
                 Directive::Idle => return Event::Idle,
-                Directive::Content => return Event::Content,
+                Directive::Content(framing) => return Event::Content(framing),
                 Directive::Settled(verdict) => return Event::Settled(verdict),
+                Directive::Back(verdict) => return Event::Back(verdict),
                 Directive::Failed(verdict) => return Event::Failed(verdict),
                 Directive::Close => return Event::Closed,
             }
@@ -233,14 +286,22 @@ impl Session {
         }
     }
 
-    /// Writes the message, dot-stuffed, in pieces. Before the last piece `started` records that it leaves; if the connection
-    /// breaks in that piece, nobody knows whether the server has it.
-    async fn write_content(&mut self, content: &[u8], started: impl FnOnce() -> bool) {
+    /// Writes the message in pieces; with the last of them goes what opens the next one's transaction. Before it `leaving`
+    /// records that the message leaves; if the connection breaks in that piece, nobody knows whether the server has it.
+    async fn write_content(
+        &mut self,
+        framing: Framing,
+        content: &[u8],
+        leaving: impl FnOnce(&mut Leaving<'_>) -> bool,
+    ) {
         // A reply that is already here can't be the reply to what was not yet said.
         if self.replies.has_rest() {
             return self.machine.broke(IoFault::Malformed);
         }
-        let wire = dot_stuffed(content);
+        let mut wire = match framing {
+            Framing::Dot => dot_stuffed(content),
+            Framing::Chunk => chunk(content),
+        };
         let last = wire.len().saturating_sub(1) / BLOCK * BLOCK;
         let wait = self.timeouts.of(BLOCK_TIMEOUT);
         for block in wire[..last].chunks(BLOCK) {
@@ -248,22 +309,25 @@ impl Session {
                 return self.machine.broke(fault);
             }
         }
-        if !started() {
+        if !leaving(&mut Leaving(&mut self.machine)) {
             return self.machine.content_withheld();
         }
-        match bounded(wait, self.write(&wire[last..])).await {
-            Ok(()) => self.machine.content_written(),
-            Err(fault) => self.machine.broke_at_the_end(fault),
+        wire.extend(self.machine.leave());
+        if let Err(fault) = bounded(wait, self.write(&wire[last..])).await {
+            self.machine.broke(fault);
         }
     }
 
     async fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         self.metrics.sent.inc_by(octets.len() as u64);
-        match &mut self.stream {
-            Stream::Clear(stream) => write_all(stream, octets).await,
-            Stream::Tls(stream) => write_all(stream, octets).await,
+        let before = self.replies.rest();
+        let written = match &mut self.stream {
+            Stream::Clear(stream) => write_all(stream, octets, &mut self.replies).await,
+            Stream::Tls(stream) => write_all(stream, octets, &mut self.replies).await,
             Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
-        }
+        };
+        self.metrics.received.inc_by((self.replies.rest() - before) as u64);
+        written
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -277,9 +341,41 @@ impl Session {
     }
 }
 
-async fn write_all(stream: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> io::Result<()> {
-    stream.write_all(octets).await?;
-    stream.flush().await
+/// Writes all of it, and takes in what the server says meanwhile: one that reads no further until it is heard would block both
+/// sides for good (RFC 2920 section 3.1).
+async fn write_all(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    octets: &[u8],
+    replies: &mut ReplyParser,
+) -> io::Result<()> {
+    let (mut rest, mut deaf) = (octets, false);
+    poll_fn(|cx| {
+        loop {
+            let written = match rest {
+                [] => Pin::new(&mut *stream).poll_flush(cx).map_ok(|()| 0),
+                _ => Pin::new(&mut *stream).poll_write(cx, rest),
+            };
+            match written {
+                Poll::Ready(Ok(0)) if rest.is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => rest = &rest[count..],
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if deaf || replies.rest() > MOST_HEARD => return Poll::Pending,
+                // Whatever is wrong with reading, writing or the next read will tell.
+                Poll::Pending => deaf = !ready!(hear(stream, replies, cx)),
+            }
+        }
+    })
+    .await
+}
+
+/// Takes in what is there to read; `false`: there will be nothing more.
+fn hear(stream: &mut (impl AsyncRead + Unpin), replies: &mut ReplyParser, cx: &mut Context<'_>) -> Poll<bool> {
+    let mut octets = [0; 1024];
+    let mut buffer = ReadBuf::new(&mut octets);
+    let read = ready!(Pin::new(stream).poll_read(cx, &mut buffer));
+    replies.feed(buffer.filled());
+    Poll::Ready(read.is_ok() && !buffer.filled().is_empty())
 }
 
 async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> io::Result<usize> {
@@ -300,7 +396,7 @@ async fn bounded(wait: Duration, work: impl Future<Output = io::Result<()>>) -> 
 /// The message as it goes over the wire: a dot before each line that begins with one (RFC 5321 section 4.5.2), and the final
 /// dot.
 fn dot_stuffed(content: &[u8]) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(content.len() + content.len() / 64 + 8);
+    let mut wire = Vec::with_capacity(content.len() + content.len() / 64 + COMMANDS);
     let mut from = 0;
     let first = content.starts_with(b".").then_some(0);
     for at in first.into_iter().chain(memchr::memmem::find_iter(content, b"\n.").map(|at| at + 1)) {
@@ -316,6 +412,17 @@ fn dot_stuffed(content: &[u8]) -> Vec<u8> {
     wire
 }
 
+/// The message as one chunk (RFC 3030 section 2): its length, and its octets as they are.
+fn chunk(content: &[u8]) -> Vec<u8> {
+    let end: &[u8] = if content.ends_with(b"\r\n") { b"" } else { b"\r\n" };
+    let command = format!("BDAT {} LAST\r\n", content.len() + end.len());
+    let mut wire = Vec::with_capacity(content.len() + COMMANDS);
+    for part in [command.as_bytes(), content, end] {
+        wire.extend_from_slice(part);
+    }
+    wire
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,6 +432,44 @@ mod tests {
         assert_eq!(dot_stuffed(b"a\r\n.\r\n..b\r\nc.\r\n"), b"a\r\n..\r\n...b\r\nc.\r\n.\r\n");
         assert_eq!(dot_stuffed(b"a"), b"a\r\n.\r\n");
         assert_eq!(dot_stuffed(b""), b"\r\n.\r\n");
+    }
+
+    /// Both would wait for ever for the other to read.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_talks_before_it_listens_blocks_nobody() {
+        let (mut ours, theirs) = tokio::io::duplex(64);
+        let (mut replies, said) = (ReplyParser::default(), "250 and so on\r\n".repeat(100));
+        let server = async {
+            let (mut reading, mut writing) = tokio::io::split(theirs);
+            writing.write_all(said.as_bytes()).await.expect("we listen");
+            let mut heard = vec![0; 10_000];
+            reading.read_exact(&mut heard).await.expect("all of it");
+        };
+        let content = [b'x'; 10_000];
+        let both = async { tokio::join!(write_all(&mut ours, &content, &mut replies), server).0 };
+        timeout(BLOCK_TIMEOUT, both).await.expect("nobody waits").expect("written");
+        for number in 0..100 {
+            assert_eq!(replies.take().expect("replies").map(|reply| reply.code), Some(250), "{number}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_talks_without_end_is_not_listened_to_without_end() {
+        let (mut ours, mut theirs) = tokio::io::duplex(1024);
+        let mut replies = ReplyParser::default();
+        let server = async { while theirs.write_all(b"250 and so on\r\n").await.is_ok() {} };
+        let content = [b'x'; 10_000];
+        tokio::select! {
+            _ = timeout(Duration::from_millis(200), write_all(&mut ours, &content, &mut replies)) => {}
+            () = server => {}
+        }
+        assert!((MOST_HEARD..2 * MOST_HEARD).contains(&replies.rest()), "{}", replies.rest());
+    }
+
+    #[test]
+    fn a_chunk_says_its_length() {
+        assert_eq!(chunk(b".\r\nb\r\n"), b"BDAT 6 LAST\r\n.\r\nb\r\n");
+        assert_eq!(chunk(b"a"), b"BDAT 3 LAST\r\na\r\n");
     }
 
     proptest::proptest! {
