@@ -7,6 +7,9 @@ WHAT ?= rehearsal
 ROWS ?= 100000
 FORMAT ?= csv
 RUNS ?= 5
+PINNED ?= yes
+CONNECTIONS ?= 20
+LETTER ?= notice
 
 .PHONY: demo test bench perf lint fmt build setup test-setup
 
@@ -19,8 +22,9 @@ test: setup test-setup lint ## install what tests need, check everything, run ev
 bench: setup ## cost per stage (criterion), under the profile in which RocksDB is already built
 	cargo bench --package sealpost --bench '*' --profile dev --locked
 
-perf: build ## WHAT=rehearsal (speed), durability (what leases cost), throttled (a slow site) or handshakes; appends to perf/results
-	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)
+perf: build ## WHAT=speed, peers, rehearsal, durability, throttled or handshakes (see perf/README.md); appends to perf/results
+	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --pinned $(PINNED) \
+		--connections $(CONNECTIONS) --letter $(LETTER) $(if $(MODE),--mode $(MODE)) $(if $(PEERS),--peers $(PEERS)) --sealpost $(SEALPOST)
 
 lint: setup ## formatting, clippy and documentation, warnings denied
 	cargo fmt --all --check

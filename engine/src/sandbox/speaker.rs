@@ -36,7 +36,7 @@ impl Speaker {
             self.ledger.said(&format!("FROM {}", peer.ip()));
         }
         stream.set_nodelay(true).ok();
-        let mut talk = Talk::new(stream, false);
+        let mut talk = Talk::new(stream, false, self.ledger.clone());
         if talk.say("220 sandbox.invalid ESMTP\r\n").await.is_err() {
             return;
         }
@@ -44,7 +44,7 @@ impl Speaker {
             if let Ok(stream) = self.acceptor.accept(talk.stream).await {
                 self.ledger.encrypted();
                 self.ledger.said("TLS");
-                self.converse(&mut Talk::new(stream, true)).await.ok();
+                self.converse(&mut Talk::new(stream, true, self.ledger.clone())).await.ok();
             } else {
                 self.ledger.said("TLS FAILED");
             }
@@ -143,14 +143,18 @@ struct Talk<S> {
     buffer: Vec<u8>,
     taken: usize,
     encrypted: bool,
+    ledger: Arc<Ledger>,
+    /// Something was said since the client was last heard.
+    spoke: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
-    fn new(stream: S, encrypted: bool) -> Talk<S> {
-        Talk { stream, buffer: Vec::with_capacity(32 * 1024), taken: 0, encrypted }
+    fn new(stream: S, encrypted: bool, ledger: Arc<Ledger>) -> Talk<S> {
+        Talk { stream, buffer: Vec::with_capacity(32 * 1024), taken: 0, encrypted, ledger, spoke: false }
     }
 
     async fn say(&mut self, text: &str) -> io::Result<()> {
+        self.spoke = true;
         self.stream.write_all(text.as_bytes()).await?;
         self.stream.flush().await
     }
@@ -181,6 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             let pending = &self.buffer[self.taken..];
             if let Some(end) = find(&pending[from..], END).map(|at| from + at) {
                 let message_id = (end <= MAX_SIZE).then(|| message_id(&pending[..end])).flatten();
+                self.ledger.content(&pending[..end]);
                 self.taken += end + END.len();
                 return Ok(message_id);
             }
@@ -197,7 +202,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         self.taken = 0;
         match self.stream.read_buf(&mut self.buffer).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
+            octets => {
+                self.ledger.heard(octets as u64, std::mem::take(&mut self.spoke));
+                Ok(())
+            }
         }
     }
 }
