@@ -154,4 +154,30 @@ mod tests {
         assert_eq!(parse_cpu(text).expect("parsed"), Cpu { user: 2.0, system: 0.5 });
         assert!(parse_cpu("usage_usec 1\n").is_err());
     }
+
+    #[test]
+    fn what_a_process_leaves_behind_is_counted_and_goes_with_the_guard() {
+        let folder = std::env::temp_dir().join(format!("sealpost-perf-group-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let guard = match Guard::new(&folder) {
+            Ok(guard) => guard,
+            // Without the right to make groups, that is what must be said.
+            Err(error) => return assert!(error.to_string().contains("cgroup v2"), "{error}"),
+        };
+        let path = guard.path.clone();
+        let group = guard.group("work").expect("a group");
+        let mut shell = group.command(None, Path::new("sh"));
+        let script = "(i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done) & sleep 300 & exit 0";
+        assert!(shell.args(["-c", script]).status().expect("a shell").success());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while group.cpu().expect("counted").total() < 0.02 {
+            assert!(Instant::now() < deadline, "what the shell left was not counted");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!group.processes().is_empty());
+        // The guard alone, as when we are killed.
+        std::mem::forget(group);
+        drop(guard);
+        assert!(!path.exists() && !folder.exists());
+    }
 }

@@ -5,6 +5,7 @@
 
 mod bench;
 mod durability;
+mod flame;
 mod generate;
 mod group;
 mod handshakes;
@@ -232,6 +233,9 @@ fn handshakes_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
 }
 
 fn judge_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    if args.pinned == Pinned::Yes && std::thread::available_parallelism()?.get() < 2 {
+        return Err("a CPU for the sender and one for the sink are two; there is one (--pinned no)".into());
+    }
     let input = generate::rows(args.format, folder, args.rows)?;
     let campaign = folder.join("perf.toml");
     std::fs::write(&campaign, generate::campaign(&input, args.format, args.letter)?)?;
@@ -246,15 +250,20 @@ fn judge_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::E
     };
     bench.keys()?;
     let modes = if args.mode.is_empty() { Mode::value_variants() } else { &args.mode };
-    let (name, table) = if args.what == What::Speed {
-        ("speed", speed::measure(&bench, modes, args.runs)?)
+    let (name, table, flames) = if args.what == What::Speed {
+        let (table, flames) = speed::measure(&bench, modes, args.runs)?;
+        ("speed", table, flames)
     } else {
         let peers = if args.peers.is_empty() { Peer::value_variants() } else { &args.peers };
-        ("peers", peers::measure(&bench, modes, peers, args.runs)?)
+        ("peers", peers::measure(&bench, modes, peers, args.runs)?, Vec::new())
     };
     let place = if bench.pinned { "sender on CPU 0, sink on CPU 1" } else { "sender and sink on any CPU" };
     let title = format!("{name}: {} rows, {} runs by turns after a warm-up, {place}", args.rows, args.runs);
-    write_down(args, name, &title, &format!("{}\n{table}", bench.words()))
+    let path = write_down(args, name, &title, &format!("{}\n{table}", bench.words()))?;
+    for (mode, flame) in flames {
+        std::fs::write(path.with_extension(format!("{}.svg", mode.word())), flame)?;
+    }
+    Ok(path)
 }
 
 fn write_down(args: &Args, name: &str, title: &str, table: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {

@@ -1,6 +1,7 @@
 //! Another sender, run by its script in `perf/peers`; see the README there for what a script promises.
 
 use crate::bench::{Bench, last_line};
+use crate::group::Group;
 use crate::messages::Messages;
 use crate::mode::DOMAIN;
 use crate::sending::{Run, f64_of};
@@ -9,7 +10,7 @@ use clap::ValueEnum;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A sender that others use.
@@ -43,15 +44,11 @@ impl Peer {
     /// # Errors
     /// Why it isn't there.
     pub fn install(self) -> Result<String, String> {
-        let output = self.script("install").stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+        let mut command = Command::new("bash");
+        command.arg(self.path()).arg("install").stdin(Stdio::null());
+        let output = command.output().map_err(|error| error.to_string())?;
         let name = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if output.status.success() && !name.is_empty() { Ok(name) } else { Err(last_line(&output.stderr)) }
-    }
-
-    fn script(self, step: &str) -> Command {
-        let mut command = Command::new("bash");
-        command.arg(format!("perf/peers/{}/peer.sh", self.word())).arg(step);
-        command
     }
 
     /// Sends the messages. Counted is from the word to begin until the sink has all of them, and a moment longer.
@@ -62,41 +59,13 @@ impl Peer {
         let folder = bench.fresh("peer")?;
         let (cpu, sink_cpu) = bench.cpus();
         let sink = Counted::start(&bench.guard, &bench.sealpost, &folder, &bench.ca(), sink_cpu)?;
-        let prepared = self.told(&mut self.script("prepare"), bench, messages, &folder, &sink.sink.address).output()?;
-        if !prepared.status.success() {
-            return Err(last_line(&prepared.stderr).into());
-        }
+        let place = Place { bench, messages, folder: &folder, sink: &sink.sink.address };
+        self.prepare(&place)?;
         let group = bench.guard.group("sender")?;
-        let mut command = group.command(cpu, Path::new("bash"));
-        command.arg(format!("perf/peers/{}/peer.sh", self.word())).arg("run");
-        self.told(&mut command, bench, messages, &folder, &sink.sink.address);
-        let errors = std::fs::File::create(folder.join("stderr"))?;
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors).spawn()?;
-        let failed = || last_line(&std::fs::read(folder.join("stderr")).unwrap_or_default());
-        let mut ready = String::new();
-        let mut output = BufReader::new(child.stdout.take().ok_or("no pipe")?);
-        output.read_line(&mut ready)?;
-        if ready.trim() != "ready" {
-            return Err(failed().into());
-        }
+        let mut child = self.ready(&place, &group, cpu)?;
         let (before, sink_before, since) = (group.cpu()?, sink.cpu()?, Instant::now());
         writeln!(child.stdin.as_ref().ok_or("no pipe")?, "go")?;
-        let mut peak_mb = 0.0_f64;
-        let mut looked = since;
-        while sink.sink.accepted()? < messages.count {
-            if since.elapsed() > bench.patience() {
-                let taken = sink.sink.accepted()?;
-                return Err(format!("{taken} of {} after {:?}: {}", messages.count, bench.patience(), failed()).into());
-            }
-            if group.processes().is_empty() && sink.sink.accepted()? < messages.count {
-                return Err(format!("it ended after {}: {}", sink.sink.accepted()?, failed()).into());
-            }
-            if looked.elapsed() > Duration::from_secs(1) {
-                peak_mb = peak_mb.max(group.memory_mb());
-                looked = Instant::now();
-            }
-            std::thread::sleep(TICK);
-        }
+        let mut peak_mb = place.watch(&sink, &group)?;
         let seconds = since.elapsed().as_secs_f64();
         let sink_used = sink.cpu()?.since(sink_before);
         std::thread::sleep(TAIL);
@@ -109,28 +78,80 @@ impl Peer {
         Ok(Run { rows: f64_of(messages.count), seconds, sender, sink: sink_used, peak_mb, totals, verified, own: None })
     }
 
+    /// Its queue filled, by processes that are not counted, and end with us all the same.
+    fn prepare(self, place: &Place) -> Result<(), Box<dyn Error>> {
+        let group = place.bench.guard.group("prepare")?;
+        let mut command = group.command(None, Path::new("bash"));
+        command.arg(self.path()).arg("prepare");
+        let prepared = place.tell(&mut command).stdin(Stdio::null()).output()?;
+        if prepared.status.success() { Ok(()) } else { Err(last_line(&prepared.stderr).into()) }
+    }
+
+    /// Started, and waiting for the word.
+    fn ready(self, place: &Place, group: &Group, cpu: Option<usize>) -> Result<Child, Box<dyn Error>> {
+        let mut command = group.command(cpu, Path::new("bash"));
+        command.arg(self.path()).arg("run");
+        let errors = std::fs::File::create(place.folder.join("stderr"))?;
+        let mut child = place.tell(&mut command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors).spawn()?;
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().ok_or("no pipe")?).read_line(&mut ready)?;
+        if ready.trim() == "ready" { Ok(child) } else { Err(place.complaint().into()) }
+    }
+
+    fn path(self) -> String {
+        format!("perf/peers/{}/peer.sh", self.word())
+    }
+}
+
+/// Where one run of a peer happens.
+struct Place<'a> {
+    bench: &'a Bench,
+    messages: &'a Messages,
+    folder: &'a Path,
+    sink: &'a str,
+}
+
+impl Place<'_> {
+    /// Waits until the sink has every message, and gives the most memory that was seen, in MB.
+    fn watch(&self, sink: &Counted, group: &Group) -> Result<f64, Box<dyn Error>> {
+        let (since, mut looked, mut peak_mb) = (Instant::now(), Instant::now(), 0.0_f64);
+        loop {
+            // Asked before the count: what ends just then has sent all it will send.
+            let ended = group.processes().is_empty();
+            let taken = sink.sink.accepted()?;
+            if taken >= self.messages.count {
+                return Ok(peak_mb);
+            }
+            if ended || since.elapsed() > self.bench.patience() {
+                let what = if ended { "it ended" } else { "time was up" };
+                return Err(format!("{what} after {taken} of {}: {}", self.messages.count, self.complaint()).into());
+            }
+            if looked.elapsed() > Duration::from_secs(1) {
+                peak_mb = peak_mb.max(group.memory_mb());
+                looked = Instant::now();
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn complaint(&self) -> String {
+        last_line(&std::fs::read(self.folder.join("stderr")).unwrap_or_default())
+    }
+
     /// What every step of a script is told.
-    fn told<'a>(
-        self,
-        command: &'a mut Command,
-        bench: &Bench,
-        messages: &Messages,
-        folder: &Path,
-        sink: &str,
-    ) -> &'a mut Command {
+    fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
-            .env("PEER_DIR", folder)
-            .env("PEER_MESSAGES", &messages.folder)
-            .env("PEER_COUNT", messages.count.to_string())
-            .env("PEER_SINK_PORT", sink.rsplit(':').next().unwrap_or_default())
+            .env("PEER_DIR", self.folder)
+            .env("PEER_MESSAGES", &self.messages.folder)
+            .env("PEER_COUNT", self.messages.count.to_string())
+            .env("PEER_SINK_PORT", self.sink.rsplit(':').next().unwrap_or_default())
             .env("PEER_SINK_HOST", HOST)
-            .env("PEER_CA", bench.ca().join("sink.pem"))
-            .env("PEER_KEY", bench.desk().join("keys/s1.pem"))
+            .env("PEER_CA", self.bench.ca().join("sink.pem"))
+            .env("PEER_KEY", self.bench.desk().join("keys/s1.pem"))
             .env("PEER_SELECTOR", "s1")
             .env("PEER_DOMAIN", DOMAIN)
-            .env("PEER_CONNECTIONS", bench.connections.to_string())
-            .env("PEER_CPUS", if bench.pinned { "1" } else { "2" })
-            .stdin(Stdio::null())
+            .env("PEER_CONNECTIONS", self.bench.connections.to_string())
+            .env("PEER_CPUS", if self.bench.pinned { "1" } else { "2" })
     }
 }
 

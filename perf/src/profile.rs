@@ -1,6 +1,7 @@
 //! Runs of their own under strace and perf, which cost too much to be part of a counted one.
 
 use crate::bench::{Bench, last_line};
+use crate::flame;
 use crate::mode::Mode;
 use crate::sending;
 use crate::sink::Counted;
@@ -13,9 +14,12 @@ use std::process::{Command, Stdio};
 pub struct Profile {
     /// System calls a message, or why nobody counted.
     pub calls: String,
-    /// Shares of the CPU by stage, the largest first, or why there are none.
-    pub shares: Result<Vec<(&'static str, f64)>, String>,
+    /// Shares of the CPU by stage, the largest first, and the flame graph; or why there are none.
+    pub shares: Result<(Shares, String), String>,
 }
+
+/// Shares of the CPU by stage, the largest first.
+pub type Shares = Vec<(&'static str, f64)>;
 
 /// Profiles sending in this mode.
 pub fn take(bench: &Bench, mode: Mode) -> Profile {
@@ -23,10 +27,15 @@ pub fn take(bench: &Bench, mode: Mode) -> Profile {
     Profile { calls, shares: shares(bench, mode).map_err(|why| why.to_string()) }
 }
 
-/// Runs the sender behind `tool`, whose arguments may name files in the folder given.
+/// Rows enough for either, and few enough for what every one of them costs there.
+const CALLS_OF: u64 = 5_000;
+const SAMPLES_OF: u64 = 20_000;
+
+/// Sends so many rows behind `tool`, whose arguments may name files in the folder given.
 fn under(
     bench: &Bench,
     mode: Mode,
+    rows: u64,
     tool: impl FnOnce(&Path) -> Vec<String>,
 ) -> Result<std::path::PathBuf, Box<dyn Error>> {
     let folder = bench.fresh("profile")?;
@@ -39,9 +48,9 @@ fn under(
         command.args(&tool[1..]).arg(sealpost);
         command
     };
-    let (child, _) = sending::spawn(bench, &folder, mode, &sink.sink.address, wrap)?;
+    let (child, _) = sending::spawn(bench, &folder, mode, &sink.sink.address, Some(rows), wrap)?;
     let output = child.wait_with_output()?;
-    if sink.sink.accepted()? < bench.rows {
+    if sink.sink.accepted()? < rows {
         let said = std::fs::read(folder.join("stderr"))?;
         return Err(format!("{}: {}", tool[0], last_line(&[said, output.stdout].concat())).into());
     }
@@ -49,11 +58,12 @@ fn under(
 }
 
 fn system_calls(bench: &Bench, mode: Mode) -> Result<String, Box<dyn Error>> {
-    let folder = under(bench, mode, |folder| {
+    let rows = bench.rows.min(CALLS_OF);
+    let folder = under(bench, mode, rows, |folder| {
         let to = folder.join("strace");
         ["strace", "-f", "-c", "-o", &to.display().to_string()].map(str::to_owned).into()
     })?;
-    Ok(calls(&std::fs::read_to_string(folder.join("strace"))?, sending::f64_of(bench.rows)))
+    Ok(calls(&std::fs::read_to_string(folder.join("strace"))?, sending::f64_of(rows)))
 }
 
 /// `strace -c`'s table as a sentence.
@@ -75,26 +85,23 @@ fn line(line: &str) -> Option<(f64, &str)> {
     Some((fields[3].parse().ok()?, name))
 }
 
-fn shares(bench: &Bench, mode: Mode) -> Result<Vec<(&'static str, f64)>, Box<dyn Error>> {
-    let folder = under(bench, mode, |folder| {
+fn shares(bench: &Bench, mode: Mode) -> Result<(Shares, String), Box<dyn Error>> {
+    let folder = under(bench, mode, bench.rows.min(SAMPLES_OF), |folder| {
         let to = folder.join("perf.data");
-        // Frames by DWARF: neither we nor AWS-LC keep frame pointers.
-        let rate = rate(bench.rows).to_string();
-        ["perf", "record", "-q", "-F", &rate, "--call-graph", "dwarf,16384", "-o", &to.display().to_string(), "--"]
+        // Frames by DWARF: neither we nor AWS-LC keep frame pointers. An odd rate keeps out of step with timers.
+        ["perf", "record", "-q", "-F", "997", "--call-graph", "dwarf,16384", "-o", &to.display().to_string(), "--"]
             .map(str::to_owned)
             .into()
     })?;
     let mut script = Command::new("perf");
     script.args(["script", "--no-inline", "-F", "ip,sym", "-i"]).arg(folder.join("perf.data"));
     let output = script.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
-    let shares = by_stage(&String::from_utf8_lossy(&output.stdout));
-    if shares.is_empty() { Err("perf script gave no stacks".into()) } else { Ok(shares) }
-}
-
-/// Samples a second for some 20,000 of them, since each keeps its stack, if a row takes half a millisecond; odd, to keep out of
-/// step with timers.
-fn rate(rows: u64) -> u64 {
-    (40_000_000 / rows.max(1)).clamp(48, 996) | 1
+    let text = String::from_utf8_lossy(&output.stdout);
+    let shares = by_stage(&text);
+    if shares.is_empty() {
+        return Err("perf script gave no stacks".into());
+    }
+    Ok((shares, flame::draw(&format!("CPU of sealpost send, {}", mode.word()), &text)))
 }
 
 /// What a frame's name says of the stage: the first word that is in it. Entries of system calls are often tail calls and not on
@@ -136,18 +143,27 @@ const STAGES: [(&str, &str); 33] = [
 ];
 
 /// Shares of the samples by stage, from `perf script`'s stacks: a frame a line, the innermost first, an empty line between.
-fn by_stage(stacks: &str) -> Vec<(&'static str, f64)> {
+fn by_stage(text: &str) -> Shares {
     let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
     let mut samples = 0_u32;
-    for stack in stacks.split("\n\n").filter(|stack| !stack.trim().is_empty()) {
+    for stack in stacks(text) {
         samples += 1;
-        let stage = stack.lines().find_map(|frame| STAGES.iter().find(|(word, _)| frame.contains(word)));
-        *counts.entry(stage.map_or("other", |(_, stage)| stage)).or_default() += 1;
+        *counts.entry(stack.lines().find_map(stage_of).unwrap_or("other")).or_default() += 1;
     }
     let mut shares: Vec<_> =
         counts.into_iter().map(|(stage, count)| (stage, f64::from(count) / f64::from(samples))).collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
     shares
+}
+
+/// The stacks of `perf script`'s text.
+pub fn stacks(text: &str) -> impl Iterator<Item = &str> {
+    text.split("\n\n").filter(|stack| !stack.trim().is_empty())
+}
+
+/// The stage that a frame's function belongs to.
+pub fn stage_of(frame: &str) -> Option<&'static str> {
+    STAGES.iter().find(|(word, _)| frame.contains(word)).map(|(_, stage)| *stage)
 }
 
 #[cfg(test)]

@@ -93,7 +93,8 @@ pub fn run(bench: &Bench, mode: Mode) -> Result<Run, Box<dyn Error>> {
     let signatures = signing::measure(mode, &bench.desk(), &[cpu.unwrap_or(0)])?[0].cpu;
     let sink = Counted::start(&bench.guard, &bench.sealpost, &folder, &bench.ca(), sink_cpu)?;
     let group = bench.guard.group("sender")?;
-    let (mut child, port) = spawn(bench, &folder, mode, &sink.sink.address, |sealpost| group.command(cpu, sealpost))?;
+    let (mut child, port) =
+        spawn(bench, &folder, mode, &sink.sink.address, None, |sealpost| group.command(cpu, sealpost))?;
     let since = Instant::now();
     let sink_before = sink.cpu()?;
     let counts = measure::last_line(&mut child)?;
@@ -122,7 +123,7 @@ pub fn run(bench: &Bench, mode: Mode) -> Result<Run, Box<dyn Error>> {
     Ok(Run { rows: f64_of(bench.rows), seconds, sender, sink: sink_cpu, peak_mb, totals, verified, own: Some(own) })
 }
 
-/// `sealpost send` of the campaign in `folder`, run as `wrap` wants; the port of its metrics beside it.
+/// `sealpost send` of the campaign, or of its first rows, in `folder`, run as `wrap` wants; the port of its metrics beside it.
 ///
 /// # Errors
 /// It does not start.
@@ -131,12 +132,14 @@ pub fn spawn(
     folder: &Path,
     mode: Mode,
     sink: &str,
+    first: Option<u64>,
     wrap: impl FnOnce(&Path) -> Command,
 ) -> Result<(Child, u16), Box<dyn Error>> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let machine = bench.machine(folder, mode, sink, port)?;
     let mut send = wrap(&bench.sealpost);
     send.arg("--config").arg(machine).args(["send", "--json"]).arg(&bench.campaign);
+    send.args(first.map(|rows| format!("--limit={rows}")));
     let errors = std::fs::File::create(folder.join("stderr"))?;
     let child = send.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn()?;
     Ok((child, port))

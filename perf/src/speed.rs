@@ -18,7 +18,7 @@ const SHARE: f64 = 0.85;
 ///
 /// # Errors
 /// A run fails.
-pub fn measure(bench: &Bench, modes: &[Mode], runs: usize) -> Result<String, Box<dyn Error>> {
+pub fn measure(bench: &Bench, modes: &[Mode], runs: usize) -> Result<(String, Flames), Box<dyn Error>> {
     let mut measured: Vec<Vec<Run>> = vec![Vec::new(); modes.len()];
     let mut ceilings = Vec::new();
     for round in 0..=runs {
@@ -35,20 +35,26 @@ pub fn measure(bench: &Bench, modes: &[Mode], runs: usize) -> Result<String, Box
     }
     let mut text = figures(modes, &measured, bench.pinned)?;
     writeln!(text, "\nTwo copies of the signing benchmark at once do {} × the work of one.", Spread::of(ceilings))?;
+    let mut flames = Flames::new();
     for (mode, measured) in modes.iter().zip(&measured) {
         if let Some(own) = measured.last().and_then(|run| run.own.as_ref()) {
             writeln!(text, "\n## {}\n", mode.word())?;
             text += &details(own, bench)?;
-            text += &profiled(&profile::take(bench, *mode), measured)?;
+            let profile = profile::take(bench, *mode);
+            text += &profiled(&profile, measured)?;
+            flames.extend(profile.shares.into_iter().map(|(_, flame)| (*mode, flame)));
         }
     }
-    Ok(text)
+    Ok((text, flames))
 }
+
+/// Flame graphs, in SVG.
+pub type Flames = Vec<(Mode, String)>;
 
 /// A figure of every run.
 type Figure = fn(&Run, &Own) -> f64;
 
-const FIGURES: [(&str, Figure); 14] = [
+const FIGURES: [(&str, Figure); 12] = [
     ("messages/s", |run, _| run.rate()),
     ("messages per sender CPU-second", |run, _| run.per_cpu_second()),
     ("sender CPU a message, µs", |run, _| run.cost()),
@@ -56,8 +62,6 @@ const FIGURES: [(&str, Figure); 14] = [
     ("r: signatures of a message alone, µs", |_, own| own.signatures),
     ("the bar, 1.1 r + 120 µs", |_, own| bar(own)),
     ("sink CPU a message, µs", |run, _| run.sink_cost()),
-    ("messages/s that two busy CPUs give", |run, _| run.possible()),
-    ("share of that", |run, _| run.rate() / run.possible()),
     ("peak memory, MB", |run, _| run.peak_mb),
     ("voluntary context switches a message", |run, own| own.switches.0 / run.rows),
     ("involuntary ones", |run, own| own.switches.1 / run.rows),
@@ -88,7 +92,12 @@ fn figures(modes: &[Mode], measured: &[Vec<Run>], pinned: bool) -> Result<String
     let within = within.iter().map(|over| verdict(over.median() <= 0.0, over.median(), "µs over the bar"));
     text += &row("**sender CPU ≤ 1.1 r + 120 µs**", within.collect());
     if !pinned {
+        text += &row(
+            "messages/s that two busy CPUs give",
+            each(|run, _| run.possible()).iter().map(Spread::to_string).collect(),
+        );
         let share = each(|run, _| run.rate() / run.possible());
+        text += &row("messages/s, as a share of that", share.iter().map(Spread::to_string).collect());
         let share =
             share.iter().map(|share| verdict(share.median() >= SHARE, share.median(), "of what the machine can give"));
         text += &row("**messages/s ≥ 0.85 of two busy CPUs**", share.collect());
@@ -137,7 +146,7 @@ fn profiled(profile: &Profile, measured: &[Run]) -> Result<String, Box<dyn Error
     let cost = Spread::of(measured.iter().map(Run::cost)).median();
     writeln!(text, "\nSystem calls a message: {}\n", profile.calls)?;
     match &profile.shares {
-        Ok(shares) => {
+        Ok((shares, _)) => {
             writeln!(
                 text,
                 "Where the CPU goes, by `perf record` of a run of its own, each sample counted for the innermost stage on its"
@@ -174,5 +183,9 @@ mod tests {
         let table = |cpu| figures(&[Mode::Rsa], &[vec![run(cpu), run(cpu), run(9.0)]], true).expect("a table");
         assert!(table(0.560).contains("| **sender CPU ≤ 1.1 r + 120 µs** | **pass** |"), "{}", table(0.560));
         assert!(table(0.561).contains("| **fail**: 1.00 µs over the bar |"), "{}", table(0.561));
+        // Two CPUs give 2 ÷ (700 + 500 µs) = 1,667 messages/s, of which 1,000 are 0.6.
+        let sink = crate::group::Cpu { user: 0.5, system: 0.0 };
+        let unpinned = figures(&[Mode::Rsa], &[vec![Run { sink, ..run(0.7) }]], false).expect("a table");
+        assert!(unpinned.contains("give | 1667 |") && unpinned.contains("**fail**: 0.60 of what"), "{unpinned}");
     }
 }
