@@ -7,6 +7,9 @@ WHAT ?= rehearsal
 ROWS ?= 100000
 FORMAT ?= csv
 RUNS ?= 5
+PINNED ?= yes
+CONNECTIONS ?= 20
+LETTER ?= notice
 
 # RocksDB has no part in it: the ordinary build's is linked.
 WITH_FIPS = CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)-fips ROCKSDB_STATIC=1 \
@@ -28,8 +31,9 @@ instructions: setup ## instructions and allocations a message, stage by stage (v
 	@benches/instructions.sh "$$(cargo build --quiet --locked --workspace --bench instructions --message-format json | \
 		sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p')" $(STAGES)
 
-perf: build ## WHAT=rehearsal (speed), durability (what leases cost), throttled (a slow site), handshakes or wire (a far one); appends to perf/results
-	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)
+perf: build ## WHAT=speed, peers, rehearsal, durability, throttled, handshakes or wire (see perf/README.md); appends to perf/results
+	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --pinned $(PINNED) \
+		--connections $(CONNECTIONS) --letter $(LETTER) $(if $(MODE),--mode $(MODE)) $(if $(PEERS),--peers $(PEERS)) --sealpost $(SEALPOST)
 
 fips: build test-setup ## build with AWS-LC's FIPS module (installs CMake and Go) and run every test with it; in a target folder of its own
 	@.ci/setup fips

@@ -272,6 +272,10 @@ pub struct Sandbox {
     #[arg(long, requires = "ledger")]
     pub recipients: bool,
 
+    /// Keep one message in a hundred in this folder, whole: for made-up rows only
+    #[arg(long, value_name = "FOLDER")]
+    pub sample: Option<PathBuf>,
+
     /// Append what clients say here (not their messages)
     #[arg(long, value_name = "FILE")]
     pub transcript: Option<PathBuf>,

@@ -2,6 +2,7 @@
 //! in one run on one machine.
 
 use crate::measure::{self, Measured};
+use crate::spread::Spread;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -58,11 +59,11 @@ fn table(measured: &[Vec<Measured>]) -> Result<String, Box<dyn Error>> {
     )?;
     writeln!(text, "|---|---|---|---|")?;
     let cpu = |run: &Measured| run.sender_cpu() * 1e6 / run.rows;
-    let none = median(measured[0].iter().map(cpu));
+    let none = Spread::of(measured[0].iter().map(cpu)).median();
     for ((name, ..), runs) in WAYS.iter().zip(measured) {
-        let rates: Vec<f64> = sorted(runs.iter().map(|run| run.messages_per_second));
-        let (least, most) = (rates.first().ok_or("no run")?, rates.last().ok_or("no run")?);
-        let (rate, cost) = (median(rates.iter().copied()), median(runs.iter().map(cpu)));
+        let rates = Spread::of(runs.iter().map(|run| run.messages_per_second));
+        let (least, rate, most) = (rates.least(), rates.median(), rates.most());
+        let cost = Spread::of(runs.iter().map(cpu)).median();
         writeln!(text, "| {name} | {least:.0}, {rate:.0}, {most:.0} | {cost:.1} | {:+.1} |", cost - none)?;
     }
     writeln!(text, "\nCPU by thread in each way's last run, in µs a message:\n")?;
@@ -72,15 +73,4 @@ fn table(measured: &[Vec<Measured>]) -> Result<String, Box<dyn Error>> {
         writeln!(text, "* {name}: {}", threads.collect::<Vec<_>>().join(", "))?;
     }
     Ok(text)
-}
-
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let values = sorted(values);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -106,19 +106,46 @@ fn numbered(batch: &RecordBatch, before: u64) -> Result<RecordBatch, Box<dyn Err
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
-/// The demo campaign with `input` instead of its own.
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Letter {
+    /// The demo's notice, 18 KB.
+    Demo,
+    /// A shorter one, 7 KB.
+    Notice,
+}
+
+impl Letter {
+    pub fn word(self) -> &'static str {
+        match self {
+            Letter::Demo => "demo",
+            Letter::Notice => "notice",
+        }
+    }
+
+    /// Its templates, HTML and text.
+    fn templates(self) -> [&'static str; 2] {
+        match self {
+            Letter::Demo => ["config/demo/eob.html.hbs", "config/demo/eob.txt.hbs"],
+            Letter::Notice => ["perf/templates/notice.html.hbs", "perf/templates/notice.txt.hbs"],
+        }
+    }
+}
+
+/// The demo campaign with `input` instead of its own, and this letter.
 ///
 /// # Errors
 /// The demo's files aren't there, or no longer say what is replaced here.
-pub fn campaign(input: &Path, format: Format) -> Result<String, Box<dyn Error>> {
-    let demo = Path::new("config/demo").canonicalize()?;
-    let mut text = std::fs::read_to_string(demo.join("eob.toml"))?;
+pub fn campaign(input: &Path, format: Format, letter: Letter) -> Result<String, Box<dyn Error>> {
+    let mut text = std::fs::read_to_string("config/demo/eob.toml")?;
+    let [html, plain] = letter.templates().map(|path| Path::new(path).canonicalize());
+    let (html, plain) = (html?, plain?);
     let types = if format == Format::Csv { "\ncolumns = { lines = \"json\" }" } else { "" };
     let own = "path = \"../../tests/data/eob/eob.parquet\"";
     for (from, to) in [
         (own, format!("path = \"{}\"{types}", input.display())),
-        ("\"eob.html.hbs\"", format!("\"{}\"", demo.join("eob.html.hbs").display())),
-        ("\"eob.txt.hbs\"", format!("\"{}\"", demo.join("eob.txt.hbs").display())),
+        ("\"eob.html.hbs\"", format!("\"{}\"", html.display())),
+        ("\"eob.txt.hbs\"", format!("\"{}\"", plain.display())),
     ] {
         if !text.contains(from) {
             return Err(format!("config/demo/eob.toml no longer has {from}").into());
@@ -135,4 +162,30 @@ pub fn campaign(input: &Path, format: Format) -> Result<String, Box<dyn Error>> 
 pub fn machine() -> Result<String, Box<dyn Error>> {
     let text = std::fs::read_to_string("config/demo/sealpost.toml")?;
     Ok(format!("{text}\n[metrics]\nlinger = \"1s\"\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::plan::Campaign;
+
+    #[test]
+    fn generated_rows_make_letters_of_the_size_that_is_said() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+        std::env::set_current_dir(root).expect("tests run in their crate's folder");
+        let folder = std::env::temp_dir().join(format!("sealpost-perf-test-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (format, letter, size) in
+            [(Format::Csv, Letter::Notice, 5_800..7_300), (Format::Parquet, Letter::Demo, 16_000..20_000)]
+        {
+            let input = rows(format, &folder, 3).expect("rows");
+            let path = folder.join("perf.toml");
+            std::fs::write(&path, campaign(&input, format, letter).expect("a campaign")).expect("written");
+            Campaign::read(&path).expect("a good campaign");
+            let messages = crate::messages::write(&path, &folder.join("messages")).expect("messages");
+            assert_eq!(messages.count, 3);
+            assert!(size.contains(&(messages.size / 3)), "{} octets, {}", messages.size / 3, letter.word());
+        }
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
 }

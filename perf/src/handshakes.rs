@@ -1,11 +1,11 @@
 //! What a session's opening costs us: in clear, with a whole handshake, and with a resumed one. The server is a thread of its
 //! own, whose CPU is not counted; sessions follow one another, so that each meets the tickets of the last.
 
+use crate::signing::cpu;
 use engine::mail::{Demand, Level, MxTrust, Tlsa};
 use engine::metrics::{Config, Metrics};
 use engine::sandbox::{Ledger, Recipe, Sandbox};
 use engine::smtp::{Access, Connector, Policy, Root, Session, Target, Tcp, Timeouts};
-use rustix::time::{ClockId, clock_gettime};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -81,12 +81,6 @@ async fn round(sandbox: &Sandbox, way: Way, sessions: u64) -> Result<Round, Box<
     }
     let sessions = sessions as f64;
     Ok(Round { cpu: (cpu() - before) / sessions, resumed: resumed as f64 / sessions })
-}
-
-/// CPU time of this thread, in µs.
-fn cpu() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 
 fn table(rounds: &mut [Vec<Round>; WAYS.len()]) -> Result<String, Box<dyn Error>> {

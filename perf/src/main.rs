@@ -1,20 +1,40 @@
-//! Throughput of a rehearsal: makes rows from the claims, runs the real binary, watches its threads, writes what it saw.
+//! The judge of speed: makes rows from the claims, runs the real binary, watches its threads, writes what it saw.
 //!
-//! `make perf` runs it. The embedded MX shares the process and the cores; its thread's CPU is counted apart, so that
-//! "messages per sender CPU-second" leaves it out.
+//! `make perf` runs it; `--what` chooses. `speed` and `peers` have a sink of their own process and CPU. In the others the
+//! embedded MX shares the process and the cores with the sender, or only the machine.
 
+mod bench;
 mod durability;
+mod flame;
 mod generate;
+mod group;
 mod handshakes;
 mod measure;
+mod messages;
+mod mode;
+mod peer;
+mod peers;
 mod picture;
+mod platform;
+mod profile;
+mod sending;
+mod signing;
+mod sink;
+mod speed;
+mod spread;
 mod stages;
 mod throttled;
 mod wire;
 
+use bench::Bench;
 use clap::{Parser, ValueEnum};
-use generate::Format;
+use generate::{Format, Letter};
+use group::Guard;
 use measure::Measured;
+use mode::Mode;
+use peer::Peer;
+use platform::{commit, machine};
+use spread::Spread;
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -39,17 +59,76 @@ struct Args {
     #[arg(long, value_enum, default_value_t = What::Rehearsal)]
     what: What,
 
+    /// speed, peers: how messages are signed [default: each way, by turns]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    mode: Vec<Mode>,
+
+    /// peers: who takes part [default: everyone]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    peers: Vec<Peer>,
+
+    /// speed, peers: what is sent
+    #[arg(long, value_enum, default_value_t = Letter::Notice)]
+    letter: Letter,
+
+    /// speed, peers: the sender on CPU 0 and the sink on CPU 1, or both on any
+    #[arg(long, value_enum, default_value_t = Pinned::Yes)]
+    pinned: Pinned,
+
+    /// speed, peers: connections of a sender
+    #[arg(long, default_value_t = 20)]
+    connections: u32,
+
     /// The binary to measure
-    #[arg(long)]
+    #[arg(long, default_value = "sealpost")]
     sealpost: PathBuf,
+
+    /// signatures: the folder with the keys
+    #[arg(long, hide = true, default_value = ".")]
+    desk: PathBuf,
 
     /// Where results are written
     #[arg(long, default_value = "perf/results")]
     results: PathBuf,
 }
 
+impl Args {
+    /// What to type for the same again.
+    fn command(&self, name: &str) -> String {
+        let mut text = format!("make perf WHAT={name} ROWS={} RUNS={}", self.rows, self.runs);
+        let mut add = |word: &str, value: String| text += &format!(" {word}={value}");
+        if matches!(self.what, What::Speed | What::Peers) {
+            let words = |words: Vec<&str>| words.join(",");
+            if !self.mode.is_empty() {
+                add("MODE", words(self.mode.iter().map(|mode| mode.word()).collect()));
+            }
+            if !self.peers.is_empty() {
+                add("PEERS", words(self.peers.iter().map(|peer| peer.word()).collect()));
+            }
+            add("PINNED", if self.pinned == Pinned::Yes { "yes" } else { "no" }.to_owned());
+            add("CONNECTIONS", self.connections.to_string());
+            add("LETTER", self.letter.word().to_owned());
+            add("FORMAT", self.format.word().to_owned());
+        }
+        text
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Pinned {
+    Yes,
+    No,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
+    /// What a message costs, with a sink of its own process, beside the bar.
+    Speed,
+    /// The same messages through others.
+    Peers,
+    /// What signatures cost alone: what `speed` starts on a CPU of its choice.
+    #[value(hide = true)]
+    Signatures,
     /// Rehearsals at full speed.
     Rehearsal,
     /// What leases, marks and syncs cost.
@@ -66,16 +145,28 @@ fn main() -> ExitCode {
     if let Some(code) = wire::alone() {
         return code;
     }
-    match run(&Args::parse()) {
+    let args = Args::parse();
+    let outcome = match args.what {
+        What::Signatures => {
+            return match signing::print(args.mode.first().copied().unwrap_or(Mode::Rsa), &args.desk) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&*error),
+            };
+        }
+        _ => run(&args),
+    };
+    match outcome {
         Ok(path) => {
             println!("\nwritten to {}", path.display());
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&*error),
     }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }
 
 fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
@@ -87,15 +178,17 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
         What::Throttled => throttled_in(args, &folder),
         What::Handshakes => handshakes_in(args),
         What::Wire => wire_in(args, &folder),
+        What::Speed | What::Peers | What::Signatures => judge_in(args, &folder),
     };
-    std::fs::remove_dir_all(&folder)?;
+    // Where a guard watched, it has removed it.
+    std::fs::remove_dir_all(&folder).ok();
     outcome
 }
 
 fn measure_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let input = generate::rows(args.format, folder, args.rows)?;
     let (campaign, machine) = (folder.join("perf.toml"), folder.join("sealpost.toml"));
-    std::fs::write(&campaign, generate::campaign(&input, args.format)?)?;
+    std::fs::write(&campaign, generate::campaign(&input, args.format, Letter::Demo)?)?;
     std::fs::write(&machine, generate::machine()?)?;
     let mut runs = Vec::new();
     // A million rows warm themselves up.
@@ -127,7 +220,7 @@ fn measure_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error:
 fn durability_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let input = generate::rows(args.format, folder, args.rows)?;
     let campaign = folder.join("perf.toml");
-    std::fs::write(&campaign, generate::campaign(&input, args.format)?)?;
+    std::fs::write(&campaign, generate::campaign(&input, args.format, Letter::Demo)?)?;
     let table = durability::compare(&args.sealpost, &campaign, &generate::machine()?, args.rows, args.runs)?;
     let title = format!(
         "What leases, marks and syncs cost: rehearsals of {} rows, {} by turns, after one of each as warm-up",
@@ -151,17 +244,46 @@ fn wire_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Er
     write_down(args, "wire", &format!("{} rows to a site that is far away", args.rows), &table)
 }
 
+fn judge_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    if args.pinned == Pinned::Yes && std::thread::available_parallelism()?.get() < 2 {
+        return Err("a CPU for the sender and one for the sink are two; there is one (--pinned no)".into());
+    }
+    let input = generate::rows(args.format, folder, args.rows)?;
+    let campaign = folder.join("perf.toml");
+    std::fs::write(&campaign, generate::campaign(&input, args.format, args.letter)?)?;
+    let bench = Bench {
+        sealpost: args.sealpost.clone(),
+        folder: folder.to_owned(),
+        guard: Guard::new(folder)?,
+        rows: args.rows,
+        connections: args.connections,
+        pinned: args.pinned == Pinned::Yes,
+        campaign,
+    };
+    bench.keys()?;
+    let modes = if args.mode.is_empty() { Mode::value_variants() } else { &args.mode };
+    let (name, table, flames) = if args.what == What::Speed {
+        let (table, flames) = speed::measure(&bench, modes, args.runs)?;
+        ("speed", table, flames)
+    } else {
+        let peers = if args.peers.is_empty() { Peer::value_variants() } else { &args.peers };
+        ("peers", peers::measure(&bench, modes, peers, args.runs)?, Vec::new())
+    };
+    let place = if bench.pinned { "sender on CPU 0, sink on CPU 1" } else { "sender and sink on any CPU" };
+    let title = format!("{name}: {} rows, {} runs by turns after a warm-up, {place}", args.rows, args.runs);
+    let path = write_down(args, name, &title, &format!("{}\n{table}", bench.words()))?;
+    for (mode, flame) in flames {
+        std::fs::write(path.with_extension(format!("{}.svg", mode.word())), flame)?;
+    }
+    Ok(path)
+}
+
 fn write_down(args: &Args, name: &str, title: &str, table: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&args.results)?;
-    let text = format!(
-        "# {title}\n\n`make perf WHAT={name} ROWS={} RUNS={}`, commit {}; {}.\n\n{table}",
-        args.rows,
-        args.runs,
-        commit(),
-        machine()
-    );
+    let text = format!("# {title}\n\n`{}`, commit {}; {}.\n\n{table}", args.command(name), commit(), machine());
     print!("\n{text}");
-    let path = args.results.join(format!("{name}-{}-{}.md", args.rows, commit()));
+    let apart = if args.pinned == Pinned::No { "-unpinned" } else { "" };
+    let path = args.results.join(format!("{name}{apart}-{}-{}.md", args.rows, commit()));
     std::fs::write(&path, text)?;
     Ok(path)
 }
@@ -199,11 +321,8 @@ fn report(args: &Args, runs: &[Measured], name: &str) -> Result<String, std::fmt
         ("seconds from the start of the process to its first delivery", |run| run.first_delivery),
     ];
     for (name, figure) in figures {
-        let mut values: Vec<f64> = runs.iter().map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        let middle = values.get(values.len() / 2).copied().unwrap_or(0.0);
-        let (least, most) = (values.first().copied().unwrap_or(0.0), values.last().copied().unwrap_or(0.0));
-        writeln!(text, "| {name} | {least:.1} | {middle:.1} | {most:.1} |")?;
+        let spread = Spread::of(runs.iter().map(figure));
+        writeln!(text, "| {name} | {:.1} | {:.1} | {:.1} |", spread.least(), spread.median(), spread.most())?;
     }
     writeln!(text, "\nCPU by thread in the last run, in µs a message:\n\n| thread | µs |\n|---|---|")?;
     if let Some(last) = runs.last() {
@@ -225,16 +344,4 @@ fn report(args: &Args, runs: &[Measured], name: &str) -> Result<String, std::fmt
         writeln!(text, "\n![memory over time]({name}.svg)")?;
     }
     Ok(text)
-}
-
-fn commit() -> String {
-    let output = Command::new("git").args(["describe", "--always", "--dirty"]).output();
-    output.map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!("{cores} × {}", model.trim_start_matches([':', '\t', ' ']))
 }

@@ -80,10 +80,6 @@ pub fn run(mut command: Command, rows: u64, port: u16) -> Result<Measured, Box<d
         return Err(format!("not every row was delivered: {counts}").into());
     }
     let number = |name: &str| counts[name].as_f64().ok_or(format!("no {name} in {counts}"));
-    let mut by_kind = BTreeMap::new();
-    for (name, seconds) in threads.into_values() {
-        *by_kind.entry(name).or_default() += seconds;
-    }
     #[expect(clippy::cast_precision_loss, reason = "a figure to divide by")]
     let rows = rows as f64;
     Ok(Measured {
@@ -91,7 +87,7 @@ pub fn run(mut command: Command, rows: u64, port: u16) -> Result<Measured, Box<d
         seconds: number("seconds")?,
         messages_per_second: number("messages_per_second")?,
         peak_mb: peak,
-        threads: by_kind,
+        threads: by_kind(threads),
         memory,
         first_delivery: first_delivery.unwrap_or(f64::NAN),
         stages,
@@ -99,7 +95,7 @@ pub fn run(mut command: Command, rows: u64, port: u16) -> Result<Measured, Box<d
 }
 
 /// Waits, on a thread of its own, for the line of counts.
-fn last_line(child: &mut Child) -> Result<JoinHandle<String>, Box<dyn Error>> {
+pub fn last_line(child: &mut Child) -> Result<JoinHandle<String>, Box<dyn Error>> {
     let stdout = child.stdout.take().ok_or("no pipe")?;
     Ok(std::thread::spawn(move || {
         let mut line = String::new();
@@ -108,8 +104,17 @@ fn last_line(child: &mut Child) -> Result<JoinHandle<String>, Box<dyn Error>> {
     }))
 }
 
+/// CPU seconds by kind of thread.
+pub fn by_kind(threads: BTreeMap<String, (String, f64)>) -> BTreeMap<String, f64> {
+    let mut by_kind = BTreeMap::new();
+    for (name, seconds) in threads.into_values() {
+        *by_kind.entry(name).or_default() += seconds;
+    }
+    by_kind
+}
+
 /// The latest CPU time of every thread seen, by thread id.
-fn read_threads(process: &Path, threads: &mut BTreeMap<String, (String, f64)>) {
+pub fn read_threads(process: &Path, threads: &mut BTreeMap<String, (String, f64)>) {
     let Ok(tasks) = std::fs::read_dir(process.join("task")) else { return };
     for task in tasks.flatten() {
         let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else { continue };
@@ -124,7 +129,7 @@ fn read_threads(process: &Path, threads: &mut BTreeMap<String, (String, f64)>) {
 }
 
 /// `VmHWM:` (peak) or `VmRSS:` (now) in megabytes.
-fn memory_of(process: &Path, name: &str) -> Option<f64> {
+pub fn memory_of(process: &Path, name: &str) -> Option<f64> {
     let status = std::fs::read_to_string(process.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches(" kB").parse::<f64>().ok().map(|kilobytes| kilobytes / 1024.0)

@@ -1,13 +1,13 @@
 //! A file most of whose rows go to one site that takes five messages a second: the others must not notice, memory must not
 //! grow, and once the run is cancelled the store must be small again.
 
-use std::cell::{Cell, RefCell};
+use crate::sink::Sink;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Of ten rows so many go to the slow site.
@@ -15,49 +15,6 @@ const SLOW: u64 = 6;
 /// Quick sites.
 const SITES: u64 = 16;
 const LOOK: Duration = Duration::from_millis(200);
-
-/// A sandbox as a process of its own, killed when dropped.
-struct Receiver {
-    child: Child,
-    address: String,
-    /// Its ledger, read so far, and the lines in that.
-    ledger: RefCell<Option<BufReader<File>>>,
-    path: PathBuf,
-    count: Cell<u64>,
-}
-
-impl Receiver {
-    fn start(sealpost: &Path, folder: &Path, name: &str, latency: &str) -> Result<Receiver, Box<dyn Error>> {
-        let path = folder.join(format!("{name}.ledger"));
-        let mut sandbox = Command::new(sealpost);
-        sandbox.args(["sandbox", "--latency", latency, "--ca"]).arg(folder.join(format!("{name}.pem")));
-        let mut child = sandbox.arg("--ledger").arg(&path).stdout(Stdio::piped()).spawn()?;
-        let mut address = String::new();
-        BufReader::new(child.stdout.take().ok_or("no pipe")?).read_line(&mut address)?;
-        let (ledger, count) = (RefCell::default(), Cell::new(0));
-        Ok(Receiver { child, address: address.trim().to_owned(), ledger, path, count })
-    }
-
-    fn accepted(&self) -> Result<u64, Box<dyn Error>> {
-        let mut ledger = self.ledger.borrow_mut();
-        let reader = match &mut *ledger {
-            Some(reader) => reader,
-            none => none.insert(BufReader::new(File::open(&self.path)?)),
-        };
-        let mut text = Vec::new();
-        reader.read_to_end(&mut text)?;
-        let lines = text.into_iter().filter(|octet| *octet == b'\n').count() as u64;
-        self.count.set(self.count.get() + lines);
-        Ok(self.count.get())
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
 
 /// Sends `rows` rows of which 60 % are slow, and for comparison a tenth as many that are all quick; gives what was seen.
 ///
@@ -96,8 +53,8 @@ fn per_second(rows: u64, seconds: f64) -> f64 {
 struct Desk {
     sealpost: PathBuf,
     folder: PathBuf,
-    slow: Receiver,
-    quick: Receiver,
+    slow: Sink,
+    quick: Sink,
 }
 
 struct Seen {
@@ -115,8 +72,8 @@ impl Desk {
         if !made.status.success() {
             return Err(String::from_utf8_lossy(&made.stderr).into());
         }
-        let slow = Receiver::start(sealpost, folder, "slow", "200ms")?;
-        let quick = Receiver::start(sealpost, folder, "quick", "0ms")?;
+        let slow = Sink::start(Command::new(sealpost), folder, "slow", &["--latency", "200ms"])?;
+        let quick = Sink::start(Command::new(sealpost), folder, "quick", &[])?;
         write_machine(folder, &slow.address, &quick.address)?;
         write_campaign(folder, rows, slow_in_ten)?;
         Ok(Desk { sealpost: sealpost.to_owned(), folder: folder.to_owned(), slow, quick })

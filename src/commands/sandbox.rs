@@ -14,6 +14,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let ledger = Ledger::new(options.ledger.as_deref(), options.transcript.as_deref())
         .map_err(|error| Failure::internal(format!("ledger: {error}")))?;
     let ledger = if options.recipients { ledger.with_recipients() } else { ledger };
+    let ledger = options.sample.iter().fold(ledger, |ledger, folder| ledger.with_sample(folder));
     let recipe = Recipe {
         starttls: !options.no_starttls,
         pipelining: !options.no_pipelining,

@@ -22,8 +22,11 @@ check_port() {
 
 # --- unpacking ---------------------------------------------------------------
 
-# The prefix's folders of shared libraries, for LD_LIBRARY_PATH.
-library_path() { find "$1/lib" "$1/usr/lib" -maxdepth 1 -name '*-linux-gnu*' -printf '%p:' 2>/dev/null || :; }
+# The prefix's folders of shared libraries, for LD_LIBRARY_PATH. OpenDBX's is in no folder named for the machine.
+library_path() {
+    find "$1/lib" "$1/usr/lib" -maxdepth 1 -name '*-linux-gnu*' -printf '%p:' 2>/dev/null || :
+    printf '%s' "$1/usr/lib"
+}
 lacks_libraries() { LD_LIBRARY_PATH=$(library_path "$1") ldd "$1/$2" 2>&1 | grep 'not found'; }
 
 as_root() {

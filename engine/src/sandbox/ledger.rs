@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// The receiver's own count. Message-IDs are kept as hashes, and written one a line where a file was asked for: before the
@@ -22,7 +22,17 @@ struct Book {
     accepted: Option<File>,
     transcript: Option<File>,
     recipients: bool,
+    sample: Option<Sample>,
 }
+
+/// Where whole messages are kept, and how many there were to choose from.
+struct Sample {
+    folder: PathBuf,
+    met: u64,
+}
+
+/// One message in so many is kept where a sample was asked for.
+const ONE_IN: u64 = 100;
 
 /// Counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -39,6 +49,10 @@ pub struct Totals {
     pub sessions: u64,
     /// Sessions that came to TLS.
     pub encrypted: u64,
+    /// Octets that clients said, inside TLS where there is TLS.
+    pub octets: u64,
+    /// How often something was said, and the client's next words had to be waited for: its round trips.
+    pub turns: u64,
 }
 
 impl Ledger {
@@ -56,6 +70,12 @@ impl Ledger {
     /// Writes the recipient behind each Message-ID, with a space between.
     pub fn with_recipients(self) -> Ledger {
         self.with(|book| book.recipients = true);
+        self
+    }
+
+    /// Keeps the first of every hundred messages in `folder`, whole, for a judge of signatures.
+    pub fn with_sample(self, folder: &Path) -> Ledger {
+        self.with(|book| book.sample = Some(Sample { folder: folder.to_owned(), met: 0 }));
         self
     }
 
@@ -102,6 +122,25 @@ impl Ledger {
         })
     }
 
+    /// A client said so many octets, `after` it was answered or without having waited for that.
+    pub(super) fn heard(&self, octets: u64, after: bool) {
+        self.with(|book| {
+            book.totals.octets += octets;
+            book.totals.turns += u64::from(after);
+        });
+    }
+
+    /// A whole message, which may be one for the sample.
+    pub(super) fn content(&self, message: impl FnOnce() -> Vec<u8>) {
+        self.with(|book| {
+            let Some(sample) = &mut book.sample else { return };
+            sample.met += 1;
+            if sample.met % ONE_IN == 1 {
+                std::fs::write(sample.folder.join(format!("{}.eml", sample.met)), message()).ok();
+            }
+        });
+    }
+
     pub(super) fn said(&self, line: &str) {
         self.with(|book| {
             if let Some(file) = &mut book.transcript {
@@ -119,4 +158,20 @@ fn hash(octets: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     octets.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_the_first_of_every_hundred() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ledger = Ledger::default().with_sample(folder.path());
+        (1..=201).for_each(|number| ledger.content(|| format!("message {number}").into_bytes()));
+        let kept = |number: u32| std::fs::read_to_string(folder.path().join(format!("{number}.eml"))).ok();
+        assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 3);
+        assert_eq!(kept(101).as_deref(), Some("message 101"));
+        assert!(kept(1).is_some() && kept(201).is_some());
+    }
 }

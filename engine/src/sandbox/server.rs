@@ -127,3 +127,33 @@ impl Drop for Sandbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpStream;
+
+    #[test]
+    fn octets_and_round_trips_are_counted() {
+        let sandbox = Sandbox::start(([127, 0, 0, 1], 0).into(), Recipe::default(), Arc::default()).expect("it starts");
+        let mut stream = TcpStream::connect(sandbox.address()).expect("it listens");
+        let mut replies = BufReader::new(stream.try_clone().expect("a second handle")).lines().map_while(Result::ok);
+        let mut last_of = |count: usize| replies.by_ref().filter(|line| line.as_bytes()[3] == b' ').nth(count - 1);
+        last_of(1).expect("a greeting");
+        // Four times the client waits for what it was told: pipelining is one of them.
+        let said = [
+            "EHLO a\r\n",
+            "MAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n",
+            "Message-ID: <1>\r\n\r\nx\r\n.\r\n",
+            "QUIT\r\n",
+        ];
+        for (text, replies) in said.iter().zip([1, 3, 1, 1]) {
+            stream.write_all(text.as_bytes()).expect("it reads");
+            last_of(replies).expect("its reply");
+        }
+        let totals = sandbox.ledger().totals();
+        assert_eq!((totals.accepted, totals.turns), (1, 4));
+        assert_eq!(totals.octets, said.iter().map(|text| text.len() as u64).sum::<u64>());
+    }
+}

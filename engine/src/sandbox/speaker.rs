@@ -46,13 +46,13 @@ impl Speaker {
             self.ledger.said(&format!("FROM {}", peer.ip()));
         }
         stream.set_nodelay(true).ok();
-        let mut talk = Talk::new(stream, false);
+        let mut talk = Talk::new(stream, false, self.ledger.clone());
         talk.say("220 sandbox.invalid ESMTP\r\n");
         if let Ok(End::StartTls) = self.converse(&mut talk).await {
             if let Ok(stream) = self.acceptor.accept(talk.stream).await {
                 self.ledger.encrypted();
                 self.ledger.said("TLS");
-                self.converse(&mut Talk::new(stream, true)).await.ok();
+                self.converse(&mut Talk::new(stream, true, self.ledger.clone())).await.ok();
             } else {
                 self.ledger.said("TLS FAILED");
             }
@@ -122,6 +122,7 @@ impl Speaker {
         if open.recipient.is_none() {
             talk.say(BAD_SEQUENCE);
         } else if last {
+            self.ledger.content(|| chunks.clone());
             let message_id = (chunks.len() <= MAX_SIZE).then(|| message_id(&chunks)).flatten();
             self.conclude(talk, message_id, std::mem::take(open)).await?;
         } else {

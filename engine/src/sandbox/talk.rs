@@ -1,7 +1,9 @@
 //! One side of a connection: lines and messages in, replies out. Replies that can wait for one another go out together
 //! (RFC 2920 section 3.2): they are written when there is nothing more to read, and before a pause.
 
+use super::Ledger;
 use std::io;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The largest message.
@@ -15,11 +17,15 @@ pub(super) struct Talk<S> {
     buffer: Vec<u8>,
     taken: usize,
     replies: Vec<u8>,
+    ledger: Arc<Ledger>,
+    /// Something was said since the client was last heard.
+    spoke: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
-    pub(super) fn new(stream: S, encrypted: bool) -> Talk<S> {
-        Talk { stream, encrypted, buffer: Vec::with_capacity(32 * 1024), taken: 0, replies: Vec::new() }
+    pub(super) fn new(stream: S, encrypted: bool, ledger: Arc<Ledger>) -> Talk<S> {
+        let (buffer, replies) = (Vec::with_capacity(32 * 1024), Vec::new());
+        Talk { stream, encrypted, buffer, taken: 0, replies, ledger, spoke: false }
     }
 
     /// Says it, with whatever else is said before the next pause.
@@ -33,6 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             self.stream.write_all(&self.replies).await?;
             self.stream.flush().await?;
             self.replies.clear();
+            self.spoke = true;
         }
         Ok(())
     }
@@ -62,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             let pending = &self.buffer[self.taken..];
             if let Some(end) = find(&pending[from..], END).map(|at| from + at) {
                 let message_id = (end <= MAX_SIZE).then(|| message_id(&pending[..end])).flatten();
+                self.ledger.content(|| undotted(&pending[..end + 2]));
                 self.taken += end + END.len();
                 return Ok(message_id);
             }
@@ -94,9 +102,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         self.taken = 0;
         match self.stream.read_buf(&mut self.buffer).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
+            octets => {
+                self.ledger.heard(octets as u64, std::mem::take(&mut self.spoke));
+                Ok(())
+            }
         }
     }
+}
+
+/// What was said after DATA, without the dots that were doubled for it (RFC 5321 section 4.5.2).
+fn undotted(said: &[u8]) -> Vec<u8> {
+    said.split_inclusive(|octet| *octet == b'\n').flat_map(|line| line.strip_prefix(b".").unwrap_or(line)).copied().collect()
 }
 
 pub(super) fn message_id(message: &[u8]) -> Option<Vec<u8>> {
@@ -126,7 +142,7 @@ mod tests {
     async fn replies_to_a_pipeline_go_out_together() {
         let (mut client, server) = tokio::io::duplex(1024);
         client.write_all(b"one\r\ntwo\r\nthr").await.expect("written");
-        let mut talk = Talk::new(server, false);
+        let mut talk = Talk::new(server, false, Arc::default());
         let server = async {
             for expected in ["one", "two", "three"] {
                 assert_eq!(talk.line().await.expect("a line"), expected);

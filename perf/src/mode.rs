@@ -1,0 +1,63 @@
+//! How our messages are signed.
+
+use clap::ValueEnum;
+use engine::sign::{Algorithm, KeyPair};
+use std::error::Error;
+use std::path::Path;
+
+/// A way to sign. A backend that a switch of `sealpost.toml` chooses is one more here, with that switch in
+/// [`Mode::settings`] and its own way to be timed in [`crate::signing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// RSA-2048, one signature at a time.
+    Rsa,
+    /// RSA-2048 and Ed25519.
+    #[value(name = "rsa+ed25519")]
+    RsaEd25519,
+    /// Ed25519 alone.
+    Ed25519,
+}
+
+impl Mode {
+    pub fn word(self) -> &'static str {
+        match self {
+            Mode::Rsa => "rsa",
+            Mode::RsaEd25519 => "rsa+ed25519",
+            Mode::Ed25519 => "ed25519",
+        }
+    }
+
+    /// Its keys in the folder that `sealpost init` made: the selector, the file's name, the kind.
+    pub fn keys(self) -> &'static [(&'static str, &'static str, Algorithm)] {
+        const BOTH: [(&str, &str, Algorithm); 2] =
+            [("s1", "keys/s1.pem", Algorithm::Rsa), ("s2", "keys/s2.pem", Algorithm::Ed25519)];
+        match self {
+            Mode::Rsa => &BOTH[..1],
+            Mode::RsaEd25519 => &BOTH,
+            Mode::Ed25519 => &BOTH[1..],
+        }
+    }
+
+    /// What `sealpost.toml` says of signing.
+    pub fn settings(self, desk: &Path) -> String {
+        let lines = self.keys().iter().map(|(selector, file, algorithm)| {
+            let word = if *algorithm == Algorithm::Rsa { "rsa" } else { "ed25519" };
+            format!("{word} = {{ selector = \"{selector}\", key = \"{}\" }}\n", desk.join(file).display())
+        });
+        format!("[dkim.\"{DOMAIN}\"]\n{}", lines.collect::<String>())
+    }
+
+    /// Its keys, read.
+    ///
+    /// # Errors
+    /// A file is missing or holds no key.
+    pub fn pairs(self, desk: &Path) -> Result<Vec<KeyPair>, Box<dyn Error>> {
+        let read = |(_, file, algorithm): &(&str, &str, Algorithm)| {
+            Ok(KeyPair::parse(&std::fs::read(desk.join(file))?, *algorithm)?)
+        };
+        self.keys().iter().map(read).collect()
+    }
+}
+
+/// Who signs.
+pub const DOMAIN: &str = "acme-health.example";
