@@ -1,7 +1,7 @@
 //! One stage of a message's way, done over and over and nothing else: `make instructions` runs it under valgrind, which counts
 //! instructions, allocations and octets allocated. A loaded machine changes nothing about those.
 //!
-//! `instructions STAGE COUNT`; without arguments it prints the stages.
+//! `instructions STAGE COUNT`; without arguments it prints the stages, with `size` the octets that a message has on average.
 
 mod claims;
 
@@ -40,6 +40,11 @@ fn main() {
         println!("{}", STAGES.map(|(name, _)| name).join(" "));
         return;
     };
+    if name == "size" {
+        let (renderer, rows) = (renderer(NOTICE), rows(NOTICE, ROWS));
+        let octets: usize = rows.iter().map(|row| renderer.render(row, NOW).expect("renders").len()).sum();
+        return println!("{}", octets / rows.len());
+    }
     let count = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(1);
     let (_, prepare) = STAGES.iter().find(|(stage, _)| *stage == name).expect("a stage");
     let mut stage = prepare();

@@ -13,6 +13,8 @@ count() {
         sed -n "s/$pattern/\1/p" | tr -d ,
 }
 
+echo "messages of $("$bench" size) octets, without signatures"
+echo
 echo "| stage | instructions | allocations | octets allocated |"
 echo "|---|--:|--:|--:|"
 for stage; do

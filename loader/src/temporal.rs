@@ -44,7 +44,7 @@ fn date<T: ArrowTemporalType>(array: &dyn Array, index: usize) -> Option<String>
 where
     i64: From<T::Native>,
 {
-    Some(as_datetime::<T>(native::<T>(array, index))?.date().format("%Y-%m-%d").to_string())
+    Some(as_datetime::<T>(native::<T>(array, index))?.date().to_string())
 }
 
 fn timestamp<T: ArrowTemporalType>(array: &dyn Array, index: usize, zoned: bool) -> Option<String>
@@ -52,7 +52,8 @@ where
     i64: From<T::Native>,
 {
     let zone = if zoned { "Z" } else { "" };
-    Some(format!("{}{zone}", as_datetime::<T>(native::<T>(array, index))?.format("%Y-%m-%dT%H:%M:%S%.f")))
+    // As `%Y-%m-%dT%H:%M:%S%.f` would have it, without chrono's interpreter of formats.
+    Some(format!("{:?}{zone}", as_datetime::<T>(native::<T>(array, index))?))
 }
 
 /// `HH:MM:SS`, with a fraction if there is one. Twenty-four hours are kept as some databases write them.
@@ -93,6 +94,7 @@ fn parts(ticks: i64, per_second: u32) -> (&'static str, u64, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_array::{Date32Array, TimestampMicrosecondArray};
 
     #[test]
     fn times_of_day() {
@@ -107,6 +109,24 @@ mod tests {
         ];
         for (ticks, per_second, text) in cases {
             assert_eq!(time(ticks, per_second), text);
+        }
+    }
+
+    /// chrono's own formats are the judge.
+    #[test]
+    fn dates_and_timestamps() {
+        let days = (-800_000..3_000_000).step_by(997).chain([-719_529, -719_528, 2_932_896, 2_932_897, 95_026_236]);
+        let dates = Date32Array::from_iter_values(days);
+        for index in 0..dates.len() {
+            let date = as_datetime::<Date32Type>(dates.value(index).into()).expect("in the calendar").date();
+            assert_eq!(text(&dates, index), Some(date.format("%Y-%m-%d").to_string()));
+        }
+        let ticks =
+            [0, -1, 1, 999, -62_135_596_800_000_000, 1_674_813_600_500_000, 253_402_300_800_000_001, i64::MAX / 2];
+        let stamps = TimestampMicrosecondArray::from_iter_values(ticks).with_timezone_utc();
+        for index in 0..stamps.len() {
+            let stamp = as_datetime::<TimestampMicrosecondType>(stamps.value(index));
+            assert_eq!(text(&stamps, index), stamp.map(|stamp| stamp.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string()));
         }
     }
 

@@ -5,12 +5,14 @@ use engine::sign::{Algorithm, KeyPair};
 use std::error::Error;
 use std::path::Path;
 
-/// A way to sign. A backend that a switch of `sealpost.toml` chooses is one more here, with that switch in
-/// [`Mode::settings`] and its own way to be timed in [`crate::signing`].
+/// A way to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// RSA-2048, one signature at a time.
     Rsa,
+    /// RSA-2048, eight at a time, where the machine can.
+    #[value(name = "crypto_mb")]
+    CryptoMb,
     /// RSA-2048 and Ed25519.
     #[value(name = "rsa+ed25519")]
     RsaEd25519,
@@ -22,6 +24,7 @@ impl Mode {
     pub fn word(self) -> &'static str {
         match self {
             Mode::Rsa => "rsa",
+            Mode::CryptoMb => "crypto_mb",
             Mode::RsaEd25519 => "rsa+ed25519",
             Mode::Ed25519 => "ed25519",
         }
@@ -32,7 +35,7 @@ impl Mode {
         const BOTH: [(&str, &str, Algorithm); 2] =
             [("s1", "keys/s1.pem", Algorithm::Rsa), ("s2", "keys/s2.pem", Algorithm::Ed25519)];
         match self {
-            Mode::Rsa => &BOTH[..1],
+            Mode::Rsa | Mode::CryptoMb => &BOTH[..1],
             Mode::RsaEd25519 => &BOTH,
             Mode::Ed25519 => &BOTH[1..],
         }
@@ -44,7 +47,8 @@ impl Mode {
             let word = if *algorithm == Algorithm::Rsa { "rsa" } else { "ed25519" };
             format!("{word} = {{ selector = \"{selector}\", key = \"{}\" }}\n", desk.join(file).display())
         });
-        format!("[dkim.\"{DOMAIN}\"]\n{}", lines.collect::<String>())
+        let together = if self == Mode::CryptoMb { "auto" } else { "off" };
+        format!("[signing]\ntogether = \"{together}\"\n[dkim.\"{DOMAIN}\"]\n{}", lines.collect::<String>())
     }
 
     /// Its keys, read.

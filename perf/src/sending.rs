@@ -4,7 +4,6 @@ use crate::bench::Bench;
 use crate::group::Cpu;
 use crate::measure;
 use crate::mode::Mode;
-use crate::signing;
 use crate::sink::{Counted, Totals};
 use crate::stages::{self, Stages};
 use std::collections::BTreeMap;
@@ -33,7 +32,7 @@ pub struct Run {
 /// What is known of our own process.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
-    /// r: CPU µs of a message's signatures alone, timed just before the run.
+    /// r: CPU µs of a message's signatures, and of verifying them where that is done, as the run itself counted them.
     pub signatures: f64,
     /// Voluntary and involuntary.
     pub switches: (f64, f64),
@@ -90,7 +89,6 @@ const TICK: Duration = Duration::from_millis(50);
 pub fn run(bench: &Bench, mode: Mode) -> Result<Run, Box<dyn Error>> {
     let folder = bench.fresh("run")?;
     let (cpu, sink_cpu) = bench.cpus();
-    let signatures = signing::measure(mode, &bench.desk(), &[cpu.unwrap_or(0)])?[0].cpu;
     let sink = Counted::start(&bench.guard, &bench.sealpost, &folder, &bench.ca(), sink_cpu)?;
     let group = bench.guard.group("sender")?;
     let (mut child, port) =
@@ -99,7 +97,7 @@ pub fn run(bench: &Bench, mode: Mode) -> Result<Run, Box<dyn Error>> {
     let sink_before = sink.cpu()?;
     let counts = measure::last_line(&mut child)?;
     let process = PathBuf::from(format!("/proc/{}", child.id()));
-    let mut own = Own { signatures, ..Own::default() };
+    let mut own = Own::default();
     let (mut peak_mb, mut threads) = (0.0_f64, BTreeMap::new());
     while !counts.is_finished() {
         if since.elapsed() > bench.patience() {
@@ -113,7 +111,9 @@ pub fn run(bench: &Bench, mode: Mode) -> Result<Run, Box<dyn Error>> {
     let (sender, seconds) = (group.cpu()?, since.elapsed().as_secs_f64());
     let sink_cpu = sink.cpu()?.since(sink_before);
     own.switches = switches(&process);
-    own.stages = stages::scrape(port)?;
+    let counted = stages::scrape(port)?;
+    own.signatures = counted.signatures * 1e6 / f64_of(bench.rows);
+    own.stages = counted.stages;
     own.threads = measure::by_kind(threads);
     let counts = counts.join().map_err(|_| "the pipe's reader panicked")?;
     child.wait()?;

@@ -59,7 +59,7 @@ const FIGURES: [(&str, Figure); 12] = [
     ("messages per sender CPU-second", |run, _| run.per_cpu_second()),
     ("sender CPU a message, µs", |run, _| run.cost()),
     ("of that in the kernel, µs", |run, _| run.sender.system * 1e6 / run.rows),
-    ("r: signatures of a message alone, µs", |_, own| own.signatures),
+    ("r: signatures of a message and verifying them, µs", |_, own| own.signatures),
     ("the bar, 1.1 r + 120 µs", |_, own| bar(own)),
     ("sink CPU a message, µs", |run, _| run.sink_cost()),
     ("peak memory, MB", |run, _| run.peak_mb),

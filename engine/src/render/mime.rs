@@ -132,7 +132,7 @@ mod tests {
             said.part("text/html").write_part(&mut octets);
             String::from_utf8(octets).expect("ASCII")
         };
-        for text in ["é", "<p>é</p>\n.\n=3D \nFrom\n"] {
+        for text in ["a word with an é", "<p>é</p>\n.\n=3D \nFrom here to there\n"] {
             let quoted = Said::Quoted(BODY.encode(text).into_bytes());
             assert_eq!(written(&quoted), written(&Said::Text(text.to_owned())));
         }

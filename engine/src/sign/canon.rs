@@ -1,7 +1,7 @@
 //! Canonical octets (RFC 6376 section 3.4). Content always has CR LF line ends.
 
 use aws_lc_rs::digest::{Digest, SHA256, digest};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter};
 
 /// SHA-256 over the body in relaxed canonicalisation (section 3.4.4).
 pub(super) fn body_hash(body: &[u8]) -> Digest {
@@ -63,18 +63,15 @@ pub(super) fn header(field: &[u8], out: &mut Vec<u8>) {
     out.extend(name.trim_ascii_end().iter().map(u8::to_ascii_lowercase));
     out.push(b':');
     let start = out.len();
-    let mut space = false;
-    for octet in value.iter().skip(1) {
-        match octet {
-            b'\r' | b'\n' => {}
-            b' ' | b'\t' => space = true,
-            octet => {
-                if std::mem::take(&mut space) && out.len() > start {
-                    out.push(b' ');
-                }
-                out.push(*octet);
-            }
+    let is_gap = |octet: &u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n');
+    let mut rest = value.get(1..).unwrap_or_default();
+    while let Some(word) = rest.iter().position(|octet| !is_gap(octet)) {
+        if out.len() > start && rest[..word].iter().any(|octet| is_white(*octet)) {
+            out.push(b' ');
         }
+        let end = rest[word..].iter().position(is_gap).map_or(rest.len(), |length| word + length);
+        out.extend_from_slice(&rest[word..end]);
+        rest = &rest[end..];
     }
 }
 
@@ -98,7 +95,10 @@ pub(super) fn split(content: &[u8]) -> (Vec<&[u8]>, &[u8]) {
 }
 
 fn find_crlf(octets: &[u8], from: usize) -> Option<usize> {
-    memmem::find(&octets[from..], b"\r\n").map(|at| from + at)
+    memchr_iter(b'\n', &octets[from..])
+        .map(|at| from + at)
+        .find(|at| octets[from..*at].ends_with(b"\r"))
+        .map(|at| at - 1)
 }
 
 #[cfg(test)]
@@ -117,6 +117,24 @@ mod tests {
         }
         assert_eq!(relaxed, b"a:X\r\nb:Y Z\r\n");
         assert_eq!(body_hash(body).as_ref(), digest(&SHA256, b" C\r\nD E\r\n").as_ref());
+    }
+
+    #[test]
+    fn folds_and_spaces_in_header_fields() {
+        let cases = [
+            ("Subject: a b", "subject:a b"),
+            ("Subject : \t a \t b \t ", "subject:a b"),
+            ("X-Y:\r\n\ta\r\n b\r\n\t\r\n c", "x-y:a b c"),
+            ("X:", "x:"),
+            ("X: \t", "x:"),
+            ("X: a\rb\nc", "x:abc"),
+            ("no colon", "no colon:"),
+        ];
+        for (field, canonical) in cases {
+            let mut out = Vec::new();
+            header(field.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8(out).expect("ASCII"), canonical, "{field:?}");
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Local {
 }
 
 /// Parameters that need no memory of their own: few calls have more.
-const FEW: usize = 4;
+const FEW: usize = 3;
 
 impl Call {
     fn value<'v>(&'v self, here: &'v Scope<'v>) -> Result<Found<'v>, Odd> {
