@@ -50,8 +50,7 @@ pub struct Args {
 }
 
 /// What `--version` says, and `-V` doesn't.
-static LONG_VERSION: LazyLock<String> =
-    LazyLock::new(|| format!("{VERSION}\n{}", engine::sign::hand()));
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{VERSION}\n{}", engine::sign::hand()));
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

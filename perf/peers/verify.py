@@ -2,8 +2,8 @@
 
     verify.py SAMPLE RECORDS
 
-SAMPLE is a folder of .eml files as `sealpost sandbox --sample` keeps them. RECORDS are the lines that `sealpost init` printed. Each message must have at least one signature, and
-all that it has must hold.
+SAMPLE is a folder of .eml files as `sealpost sandbox --sample` keeps them. RECORDS are the lines that `sealpost init` printed.
+Each message must have at least one signature, and all that it has must hold.
 """
 
 import pathlib

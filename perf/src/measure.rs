@@ -67,13 +67,13 @@ pub fn run(mut command: Command, rows: u64, port: u16) -> Result<Measured, Box<d
             memory.extend(memory_of(&folder, "VmRSS:").map(|megabytes| (seconds, megabytes)));
         }
         if first_delivery.is_none()
-            && stages::scrape(port).is_ok_and(|stages| stages.get("send").is_some_and(|s| s.1 > 0.0))
+            && stages::scrape(port).is_ok_and(|counted| counted.stages.get("send").is_some_and(|s| s.1 > 0.0))
         {
             first_delivery = Some(seconds);
         }
         std::thread::sleep(TICK);
     }
-    let stages = stages::scrape(port)?;
+    let stages = stages::scrape(port)?.stages;
     let counts: serde_json::Value = serde_json::from_str(&counts.join().map_err(|_| "the pipe's reader panicked")?)?;
     child.wait()?;
     if counts["delivered"].as_u64() != Some(rows) {

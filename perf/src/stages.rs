@@ -32,10 +32,10 @@ fn parse(text: &str) -> Result<Counted, Box<dyn Error>> {
     let mut counted = Counted::default();
     for (series, value) in text.lines().filter_map(|line| line.rsplit_once(' ')) {
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-        let mut stage = || counted.stages.entry(labels.split('"').nth(1).unwrap_or_default().to_owned()).or_default();
+        let stage = labels.split('"').nth(1).unwrap_or_default().to_owned();
         match name {
-            "sealpost_stage_seconds_sum" => stage().0 = value.parse()?,
-            "sealpost_stage_seconds_count" => stage().1 = value.parse()?,
+            "sealpost_stage_seconds_sum" => counted.stages.entry(stage).or_default().0 = value.parse()?,
+            "sealpost_stage_seconds_count" => counted.stages.entry(stage).or_default().1 = value.parse()?,
             "sealpost_signature_cpu_seconds_total" | "sealpost_signature_verify_cpu_seconds_total" => {
                 counted.signatures += value.parse::<f64>()?;
             }

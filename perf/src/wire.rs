@@ -5,7 +5,7 @@
 
 mod relay;
 
-use crate::generate::{self, Format};
+use crate::generate::{self, Format, Letter};
 use clap::Parser;
 use relay::{Relay, Tally, Terms};
 use std::collections::BTreeSet;
@@ -173,7 +173,7 @@ impl Desk {
         let relay =
             Relay::start("127.0.0.1:0".parse()?, address.trim().parse()?, Terms { rtt: RTT, ..Terms::default() })?;
         let input = generate::rows(Format::Csv, folder, rows)?;
-        std::fs::write(folder.join("wire.toml"), generate::campaign(&input, Format::Csv)?)?;
+        std::fs::write(folder.join("wire.toml"), generate::campaign(&input, Format::Csv, Letter::Notice)?)?;
         std::fs::write(folder.join("sealpost.toml"), machine(relay.address, &domains(&input)?)?)?;
         Ok(Desk { sealpost: sealpost.to_owned(), folder: folder.to_owned(), rows, relay, _sink: sink })
     }

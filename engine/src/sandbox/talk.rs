@@ -112,7 +112,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
 /// What was said after DATA, without the dots that were doubled for it (RFC 5321 section 4.5.2).
 fn undotted(said: &[u8]) -> Vec<u8> {
-    said.split_inclusive(|octet| *octet == b'\n').flat_map(|line| line.strip_prefix(b".").unwrap_or(line)).copied().collect()
+    said.split_inclusive(|octet| *octet == b'\n')
+        .flat_map(|line| line.strip_prefix(b".").unwrap_or(line))
+        .copied()
+        .collect()
 }
 
 pub(super) fn message_id(message: &[u8]) -> Option<Vec<u8>> {

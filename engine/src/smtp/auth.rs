@@ -19,8 +19,7 @@ const MECHANISMS: &[&str] =
 impl Exchange {
     /// Begins with the best of the `offered` mechanisms; gives the AUTH command. `None`: there is none in common.
     pub(super) fn begin(login: &Login, offered: &[String]) -> Option<(Exchange, String)> {
-        let name =
-            MECHANISMS.iter().find(|ours| offered.iter().any(|theirs| theirs.eq_ignore_ascii_case(ours)))?;
+        let name = MECHANISMS.iter().find(|ours| offered.iter().any(|theirs| theirs.eq_ignore_ascii_case(ours)))?;
         let config = SASLConfig::with_credentials(None, login.user.clone(), login.password.to_string()).ok()?;
         let mechanism = Mechname::parse(name.as_bytes()).ok()?;
         let session = SASLClient::new(config).start_suggested([&mechanism]).ok()?;
