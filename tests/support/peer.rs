@@ -75,12 +75,14 @@ impl Line {
         self.say(&(text + "250 ENHANCEDSTATUSCODES\r\n"));
     }
 
-    /// Reads a message to its final dot.
-    pub fn content(&mut self) {
+    /// Reads a message to its final dot; whether it got there.
+    pub fn content(&mut self) -> bool {
         loop {
             let mut line = String::new();
-            if self.reader.read_line(&mut line).unwrap_or(0) == 0 || line == ".\r\n" {
-                return;
+            if self.reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return false;
+            } else if line == ".\r\n" {
+                return true;
             }
         }
     }
@@ -90,10 +92,10 @@ impl Line {
         self.reader.fill_buf().map_or(true, <[u8]>::is_empty)
     }
 
-    /// Reads the chunk that `BDAT n LAST` announced.
-    pub fn chunk(&mut self, said: &str) {
+    /// Reads the chunk that `BDAT n LAST` announced; whether it was whole.
+    pub fn chunk(&mut self, said: &str) -> bool {
         let size = said.split(' ').nth(1).and_then(|size| size.parse().ok()).expect("a size");
-        self.reader.read_exact(&mut vec![0; size]).ok();
+        self.reader.read_exact(&mut vec![0; size]).is_ok()
     }
 
     /// Throws away what the client has sent and nobody has read.

@@ -18,9 +18,9 @@
 //! With PIPELINING one transaction may be opened *ahead*: its commands leave with the end of the message before it, or behind RSET,
 //! so that a message costs one round trip. Replies come in order, so the one before is settled first, and whoever drives the
 //! machine hears that before a word about the one ahead. At most one message is on its way to a reply, and at most one is being
-//! opened; no content of the second leaves before [`Directive::Content`] asks for it. Where the server ends the session before
-//! it has said a word of the one ahead, or its first word of it could be about something else, nothing was begun:
-//! [`Directive::Back`].
+//! opened; no content of the second leaves before [`Directive::Content`] asks for it. Where a session on which a message was settled
+//! ends before the server has said a word of the next one, or its first word of one ahead could be about something else, nothing
+//! was begun: [`Directive::Back`].
 
 mod opening;
 mod transaction;
@@ -47,7 +47,7 @@ pub enum Directive {
     Content(Framing),
     /// The open transaction ended so.
     Settled(Verdict),
-    /// The session is over before it was clear that the server means the transaction that was opened ahead.
+    /// The session is over, in this way, before it was clear that the server means the open transaction; it was not the first.
     Back(Verdict),
     /// The session could not be opened.
     Failed(Verdict),
@@ -92,6 +92,10 @@ pub struct Machine {
     refused: Option<Verdict>,
     /// Names the message whose transaction is open ahead and unanswered.
     ahead: Option<String>,
+    /// A message was settled on this session.
+    served: bool,
+    /// Since then another transaction was opened, and the server has not said a word of it.
+    unanswered: bool,
     news: VecDeque<Directive>,
 }
 
@@ -110,6 +114,8 @@ impl Machine {
             awaited: if implicit_tls { VecDeque::new() } else { VecDeque::from([Step::Greeting]) },
             refused: None,
             ahead: None,
+            served: false,
+            unanswered: false,
             news: VecDeque::new(),
         }
     }
@@ -188,9 +194,7 @@ impl Machine {
             Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls | Step::Auth => self.while_opening(step, reply),
             Step::Mail | Step::Rcpt | Step::Data => self.in_transaction(step, reply),
             Step::Content | Step::Chunk => self.after_content(step, reply),
-            Step::Rset if reply.is_positive() => {
-                self.enter(if self.ahead.is_some() { State::Transaction } else { State::Idle })
-            }
+            Step::Rset if reply.is_positive() => self.go_on(),
             Step::Rset => self.end(verdict::of_reply(step, reply)),
             Step::Quit => self.close(),
         }
@@ -201,7 +205,9 @@ impl Machine {
         match self.state {
             // Of the message whose reply is due; the one ahead, if there is one, was not begun, and its owner knows.
             State::Content => self.settled(verdict),
-            State::Transaction | State::Reset if self.ahead.is_some() => self.news.push_back(Directive::Back(verdict)),
+            State::Transaction | State::Reset if self.unanswered || self.ahead.is_some() => {
+                self.news.push_back(Directive::Back(verdict));
+            }
             State::Transaction => self.settled(verdict),
             State::Closed | State::Quitting | State::Reset => {}
             _ => self.news.push_back(Directive::Failed(verdict)),
@@ -227,7 +233,7 @@ impl Machine {
         self.unsent.clear();
         self.awaited.clear();
         self.output.clear();
-        self.ahead = None;
+        (self.ahead, self.unanswered) = (None, false);
         self.enter(State::Closed);
     }
 

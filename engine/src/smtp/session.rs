@@ -82,7 +82,7 @@ enum Stream {
 pub enum Sent {
     /// This.
     Settled(Verdict),
-    /// Nothing: it was opened ahead, and the session ended, in this way, before it was clear that the server means it.
+    /// Nothing: the session ended, in this way, before it was clear that the server means it. Another was settled there before.
     Back(Verdict),
 }
 
@@ -313,8 +313,10 @@ impl Session {
             return self.machine.content_withheld();
         }
         wire.extend(self.machine.leave());
-        if let Err(fault) = bounded(wait, self.write(&wire[last..])).await {
-            self.machine.broke(fault);
+        match bounded(wait, self.write(&wire[last..])).await {
+            // What the server said before it left still counts: reading tells of that, or of the same fault.
+            Ok(()) | Err(IoFault::Lost) => {}
+            Err(fault) => self.machine.broke(fault),
         }
     }
 

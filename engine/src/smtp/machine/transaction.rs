@@ -26,9 +26,18 @@ impl Machine {
         self.open(envelope);
         match self.state {
             State::Reset => self.ahead = Some(envelope.id.clone()),
-            _ => self.enter(State::Transaction),
+            _ => {
+                self.unanswered = self.served;
+                self.enter(State::Transaction);
+            }
         }
         self.write_next();
+    }
+
+    /// To the transaction that is open ahead, or to where one can be begun.
+    pub(super) fn go_on(&mut self) {
+        self.unanswered = self.ahead.is_some();
+        self.enter(if self.unanswered { State::Transaction } else { State::Idle });
     }
 
     /// Opens the next message's transaction with the end of the one whose content is to leave (RFC 2920 section 3.1), if this
@@ -133,13 +142,14 @@ impl Machine {
             let verdict = if relays { verdict::of_relay(step, reply) } else { verdict::of_reply(step, reply) };
             // Of one ahead a server that lost its step may say anything. What it says for good must be said again, to a session
             // where nothing else can be meant.
-            if self.ahead.is_some() && (verdict.scope == Scope::Session || verdict.fate == Fate::Bounced) {
+            let unsure = self.ahead.is_some() && verdict.fate == Fate::Bounced;
+            if unsure || (self.unanswered && verdict.scope == Scope::Session) {
                 return self.end(verdict);
             }
             self.refused = Some(verdict);
             self.unsent.clear();
         }
-        self.ahead = None;
+        (self.ahead, self.unanswered) = (None, false);
         if step == Step::Data && accepted {
             if self.refused.is_none() {
                 return self.enter(State::Content);
@@ -165,7 +175,7 @@ impl Machine {
             return self.end(verdict);
         }
         self.settled(verdict);
-        self.enter(if self.ahead.is_some() { State::Transaction } else { State::Idle });
+        self.go_on();
     }
 
     fn end_refused(&mut self) {
@@ -182,6 +192,7 @@ impl Machine {
     /// The first refusal is what became of the message, whatever came after it.
     pub(super) fn settled(&mut self, verdict: Verdict) {
         let verdict = self.refused.take().unwrap_or(verdict);
+        self.served = true;
         self.news.push_back(Directive::Settled(verdict));
     }
 }
