@@ -23,6 +23,7 @@ pub struct Parts<'a> {
 
 /// A private key of 2048 bits with two primes of 1024 bits and the public exponent 65537, which is what the library's public
 /// operation is made for. It leaves memory when dropped.
+#[cfg_attr(not(crypto_mb), expect(dead_code, reason = "there is no library to read them"))]
 pub struct Key {
     pub(crate) modulus: Box<Words<32>>,
     pub(crate) prime_1: Box<Words<16>>,
