@@ -11,11 +11,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 use engine::clock::Timestamp;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// Send one personal, sealed message to each row of a recipient file.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, long_version = LONG_VERSION.as_str(), max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 all rows settled · 1 undelivered above --tolerate, or rows held in doubt · 2 usage or \
 configuration · 3 stopped with rows left · 4 stopped by a brake · 70 our own fault · 75 the engine is busy"
@@ -40,6 +41,10 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// What `--version` says, and `-V` doesn't.
+static LONG_VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{}\n{}", env!("CARGO_PKG_VERSION"), engine::sign::hand()));
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

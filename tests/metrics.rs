@@ -122,3 +122,38 @@ fn prometheus_and_the_report_agree() {
     crate::support::receivers::signal(run.id(), "TERM");
     run.wait().expect("it ends");
 }
+
+/// Every message has one signature of each kind, however RSA's are made; and whether they are made together is what `--version`
+/// says and the configuration wants.
+#[test]
+fn what_signatures_cost_is_counted() {
+    for (together, wanted) in [("auto", true), ("off", false)] {
+        let more = format!("linger = \"20s\"\n[signing]\ntogether = \"{together}\"\n");
+        let (desk, mx, port) = desk(&["--latency", "2ms"], &more);
+        let able = desk.sealpost(&["--version"]).stdout.contains("eight at a time");
+        let campaign = desk.small(400, "");
+        let run = desk.spawn(&["send", &campaign, "--json", "--log", "info"]);
+        let text = exposition_with(port, "sealpost_outcomes_total{outcome=\"delivered\"} 400\n");
+        let figure = |series: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            line.expect(series).parse::<f64>().expect("a number")
+        };
+        let made = |algorithm: &str, backend: &str, what: &str| {
+            figure(&format!("sealpost_signature{what}_total{{algorithm=\"{algorithm}\",backend=\"{backend}\"}}"))
+        };
+        let (alone, eight) = (made("rsa", "aws_lc", "s"), made("rsa", "crypto_mb", "s"));
+        assert_eq!((alone + eight, made("ed25519", "aws_lc", "s")), (400.0, 400.0), "{together}");
+        assert_eq!(eight > 0.0, able && wanted, "{together}: {eight} together");
+        let cpu = [("rsa", "aws_lc", alone), ("rsa", "crypto_mb", eight), ("ed25519", "aws_lc", 400.0)];
+        for (algorithm, backend, count) in cpu {
+            assert_eq!(made(algorithm, backend, "_cpu_seconds") > 0.0, count > 0.0, "{algorithm} {backend}");
+        }
+        assert_eq!(figure("sealpost_signature_verify_cpu_seconds_total") > 0.0, eight > 0.0);
+        assert_eq!(figure("sealpost_signature_faults_total"), 0.0);
+        crate::support::receivers::signal(run.id(), "TERM");
+        let log = String::from_utf8(run.wait_with_output().expect("it ends").stderr).expect("text");
+        let said = if able && wanted { "made eight at a time" } else { "made one at a time" };
+        assert!(log.contains(&format!("RSA-2048 signatures are {said}")), "{log}");
+        assert_eq!(mx.totals()["accepted"], 400);
+    }
+}

@@ -59,7 +59,10 @@ fn section<'a>(text: &'a str, table: &str) -> &'a str {
 #[test]
 fn every_key_is_in_the_reference() {
     let cases = [
-        ("sealpost.toml", &["", "[source", "dkim", "keys", "dns", "smtp", "tls", "retry", "limits", "metrics"][..]),
+        (
+            "sealpost.toml",
+            &["", "[source", "dkim", "keys", "dns", "smtp", "tls", "retry", "limits", "signing", "store", "metrics"][..],
+        ),
         ("campaign.toml", &["campaign", "input", "message", "transport"]),
     ];
     let mut seen = 0;

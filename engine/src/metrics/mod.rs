@@ -5,15 +5,17 @@
 //! [`providers::NAMED_FROM`] attempts by name, the rest together as `other`, so that no series ever falls.
 
 mod providers;
+mod signing;
 
 pub use providers::Providers;
+pub use signing::{Signing, Single};
 
 use crate::condition::{Condition, Conditions};
 use crate::mail::Kind;
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Counter, CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -53,6 +55,8 @@ pub struct Metrics {
     seconds: prometheus::Gauge,
     /// `sealpost_attempts_total{provider, result}`.
     pub providers: Providers,
+    /// `sealpost_signature…`: what signatures cost.
+    pub signing: Signing,
     /// Time with a run open: until the last rest, and since when again.
     worked: Mutex<(Duration, Option<Instant>)>,
 }
@@ -68,8 +72,10 @@ pub enum Stage {
     Route,
     /// Templates and MIME of one message.
     Render,
-    /// DKIM signatures of one message.
+    /// DKIM signatures of one message, without the time that it waited for others; of signatures made together, its share.
     Sign,
+    /// Waiting for others to be signed with.
+    Gather,
     /// From connect to a session that takes mail.
     Open,
     /// From MAIL FROM to the reply to the final dot.
@@ -84,12 +90,13 @@ pub enum Stage {
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Stage; 10] = [
+    pub const ALL: [Stage; 11] = [
         Stage::Load,
         Stage::Gate,
         Stage::Route,
         Stage::Render,
         Stage::Sign,
+        Stage::Gather,
         Stage::Open,
         Stage::Send,
         Stage::Settle,
@@ -104,6 +111,7 @@ impl Stage {
             Stage::Route => "route",
             Stage::Render => "render",
             Stage::Sign => "sign",
+            Stage::Gather => "gather",
             Stage::Open => "open",
             Stage::Send => "send",
             Stage::Settle => "settle",
@@ -223,6 +231,7 @@ impl Metrics {
                 book.counters("sealpost_attempts_total", "Attempts, by provider and result", &["provider", "result"]),
                 config.providers,
             ),
+            signing: Signing::new(&book),
             registry,
             worked: Mutex::default(),
         };
@@ -370,6 +379,14 @@ impl Book<'_> {
 
     fn counter(&self, name: &str, help: &str) -> IntCounter {
         self.add(IntCounter::new(name, help).expect("a good name"))
+    }
+
+    fn seconds(&self, name: &str, help: &str) -> Counter {
+        self.add(Counter::new(name, help).expect("a good name"))
+    }
+
+    fn seconds_by(&self, name: &str, help: &str, labels: &[&str]) -> CounterVec {
+        self.add(CounterVec::new(Opts::new(name, help), labels).expect("a good name"))
     }
 
     fn gauge(&self, name: &str, help: &str) -> IntGauge {

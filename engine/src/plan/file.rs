@@ -1,6 +1,6 @@
 //! The two configuration files as written. Every default has its reason in the reference files under `config/`.
 
-use super::machine_tables::{MetricsTable, StoreTable};
+use super::machine_tables::{MetricsTable, SigningTable, StoreTable};
 use super::message_file::MessageTable;
 use super::tls_reports::ReportsTable;
 use crate::mail::Level;
@@ -57,6 +57,9 @@ pub struct MachineFile {
     /// Bounds.
     #[serde(default)]
     pub limits: LimitsTable,
+    /// How signatures are made.
+    #[serde(default)]
+    pub signing: SigningTable,
     /// What Prometheus sees.
     #[serde(default)]
     pub metrics: MetricsTable,

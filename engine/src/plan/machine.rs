@@ -13,6 +13,7 @@ use crate::queue::{Limits, Sync};
 use crate::resolve::{DnsConfig, Dnssec, Nets, StaticRoute, parse_net};
 use crate::retry::Retry;
 use crate::secret::KeyPlace;
+use crate::sign::Together;
 use crate::smtp::{Root, Source};
 use crate::tlsrpt::Sender;
 use std::collections::BTreeMap;
@@ -55,6 +56,8 @@ pub struct Machine {
     pub retry: Retry,
     /// Bounds.
     pub limits: Limits,
+    /// `[signing] together`: whether RSA-2048 signatures are made together.
+    pub sign_together: Together,
     /// When leases are on the disk.
     pub sync: Sync,
     /// How long a key counts as sent.
@@ -154,6 +157,7 @@ impl Machine {
             roots: file.tls.roots.iter().map(|root| root_of(folder, root.get_ref())).collect(),
             retry: Retry { first: file.retry.first.get_ref().0, longest: file.retry.longest.0 },
             limits: limits(&file.limits, &file.smtp).map_err(|(offset, what)| fail(offset, what))?,
+            sign_together: file.signing.together,
             sync: file.store.sync,
             sent_kept: file.store.sent_kept.0,
             metrics: metrics(&file.metrics, &fail)?,

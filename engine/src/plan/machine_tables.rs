@@ -2,6 +2,7 @@
 
 use super::file::Span;
 use crate::queue::Sync;
+use crate::sign::Together;
 use serde::Deserialize;
 use std::time::Duration;
 use toml::Spanned;
@@ -22,6 +23,14 @@ impl Default for MetricsTable {
     fn default() -> Self {
         MetricsTable { listen: None, providers: Spanned::new(0..0, 20), linger: Span(Duration::ZERO) }
     }
+}
+
+/// `[signing]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SigningTable {
+    /// Whether RSA-2048 signatures are made together.
+    pub together: Together,
 }
 
 /// `[store]`.

@@ -7,7 +7,7 @@ use super::gauges::Gauges;
 use super::lane::{Lane, LaneKey};
 use super::shard::{Deps, Job, Rendered, Stop};
 use crate::clock::Timestamp;
-use crate::mail::hint;
+use crate::mail::{Message, hint};
 use crate::metrics::Stage;
 use crate::render::Unrenderable;
 use crate::smtp::{Fate, Verdict};
@@ -173,16 +173,25 @@ impl Owner {
     fn render(&self, mut job: Job) {
         let key = key(&job);
         let (clerk, rendered, metrics) = (self.deps.clerk.clone(), self.rendered.clone(), self.deps.metrics.clone());
+        let coming = self.deps.signing.expect();
         self.deps.pool.spawn(move || {
             let (now, press) = (job.run.settle.now(), &job.run.press);
             // A template engine that panics over one row must cost that row, not the run.
             let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                let content = metrics.time(Stage::Render, || press.render(&mut job.row, now));
-                content.map(|content| metrics.time(Stage::Sign, || press.sign(&content, now)))
+                let content = metrics.time(Stage::Render, || press.render(&mut job.row, now))?;
+                let unsigned = press.prepare(&content, now);
+                Ok((content, unsigned))
             }));
-            let result =
-                made.unwrap_or_else(|_| Err(Unrenderable { reason: "render", detail: "it broke the renderer".into() }));
-            clerk.take(Rendered { key, job, result }, &rendered);
+            let broken = |_| Err(Unrenderable { reason: "render", detail: "it broke the renderer".into() });
+            match made.unwrap_or_else(broken) {
+                Ok((content, unsigned)) => coming.sign(unsigned, move |signatures| {
+                    clerk.take(Rendered { key, job, result: Ok(Message::sealed(signatures, &content)) }, &rendered);
+                }),
+                Err(fault) => {
+                    drop(coming);
+                    clerk.take(Rendered { key, job, result: Err(fault) }, &rendered);
+                }
+            }
         });
     }
 

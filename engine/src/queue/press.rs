@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::mail::{Message, Row};
 use crate::render::{Renderer, Unrenderable};
-use crate::sign::Signer;
+use crate::sign::{Signer, Unsigned};
 use crate::smtp::Envelope;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Press {
     /// The row makes no message.
     pub fn make(&self, row: &mut Row, now: Timestamp) -> Result<Message, Unrenderable> {
         let content = self.render(row, now)?;
-        Ok(self.sign(&content, now))
+        Ok(Message::sealed(self.signer.sign(&content, now), &content))
     }
 
     /// The first half of [`make`](Press::make): the message without signatures.
@@ -40,9 +40,9 @@ impl Press {
         self.renderer.render(row, date)
     }
 
-    /// The second half.
-    pub(super) fn sign(&self, content: &[u8], now: Timestamp) -> Message {
-        Message::sealed(self.signer.sign(content, now), content)
+    /// What is left to be signed of it.
+    pub(super) fn prepare(&self, content: &[u8], now: Timestamp) -> Unsigned {
+        self.signer.prepare(content, now)
     }
 
     /// The envelope of `row` for a message of `size` octets.

@@ -12,6 +12,7 @@ use crate::render::Unrenderable;
 use crate::resolve::Resolver;
 use crate::retry::Retry;
 use crate::route::Route;
+use crate::sign::Signing;
 use crate::smtp::{Connector, Dial, Source};
 use crate::standing::TlsStanding;
 use crate::tlsrpt::Book;
@@ -75,8 +76,10 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Renders and signs.
+    /// Renders.
     pub pool: Pool,
+    /// Signs.
+    pub signing: Arc<Signing>,
     /// Opens connections.
     pub dial: Arc<dyn Dial>,
     /// Leases what was rendered.

@@ -11,6 +11,7 @@ use crate::mail::RunId;
 use crate::metrics::Metrics;
 use crate::queue::{Clerk, Controls, Deps, Limits, Pool, Shard, Stop};
 use crate::route::Met;
+use crate::sign::Signing;
 use crate::smtp::{Connector, Tcp};
 use crate::standing::TlsStanding;
 use crate::store::{Settings, Store};
@@ -87,6 +88,7 @@ impl Engine {
         let new_book = || Arc::new(Book::new(store.clone(), gear.resolver.clone(), gear.clock.clone()));
         let book = postman.as_ref().map(|_| new_book());
         let reports = postman.zip(book.clone()).map(|(postman, book)| reports::start(book, postman, stopped.clone()));
+        let threads = pool(cpus())?;
         let deps = Deps {
             resolver: gear.resolver.clone(),
             connector,
@@ -96,7 +98,8 @@ impl Engine {
             retry: gear.retry,
             clock: gear.clock.clone(),
             metrics: metrics.clone(),
-            pool: Pool::Rayon(pool(cpus())?),
+            signing: signing(&gear, &threads, &metrics)?,
+            pool: Pool::Rayon(threads),
             dial: Arc::new(Tcp),
             clerk,
             conditions: conditions.clone(),
@@ -299,6 +302,13 @@ fn clerk(gear: &Machinery, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result
     let started = Clerk::start(store.clone(), gear.durability.sync, metrics.clone());
     let (clerk, thread) = started.map_err(|cause| Error::Internal(format!("can't start the clerk: {cause}")))?;
     Ok((clerk, Some(thread)))
+}
+
+fn signing(gear: &Machinery, threads: &Arc<rayon::ThreadPool>, metrics: &Arc<Metrics>) -> Result<Arc<Signing>, Error> {
+    let started = Signing::start(gear.sign_together, threads, metrics.clone());
+    started
+        .map(Arc::new)
+        .map_err(|cause| Error::Internal(format!("can't start the thread that signing needs: {cause}")))
 }
 
 fn cpus() -> usize {

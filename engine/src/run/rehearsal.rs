@@ -48,7 +48,7 @@ pub fn rehearsal(
     let keys =
         [("rehearsal-rsa", Algorithm::Rsa), ("rehearsal-ed25519", Algorithm::Ed25519)].map(|(selector, algorithm)| {
             let pair = KeyPair::parse(generate(algorithm).as_bytes(), algorithm).expect("a key just made can be read");
-            DkimKey { selector: selector.to_owned(), backend: Box::new(pair) }
+            DkimKey { selector: selector.to_owned(), backend: Arc::new(pair) }
         });
     let gear = Machinery {
         machine: None,
@@ -63,6 +63,7 @@ pub fn rehearsal(
         tls_refresh: None,
         retry: RETRY,
         limits: machine.limits,
+        sign_together: machine.sign_together,
         durability,
         sent_kept: machine.sent_kept,
         // A scraper of real runs must not take these deliveries for some.

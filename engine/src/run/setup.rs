@@ -8,7 +8,7 @@ use crate::queue::{Limits, Sync};
 use crate::resolve::{Dns, DnsConfig, Dnssec, Fixed, NoRoute, Place, Resolver};
 use crate::retry::Retry;
 use crate::secret::{KeyError, KeyFileError, MasterKey, owner_only, password};
-use crate::sign::{Algorithm, DkimKey, KeyPair, Signer};
+use crate::sign::{Algorithm, DkimKey, KeyPair, Signer, Together};
 use crate::smtp::{Access, Identity, Login, Root, Source};
 use crate::store::Bounds;
 use std::collections::BTreeMap;
@@ -74,6 +74,8 @@ pub struct Machinery {
     pub retry: Retry,
     /// Bounds.
     pub limits: Limits,
+    /// Whether RSA-2048 signatures are made together.
+    pub sign_together: Together,
     /// What is on the disk when.
     pub durability: Durability,
     /// How long a key counts as sent.
@@ -115,6 +117,7 @@ impl Machinery {
             tls_refresh: machine.tls_refresh,
             retry: machine.retry,
             limits: machine.limits,
+            sign_together: machine.sign_together,
             durability: Durability { sync: machine.sync, marks: true },
             sent_kept: machine.sent_kept,
             metrics: machine.metrics,
@@ -255,5 +258,5 @@ pub(super) fn signer_of(machine: &Machine, domain: &str, lifetime: Duration) -> 
 fn dkim_key(selector: &str, path: &Path, algorithm: Algorithm) -> Result<DkimKey, Error> {
     let pem = owner_only(path).map_err(|error: KeyFileError| KeyError::from(error))?;
     let pair = KeyPair::parse(&pem, algorithm).map_err(|cause| Error::SigningKey { path: path.to_owned(), cause })?;
-    Ok(DkimKey { selector: selector.to_owned(), backend: Box::new(pair) })
+    Ok(DkimKey { selector: selector.to_owned(), backend: Arc::new(pair) })
 }

@@ -3,10 +3,12 @@
 use super::{Algorithm, DkimKey, canon};
 use crate::clock::Timestamp;
 use crate::mail::Sealed;
+use crypto_mb::Key;
 use data_encoding::BASE64;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// What fills `b=`. One implementation a kind of hardware; all make the same octets for the same key.
+/// What fills `b=`.
 pub trait Backend: Send + Sync {
     /// The value of `a=`.
     fn algorithm(&self) -> Algorithm;
@@ -14,6 +16,10 @@ pub trait Backend: Send + Sync {
     fn sign(&self, signed: &[u8]) -> Vec<u8>;
     /// The public key as `p=` publishes it.
     fn public_key(&self) -> Vec<u8>;
+    /// The key in the form in which it signs together with others, where it can; the signatures are the same.
+    fn together(&self) -> Option<&Arc<Key>> {
+        None
+    }
 }
 
 /// Signs for one domain with all its keys. Parsed once and shared by every rendering thread.
@@ -21,6 +27,25 @@ pub struct Signer {
     domain: String,
     keys: Vec<DkimKey>,
     valid: Duration,
+}
+
+/// The signature fields of a message, without the signatures.
+pub struct Unsigned {
+    pub(super) fields: Vec<Field>,
+    /// Octets that will follow.
+    content: usize,
+    /// Time that it took to come this far.
+    pub(super) spent: Duration,
+}
+
+/// One of them.
+pub(super) struct Field {
+    /// Up to `b=`.
+    head: String,
+    /// Canonical octets of what is signed.
+    pub(super) signed: Vec<u8>,
+    /// Fills `b=`.
+    pub(super) backend: Arc<dyn Backend>,
 }
 
 /// Signed once more than they occur, so that a second one added on the way breaks the signature (RFC 6376 section 5.4.2).
@@ -37,19 +62,25 @@ impl Signer {
 
     /// The DKIM-Signature header fields over `content`, one a key.
     pub fn sign(&self, content: &[u8], now: Timestamp) -> Sealed {
+        let unsigned = self.prepare(content, now);
+        let signatures: Vec<_> = unsigned.fields.iter().map(|field| field.backend.sign(&field.signed)).collect();
+        unsigned.seal(&signatures)
+    }
+
+    /// All of [`sign`](Signer::sign) but the use of the keys.
+    pub fn prepare(&self, content: &[u8], now: Timestamp) -> Unsigned {
+        let since = Instant::now();
         let (fields, body) = canon::split(content);
         let body_hash = BASE64.encode(canon::body_hash(body).as_ref());
-        let (names, signed) = signed_fields(&fields);
-        let mut out = Vec::with_capacity(content.len() + 1024 * self.keys.len());
-        for key in &self.keys {
+        let (names, octets) = signed_fields(&fields);
+        let field = |key: &DkimKey| {
             let head = self.head(key, now, &names, &body_hash);
-            let mut octets = signed.clone();
-            canon::header(head.as_bytes(), &mut octets);
-            let signature = BASE64.encode(&key.backend.sign(&octets));
-            out.extend_from_slice(head.as_bytes());
-            fold(&signature, &mut out);
-        }
-        Sealed(out)
+            let mut signed = octets.clone();
+            canon::header(head.as_bytes(), &mut signed);
+            Field { head, signed, backend: key.backend.clone() }
+        };
+        let fields = self.keys.iter().map(field).collect();
+        Unsigned { fields, content: content.len(), spent: since.elapsed() }
     }
 
     fn head(&self, key: &DkimKey, now: Timestamp, names: &str, body_hash: &str) -> String {
@@ -63,6 +94,18 @@ impl Signer {
             names,
             body_hash,
         )
+    }
+}
+
+impl Unsigned {
+    /// The fields with their signatures, of which there is one for each.
+    pub(super) fn seal(self, signatures: &[Vec<u8>]) -> Sealed {
+        let mut out = Vec::with_capacity(self.content + 1024 * self.fields.len());
+        for (field, signature) in self.fields.iter().zip(signatures) {
+            out.extend_from_slice(field.head.as_bytes());
+            fold(&BASE64.encode(signature), &mut out);
+        }
+        Sealed(out)
     }
 }
 
@@ -115,7 +158,7 @@ mod tests {
     fn one_field_a_key_over_signed_and_without_length() {
         let keys = [Algorithm::Rsa, Algorithm::Ed25519].map(|algorithm| DkimKey {
             selector: "s".into(),
-            backend: Box::new(KeyPair::parse(generate(algorithm).as_bytes(), algorithm).expect("a key")),
+            backend: Arc::new(KeyPair::parse(generate(algorithm).as_bytes(), algorithm).expect("a key")),
         });
         let signer = Signer::new("acme.example", keys.into(), Duration::from_secs(48 * 3600));
         let content = b"From: a@acme.example\r\nTo: b@b.example\r\nSubject: x\r\nDate: y\r\n\r\nbody\r\n";

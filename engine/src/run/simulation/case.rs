@@ -16,7 +16,7 @@ use crate::run::dispatch::Dispatch;
 use crate::run::engine::WIND_DOWN;
 use crate::secret::{DataKey, TokenKey};
 use crate::settle::{Rules, Settle};
-use crate::sign::Signer;
+use crate::sign::{Signer, Signing};
 use crate::smtp::{Access, Connector, Root, Source};
 use crate::standing::TlsStanding;
 use crate::store::{Store, Tally};
@@ -102,6 +102,7 @@ fn deps(
         limits: Limits { ..world.plan.limits },
         retry: world.plan.retry,
         clock,
+        signing: Arc::new(Signing::singly(metrics.clone())),
         metrics,
         pool: Pool::Here,
         dial: net.clone(),
