@@ -23,7 +23,7 @@ bench: setup ## cost per stage (criterion), under the profile in which RocksDB i
 	cargo bench --package sealpost --bench '*' --profile dev --locked
 
 perf: build ## WHAT=speed, peers, rehearsal, durability, throttled or handshakes (see perf/README.md); appends to perf/results
-	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --pinned $(PINNED) \
+	$(CARGO_TARGET_DIR)/debug/perf --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --pinned $(PINNED) \
 		--connections $(CONNECTIONS) --letter $(LETTER) $(if $(MODE),--mode $(MODE)) $(if $(PEERS),--peers $(PEERS)) --sealpost $(SEALPOST)
 
 lint: setup ## formatting, clippy and documentation, warnings denied
