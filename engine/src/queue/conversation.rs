@@ -25,7 +25,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Holds a session for `lane` until it has nothing more to do.
 pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
-    let avoid_tls = lane.state.borrow().avoid_tls;
+    let avoid_tls = lane.state.borrow().avoids_tls(owner.deps.clock.now());
     let (place, since) = (owner.gauges.opening(), Instant::now());
     let opened = tokio::select! {
         biased;
@@ -270,7 +270,7 @@ fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict, sessio
 fn refused(owner: &Rc<Owner>, lane: &Rc<Lane>, verdict: Verdict, avoided_tls: bool) {
     let mut state = lane.state.borrow_mut();
     if lane.route.borrow().demand.level() == Level::Opportunistic && verdict.is_tls() && !avoided_tls {
-        state.avoid_tls = true;
+        state.go_without_tls(owner.deps.clock.now());
         return;
     }
     let others = state.sessions - 1;

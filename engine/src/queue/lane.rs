@@ -56,8 +56,8 @@ pub(super) struct State {
     pub(super) failures: u32,
     /// Why nothing is sent, and until when.
     pub(super) suspended: Option<(Verdict, Timestamp)>,
-    /// The handshake failed and TLS is not demanded: don't try again.
-    pub(super) avoid_tls: bool,
+    /// The handshake failed and TLS is not demanded: until when it is not tried again.
+    avoid_tls: Option<Timestamp>,
     /// Until when its servers are given one message after the other: one of them lost its step in a pipeline.
     careful: Option<Timestamp>,
     /// Sessions begun so far: hosts of one preference take turns by it.
@@ -73,6 +73,9 @@ const MOST_DEPTH: usize = 16;
 
 /// How long an address that took no connection goes last.
 const TROUBLE_HOLDS: Duration = Duration::from_secs(60);
+
+/// How long TLS that failed is not tried again where none is demanded.
+const CLEAR_HOLDS: Duration = Duration::from_secs(600);
 
 /// How long a server that lost its step in a pipeline is given one message after the other. It costs what was in the pipeline, and
 /// often a timeout, to find out again.
@@ -168,7 +171,7 @@ impl State {
             session_cap: None,
             failures: 0,
             suspended: None,
-            avoid_tls: false,
+            avoid_tls: None,
             careful: None,
             begun: turn,
             troubled: HashMap::new(),
@@ -229,6 +232,16 @@ impl State {
         self.careful = Some(now.after(CARE_HOLDS));
     }
 
+    /// TLS failed where it is not demanded: for a while it is gone without, since a fault or somebody in between may pass.
+    pub(super) fn go_without_tls(&mut self, now: Timestamp) {
+        self.avoid_tls = Some(now.after(CLEAR_HOLDS));
+    }
+
+    /// Whether TLS is not even tried.
+    pub(super) fn avoids_tls(&self, now: Timestamp) -> bool {
+        self.avoid_tls.is_some_and(|until| now < until)
+    }
+
     /// Whether its servers are given one message after the other.
     pub(super) fn is_careful(&self, now: Timestamp) -> bool {
         self.careful.is_some_and(|until| now < until)
@@ -249,7 +262,7 @@ impl State {
     /// Whether nothing is here and nothing was learned that a new lane would have to learn again.
     pub(super) fn is_forgettable(&self, now: Timestamp) -> bool {
         let idle = self.is_empty() && self.sessions == 0;
-        let nothing_learned = self.failures == 0 && self.suspended.is_none() && !self.avoid_tls;
+        let nothing_learned = self.failures == 0 && self.suspended.is_none() && !self.avoids_tls(now);
         idle && nothing_learned
             && self.most_sessions(now) == usize::MAX
             && !self.is_careful(now)
@@ -294,5 +307,13 @@ mod tests {
         let hosts = [host("a", 5), host("b", 10), host("c", 10), host("d", 10), host("e", 20)];
         let order = |turn| in_turn(&hosts, turn).iter().map(|host| host.name.clone()).collect::<String>();
         assert_eq!([order(0), order(1), order(2), order(3)], ["abcde", "acdbe", "adbce", "abcde"]);
+    }
+
+    #[test]
+    fn tls_that_failed_is_tried_again_before_long() {
+        let (mut state, now) = (State::new(0, Timestamp(1_000_000)), Timestamp(1_000_000));
+        assert!(!state.avoids_tls(now));
+        state.go_without_tls(now);
+        assert!(state.avoids_tls(now) && !state.avoids_tls(now.after(CLEAR_HOLDS)));
     }
 }

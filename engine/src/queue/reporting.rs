@@ -51,7 +51,7 @@ pub(super) fn looks(owner: &Owner, route: &Route) -> bool {
 /// How a session that is open will count; `None` where it is none that can be reported on.
 pub(super) fn meeting(owner: &Owner, lane: &Lane, between: &Between, session: &Session) -> Option<Meeting> {
     // One that avoids TLS stands for an earlier one, in which TLS failed.
-    if owner.deps.reports.is_none() || lane.state.borrow().avoid_tls {
+    if owner.deps.reports.is_none() || lane.state.borrow().avoids_tls(owner.deps.clock.now()) {
         return None;
     }
     let encrypted = session.proof().is_some_and(Proof::is_encrypted);
