@@ -1,6 +1,6 @@
 //! Templates as lists of segments: what handlebars compiles, without its interpreter.
 //!
-//! 1. [`compile`] walks the syntax tree of a template that [`lint`](super::lint) found good, and puts what it includes in the
+//! 1. [`mod@compile`] walks the syntax tree of a template that [`lint`](super::lint) found good, and puts what it includes in the
 //!    place of each inclusion. So every path is known as steps from where it stands, and a row needs no copy.
 //! 2. [`Program::text`] goes over the segments with a row: [`segment`] has what they do, [`expression`] what stands between
 //!    braces, [`scope`] what names mean there.
