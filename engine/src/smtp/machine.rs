@@ -28,7 +28,7 @@ mod transaction;
 use super::auth::Exchange;
 use super::extensions::Extensions;
 use super::verdict::{self, Verdict};
-use super::{IoFault, Policy, Proof, Step};
+use super::{Framing, IoFault, Policy, Proof, Step};
 use crate::mail::Reply;
 use std::collections::VecDeque;
 
@@ -53,15 +53,6 @@ pub enum Directive {
     Failed(Verdict),
     /// Close the connection.
     Close,
-}
-
-/// How a server knows where a message ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// By a lone dot (RFC 5321 section 4.1.1.4).
-    Dot,
-    /// By its length (RFC 3030).
-    Chunk,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

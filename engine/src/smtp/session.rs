@@ -2,30 +2,22 @@
 
 use super::step::BLOCK_TIMEOUT;
 use super::tls::{Terms, Trouble};
+use super::writing::write_all;
 use super::{Connector, Dial, Directive, Envelope, Framing, IoFault, Machine, Policy, Proof, ReplyParser};
 use super::{Step, Verdict, Wire};
 use crate::mail::{Demand, TlsFault};
 use crate::metrics::Metrics;
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 /// The largest piece of content written at once, three TLS records: what rustls takes in one call, and the kernel in another. Most
 /// messages are one piece. The piece with the end is the last.
 const BLOCK: usize = 48 * 1024;
-
-/// Room for the commands that leave with a message: two addresses of the longest kind.
-const COMMANDS: usize = 1024;
-
-/// What a server may say while we write, before it has to listen: replies to two messages are shorter by far.
-const MOST_HEARD: usize = 64 * 1024;
 
 /// Waits that configuration can shorten.
 #[derive(Clone, Copy, Debug)]
@@ -298,10 +290,7 @@ impl Session {
         if self.replies.has_rest() {
             return self.machine.broke(IoFault::Malformed);
         }
-        let mut wire = match framing {
-            Framing::Dot => dot_stuffed(content),
-            Framing::Chunk => chunk(content),
-        };
+        let mut wire = framing.wire(content);
         let last = wire.len().saturating_sub(1) / BLOCK * BLOCK;
         let wait = self.timeouts.of(BLOCK_TIMEOUT);
         for block in wire[..last].chunks(BLOCK) {
@@ -343,43 +332,6 @@ impl Session {
     }
 }
 
-/// Writes all of it, and takes in what the server says meanwhile: one that reads no further until it is heard would block both
-/// sides for good (RFC 2920 section 3.1).
-async fn write_all(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    octets: &[u8],
-    replies: &mut ReplyParser,
-) -> io::Result<()> {
-    let (mut rest, mut deaf) = (octets, false);
-    poll_fn(|cx| {
-        loop {
-            let written = match rest {
-                [] => Pin::new(&mut *stream).poll_flush(cx).map_ok(|()| 0),
-                _ => Pin::new(&mut *stream).poll_write(cx, rest),
-            };
-            match written {
-                Poll::Ready(Ok(0)) if rest.is_empty() => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => rest = &rest[count..],
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if deaf || replies.rest() > MOST_HEARD => return Poll::Pending,
-                // Whatever is wrong with reading, writing or the next read will tell.
-                Poll::Pending => deaf = !ready!(hear(stream, replies, cx)),
-            }
-        }
-    })
-    .await
-}
-
-/// Takes in what is there to read; `false`: there will be nothing more.
-fn hear(stream: &mut (impl AsyncRead + Unpin), replies: &mut ReplyParser, cx: &mut Context<'_>) -> Poll<bool> {
-    let mut octets = [0; 1024];
-    let mut buffer = ReadBuf::new(&mut octets);
-    let read = ready!(Pin::new(stream).poll_read(cx, &mut buffer));
-    replies.feed(buffer.filled());
-    Poll::Ready(read.is_ok() && !buffer.filled().is_empty())
-}
-
 async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> io::Result<usize> {
     stream.read(buffer).await
 }
@@ -392,100 +344,5 @@ async fn bounded(wait: Duration, work: impl Future<Output = io::Result<()>>) -> 
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(IoFault::Malformed),
         Ok(Err(_)) => Err(IoFault::Lost),
         Err(_) => Err(IoFault::TimedOut),
-    }
-}
-
-/// The message as it goes over the wire: a dot before each line that begins with one (RFC 5321 section 4.5.2), and the final
-/// dot.
-fn dot_stuffed(content: &[u8]) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(content.len() + content.len() / 64 + COMMANDS);
-    let mut from = 0;
-    let first = content.starts_with(b".").then_some(0);
-    for at in first.into_iter().chain(memchr::memmem::find_iter(content, b"\n.").map(|at| at + 1)) {
-        wire.extend_from_slice(&content[from..at]);
-        wire.push(b'.');
-        from = at;
-    }
-    wire.extend_from_slice(&content[from..]);
-    if !content.ends_with(b"\r\n") {
-        wire.extend_from_slice(b"\r\n");
-    }
-    wire.extend_from_slice(b".\r\n");
-    wire
-}
-
-/// The message as one chunk (RFC 3030 section 2): its length, and its octets as they are.
-fn chunk(content: &[u8]) -> Vec<u8> {
-    let end: &[u8] = if content.ends_with(b"\r\n") { b"" } else { b"\r\n" };
-    let command = format!("BDAT {} LAST\r\n", content.len() + end.len());
-    let mut wire = Vec::with_capacity(content.len() + COMMANDS);
-    for part in [command.as_bytes(), content, end] {
-        wire.extend_from_slice(part);
-    }
-    wire
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dots_at_line_beginnings_are_doubled() {
-        assert_eq!(dot_stuffed(b"a\r\n.\r\n..b\r\nc.\r\n"), b"a\r\n..\r\n...b\r\nc.\r\n.\r\n");
-        assert_eq!(dot_stuffed(b"a"), b"a\r\n.\r\n");
-        assert_eq!(dot_stuffed(b""), b"\r\n.\r\n");
-    }
-
-    /// Both would wait for ever for the other to read.
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_talks_before_it_listens_blocks_nobody() {
-        let (mut ours, theirs) = tokio::io::duplex(64);
-        let (mut replies, said) = (ReplyParser::default(), "250 and so on\r\n".repeat(100));
-        let server = async {
-            let (mut reading, mut writing) = tokio::io::split(theirs);
-            writing.write_all(said.as_bytes()).await.expect("we listen");
-            let mut heard = vec![0; 10_000];
-            reading.read_exact(&mut heard).await.expect("all of it");
-        };
-        let content = [b'x'; 10_000];
-        let both = async { tokio::join!(write_all(&mut ours, &content, &mut replies), server).0 };
-        timeout(BLOCK_TIMEOUT, both).await.expect("nobody waits").expect("written");
-        for number in 0..100 {
-            assert_eq!(replies.take().expect("replies").map(|reply| reply.code), Some(250), "{number}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_server_that_talks_without_end_is_not_listened_to_without_end() {
-        let (mut ours, mut theirs) = tokio::io::duplex(1024);
-        let mut replies = ReplyParser::default();
-        let server = async { while theirs.write_all(b"250 and so on\r\n").await.is_ok() {} };
-        let content = [b'x'; 10_000];
-        tokio::select! {
-            _ = timeout(Duration::from_millis(200), write_all(&mut ours, &content, &mut replies)) => {}
-            () = server => {}
-        }
-        assert!((MOST_HEARD..2 * MOST_HEARD).contains(&replies.rest()), "{}", replies.rest());
-    }
-
-    #[test]
-    fn a_chunk_says_its_length() {
-        assert_eq!(chunk(b".\r\nb\r\n"), b"BDAT 6 LAST\r\n.\r\nb\r\n");
-        assert_eq!(chunk(b"a"), b"BDAT 3 LAST\r\na\r\n");
-    }
-
-    proptest::proptest! {
-        /// A receiver that undoes it (RFC 5321 section 4.5.2) has the same lines.
-        #[test]
-        fn a_receiver_undoes_it(lines in proptest::collection::vec("[.a]{0,4}", 1..8)) {
-            let content = lines.join("\r\n") + "\r\n";
-            let wire = String::from_utf8(dot_stuffed(content.as_bytes())).expect("as it was made");
-            let body = wire.strip_suffix(".\r\n").expect("as it was made");
-            let undone: Vec<_> = body.split_terminator("\r\n").map(|line| {
-                assert_ne!(line, ".", "the end came early");
-                line.strip_prefix('.').unwrap_or(line)
-            }).collect();
-            proptest::prop_assert_eq!(undone, content.split_terminator("\r\n").collect::<Vec<_>>());
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! From MAIL to the reply to a message, one after the other or one ahead.
 
-use super::{Directive, Framing, Machine, State};
+use super::{Directive, Machine, State};
 use crate::mail::{Demand, Level, Reply};
-use crate::smtp::{Envelope, Fate, Scope, Step, Verdict, verdict};
+use crate::smtp::{Envelope, Fate, Framing, Scope, Step, Verdict, verdict};
 
 impl Machine {
     /// Begins with a message, where the last directive was `Idle` or [`takes_more`](Machine::takes_more) says so. If its
@@ -17,11 +17,12 @@ impl Machine {
         }
         assert!(self.state == State::Idle || self.takes_more(), "a message begins when nothing is open");
         if let Some(verdict) = self.objection(envelope, demand) {
-            let goes_on = verdict.scope == Scope::Message;
+            let ends = verdict.scope != Scope::Message;
             self.settled(verdict);
-            return if !goes_on {
-                self.close()
-            };
+            if ends {
+                self.close();
+            }
+            return;
         }
         self.open(envelope);
         match self.state {
