@@ -283,6 +283,10 @@ pub struct Sandbox {
     /// Don't offer PIPELINING
     #[arg(long)]
     pub no_pipelining: bool,
+
+    /// Don't offer CHUNKING
+    #[arg(long)]
+    pub no_chunking: bool,
 }
 
 fn percent(text: &str) -> Result<f64, String> {

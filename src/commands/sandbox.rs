@@ -17,6 +17,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let recipe = Recipe {
         starttls: !options.no_starttls,
         pipelining: !options.no_pipelining,
+        chunking: !options.no_chunking,
         greylist: options.defer / 100.0,
         bounce: options.bounce / 100.0,
         latency: options.latency,

@@ -8,6 +8,7 @@ mod ledger;
 mod recipe;
 mod server;
 mod speaker;
+mod talk;
 
 pub use ledger::{Ledger, Totals};
 pub use recipe::Recipe;

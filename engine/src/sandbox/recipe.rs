@@ -10,17 +10,20 @@ pub struct Recipe {
     pub starttls: bool,
     /// Offer PIPELINING.
     pub pipelining: bool,
+    /// Offer CHUNKING.
+    pub chunking: bool,
     /// Share of recipients refused with 450 the first time and accepted afterwards, 0 to 1.
     pub greylist: f64,
     /// Share of recipients refused with 550, 0 to 1.
     pub bounce: f64,
-    /// Wait before each reply to a final dot.
+    /// Wait before the reply to each message.
     pub latency: Duration,
 }
 
 impl Default for Recipe {
     fn default() -> Self {
-        Recipe { starttls: true, pipelining: true, greylist: 0.0, bounce: 0.0, latency: Duration::ZERO }
+        let (starttls, pipelining, chunking) = (true, true, true);
+        Recipe { starttls, pipelining, chunking, greylist: 0.0, bounce: 0.0, latency: Duration::ZERO }
     }
 }
 

@@ -1,16 +1,14 @@
 //! One session of the embedded MX.
 
 use super::recipe::Answer;
+use super::talk::{MAX_SIZE, Talk, message_id};
 use super::{Ledger, Recipe};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-
-const MAX_SIZE: usize = 25 << 20;
-const MAX_LINE: usize = 4096;
 
 pub(super) struct Speaker {
     recipe: Rc<Recipe>,
@@ -23,6 +21,18 @@ enum End {
     Quit,
     StartTls,
 }
+
+/// What was said of a message so far.
+#[derive(Default)]
+struct Transaction {
+    sender: bool,
+    utf8: bool,
+    recipient: Option<String>,
+    /// Chunks so far (RFC 3030), from the first on.
+    chunks: Option<Vec<u8>>,
+}
+
+const BAD_SEQUENCE: &str = "503 5.5.1 bad sequence\r\n";
 
 impl Speaker {
     pub(super) fn new(recipe: Rc<Recipe>, ledger: Arc<Ledger>, acceptor: TlsAcceptor) -> Speaker {
@@ -37,9 +47,7 @@ impl Speaker {
         }
         stream.set_nodelay(true).ok();
         let mut talk = Talk::new(stream, false);
-        if talk.say("220 sandbox.invalid ESMTP\r\n").await.is_err() {
-            return;
-        }
+        talk.say("220 sandbox.invalid ESMTP\r\n");
         if let Ok(End::StartTls) = self.converse(&mut talk).await {
             if let Ok(stream) = self.acceptor.accept(talk.stream).await {
                 self.ledger.encrypted();
@@ -52,62 +60,104 @@ impl Speaker {
     }
 
     async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&self, talk: &mut Talk<S>) -> io::Result<End> {
-        let mut recipient = None;
-        let (mut sender, mut utf8) = (false, false);
+        let mut open = Transaction::default();
         loop {
             let line = talk.line().await?;
             self.ledger.said(&line);
             let verb = line.get(..4).unwrap_or(&line).to_ascii_uppercase();
             match verb.as_str() {
-                "EHLO" => talk.say(&self.offer(talk.encrypted)).await?,
-                "HELO" | "NOOP" => talk.say("250 ok\r\n").await?,
+                "EHLO" => talk.say(&self.offer(talk.encrypted)),
+                "HELO" | "NOOP" => talk.say("250 ok\r\n"),
                 "STAR" if self.recipe.starttls && !talk.encrypted => {
-                    talk.say("220 2.0.0 go ahead\r\n").await?;
+                    talk.say("220 2.0.0 go ahead\r\n");
+                    talk.flush().await?;
                     return Ok(End::StartTls);
                 }
+                "MAIL" | "DATA" if open.chunks.is_some() => talk.say(BAD_SEQUENCE),
                 "MAIL" => {
-                    (sender, recipient) = (true, None);
-                    utf8 = line.ends_with(" SMTPUTF8");
-                    talk.say("250 2.1.0 ok\r\n").await?;
+                    open = Transaction { sender: true, utf8: line.ends_with(" SMTPUTF8"), ..Transaction::default() };
+                    talk.say("250 2.1.0 ok\r\n");
                 }
                 // RFC 6531 section 3.5.
-                "RCPT" if sender && !utf8 && !line.is_ascii() => talk.say("553 5.6.7 no SMTPUTF8\r\n").await?,
-                "RCPT" if sender => {
+                "RCPT" if open.sender && !open.utf8 && !line.is_ascii() => talk.say("553 5.6.7 no SMTPUTF8\r\n"),
+                "RCPT" if open.sender => {
                     let (taken, reply) = self.recipient(&line);
-                    recipient = recipient.or(taken);
-                    talk.say(reply).await?;
+                    open.recipient = open.recipient.or(taken);
+                    talk.say(reply);
                 }
-                "DATA" if recipient.is_some() => {
-                    talk.say("354 go ahead\r\n").await?;
+                "DATA" if open.recipient.is_some() => {
+                    talk.say("354 go ahead\r\n");
                     let message_id = talk.message().await?;
-                    tokio::time::sleep(self.recipe.latency).await;
-                    let taken = message_id.map(|id| self.ledger.accept(&id, recipient.as_deref().unwrap_or_default()));
-                    (sender, recipient) = (false, None);
-                    let reply = match taken {
-                        Some(Ok(())) => "250 2.0.0 accepted\r\n",
-                        Some(Err(_)) => "452 4.3.1 the ledger can't be written\r\n",
-                        None => "554 5.6.0 no Message-ID, or too large\r\n",
-                    };
-                    talk.say(reply).await?;
+                    self.conclude(talk, message_id, std::mem::take(&mut open)).await?;
                 }
+                "BDAT" if self.recipe.chunking => self.chunk(talk, &line, &mut open).await?,
                 "RSET" => {
-                    (sender, recipient) = (false, None);
-                    talk.say("250 2.0.0 ok\r\n").await?;
+                    open = Transaction::default();
+                    talk.say("250 2.0.0 ok\r\n");
                 }
                 "QUIT" => {
-                    talk.say("221 2.0.0 bye\r\n").await?;
+                    talk.say("221 2.0.0 bye\r\n");
+                    talk.flush().await?;
                     return Ok(End::Quit);
                 }
-                "RCPT" | "DATA" => talk.say("503 5.5.1 bad sequence\r\n").await?,
-                _ => talk.say("502 5.5.1 not here\r\n").await?,
+                "RCPT" | "DATA" => talk.say(BAD_SEQUENCE),
+                _ => talk.say("502 5.5.1 not here\r\n"),
             }
         }
+    }
+
+    /// BDAT (RFC 3030): its octets are read whatever is said of them; with the last of them the transaction is over.
+    async fn chunk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        talk: &mut Talk<S>,
+        line: &str,
+        open: &mut Transaction,
+    ) -> io::Result<()> {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        // Where the chunk ends nobody could say.
+        let size = words.next().and_then(|size| size.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+        let last = words.next().is_some_and(|word| word.eq_ignore_ascii_case("LAST"));
+        let mut chunks = open.chunks.take().unwrap_or_default();
+        talk.chunk(size, &mut chunks).await?;
+        if open.recipient.is_none() {
+            talk.say(BAD_SEQUENCE);
+        } else if last {
+            let message_id = (chunks.len() <= MAX_SIZE).then(|| message_id(&chunks)).flatten();
+            self.conclude(talk, message_id, std::mem::take(open)).await?;
+        } else {
+            talk.say("250 2.0.0 go on\r\n");
+            open.chunks = Some(chunks);
+        }
+        Ok(())
+    }
+
+    /// A whole message is here.
+    async fn conclude<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        talk: &mut Talk<S>,
+        message_id: Option<Vec<u8>>,
+        open: Transaction,
+    ) -> io::Result<()> {
+        if !self.recipe.latency.is_zero() {
+            talk.flush().await?;
+            tokio::time::sleep(self.recipe.latency).await;
+        }
+        let recipient = open.recipient.as_deref().unwrap_or_default();
+        talk.say(match message_id.map(|id| self.ledger.accept(&id, recipient)) {
+            Some(Ok(())) => "250 2.0.0 accepted\r\n",
+            Some(Err(_)) => "452 4.3.1 the ledger can't be written\r\n",
+            None => "554 5.6.0 no Message-ID, or too large\r\n",
+        });
+        Ok(())
     }
 
     fn offer(&self, encrypted: bool) -> String {
         let mut lines = vec!["250-sandbox.invalid".to_owned()];
         if self.recipe.pipelining {
             lines.push("250-PIPELINING".into());
+        }
+        if self.recipe.chunking {
+            lines.push("250-CHUNKING".into());
         }
         if self.recipe.starttls && !encrypted {
             lines.push("250-STARTTLS".into());
@@ -138,85 +188,52 @@ impl Speaker {
     }
 }
 
-struct Talk<S> {
-    stream: S,
-    buffer: Vec<u8>,
-    taken: usize,
-    encrypted: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Sandbox;
+    use std::io::{Read, Write};
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
-    fn new(stream: S, encrypted: bool) -> Talk<S> {
-        Talk { stream, buffer: Vec::with_capacity(32 * 1024), taken: 0, encrypted }
+    /// The codes that a client hears who says all of this at once, and how many messages were accepted.
+    fn answers(said: &str) -> (Vec<u16>, u64) {
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let sandbox = Sandbox::start(address, Recipe::default(), Arc::default()).expect("it starts");
+        let mut stream = std::net::TcpStream::connect(sandbox.address()).expect("it listens");
+        stream.write_all(format!("{said}QUIT\r\n").as_bytes()).expect("written");
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).expect("to the end");
+        let codes = heard.lines().map(|line| line[..3].parse().expect("a code")).collect();
+        (codes, sandbox.ledger().totals().accepted)
     }
 
-    async fn say(&mut self, text: &str) -> io::Result<()> {
-        self.stream.write_all(text.as_bytes()).await?;
-        self.stream.flush().await
-    }
+    const OPEN: &str = "MAIL FROM:<s@us.example>\r\nRCPT TO:<r@them.example>\r\n";
+    const MESSAGE: &str = "Message-ID: <1@us.example>\r\n\r\n.\r\nQUIT\r\n";
 
-    async fn line(&mut self) -> io::Result<String> {
-        let mut from = 0;
-        loop {
-            let pending = &self.buffer[self.taken..];
-            if let Some(end) = pending[from..].iter().position(|octet| *octet == b'\n').map(|at| from + at) {
-                let line =
-                    String::from_utf8_lossy(pending[..end].strip_suffix(b"\r").unwrap_or(&pending[..end])).into_owned();
-                self.taken += end + 1;
-                return Ok(line);
-            }
-            from = pending.len();
-            if from > MAX_LINE {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            self.more().await?;
+    #[test]
+    fn chunks_are_read_by_their_length() {
+        let (size, rest) = (MESSAGE.len(), MESSAGE.len() - 10);
+        let (first, second) = MESSAGE.split_at(10);
+        let cases = [
+            (format!("{OPEN}BDAT {size} LAST\r\n{MESSAGE}{OPEN}bdat {size} last\r\n{MESSAGE}"), vec![250; 6], 2),
+            (format!("{OPEN}BDAT 10\r\n{first}BDAT {rest} LAST\r\n{second}"), vec![250; 4], 1),
+            (format!("{OPEN}BDAT {size}\r\n{MESSAGE}BDAT 0 LAST\r\n"), vec![250; 4], 1),
+            // In the middle of a message there is no other (RFC 3030 section 2), until it is reset.
+            (format!("{OPEN}BDAT 10\r\n{first}{OPEN}"), vec![250, 250, 250, 503, 250], 0),
+            (format!("{OPEN}BDAT 10\r\n{first}DATA\r\n"), vec![250, 250, 250, 503], 0),
+            (format!("{OPEN}BDAT 10\r\n{first}RSET\r\n{OPEN}"), vec![250; 6], 0),
+            // For nobody; what it says is no command.
+            (format!("BDAT {size} LAST\r\n{MESSAGE}"), vec![503], 0),
+            (format!("{OPEN}BDAT 4 LAST\r\nabc\n"), vec![250, 250, 554], 0),
+        ];
+        for (said, expected, accepted) in cases {
+            let expected = [&[220][..], &expected, &[221]].concat();
+            assert_eq!(answers(&said), (expected, accepted), "{said}");
         }
     }
 
-    /// Reads to the final dot and gives the Message-ID.
-    async fn message(&mut self) -> io::Result<Option<Vec<u8>>> {
-        const END: &[u8] = b"\r\n.\r\n";
-        let mut from = 0;
-        loop {
-            let pending = &self.buffer[self.taken..];
-            if let Some(end) = find(&pending[from..], END).map(|at| from + at) {
-                let message_id = (end <= MAX_SIZE).then(|| message_id(&pending[..end])).flatten();
-                self.taken += end + END.len();
-                return Ok(message_id);
-            }
-            from = pending.len().saturating_sub(END.len() - 1);
-            if from > 2 * MAX_SIZE {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            self.more().await?;
-        }
+    #[test]
+    fn a_pipeline_ends_where_it_says_so() {
+        let said = format!("{OPEN}DATA\r\n{}\r\n.\r\n{OPEN}RSET\r\n", "Message-ID: <1@us.example>\r\n");
+        assert_eq!(answers(&said), (vec![220, 250, 250, 354, 250, 250, 250, 250, 221], 1));
     }
-
-    async fn more(&mut self) -> io::Result<()> {
-        self.buffer.drain(..self.taken);
-        self.taken = 0;
-        match self.stream.read_buf(&mut self.buffer).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn message_id(message: &[u8]) -> Option<Vec<u8>> {
-    let head = &message[..find(message, b"\r\n\r\n").unwrap_or(message.len())];
-    let mut lines = head.split(|octet| *octet == b'\n');
-    let line = lines.find(|line| line.get(..11).is_some_and(|name| name.eq_ignore_ascii_case(b"message-id:")))?;
-    Some(line[11..].trim_ascii().to_vec())
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    let first = *needle.first()?;
-    let mut from = 0;
-    while let Some(at) = haystack[from..].iter().position(|octet| *octet == first).map(|at| from + at) {
-        if haystack[at..].starts_with(needle) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-    None
 }
