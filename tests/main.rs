@@ -16,6 +16,7 @@ mod layering;
 mod letters;
 mod metrics;
 mod peers;
+mod pipelining;
 mod postfix;
 mod reference;
 mod resources;

@@ -84,7 +84,7 @@ fn a_second_signal_stops_at_once_and_leaves_doubt_listed() {
     let child = desk.spawn(&["send", &campaign]);
     let said = |text: &str| std::fs::read_to_string(desk.path("transcript")).unwrap_or_default().matches(text).count();
     let deadline = Instant::now() + Duration::from_secs(20);
-    while said("DATA") < 3 {
+    while said("BDAT") < 3 {
         assert!(Instant::now() < deadline, "three messages were never on the wire");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -111,7 +111,7 @@ fn a_stop_waits_twenty_seconds_for_the_wire_and_says_so_of_the_rest() {
     let child = desk.spawn(&["send", &campaign, "--json"]);
     let said = |text: &str| std::fs::read_to_string(desk.path("transcript")).unwrap_or_default().matches(text).count();
     let deadline = Instant::now() + Duration::from_secs(20);
-    while said("DATA") < 3 {
+    while said("BDAT") < 3 {
         assert!(Instant::now() < deadline, "three messages were never on the wire");
         std::thread::sleep(Duration::from_millis(20));
     }

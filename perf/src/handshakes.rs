@@ -66,6 +66,7 @@ async fn round(sandbox: &Sandbox, way: Way, sessions: u64) -> Result<Round, Box<
         mx_trust: MxTrust::Static,
         avoid_tls: way == Way::Clear,
         looked_at: false,
+        careful: false,
         access: Access::default(),
     };
     let timeouts = Timeouts { connect: Duration::from_secs(10), command: None };

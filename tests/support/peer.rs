@@ -1,6 +1,6 @@
 //! A scripted SMTP server in clear text, for what no well-behaved server does.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -75,20 +75,48 @@ impl Line {
         self.say(&(text + "250 ENHANCEDSTATUSCODES\r\n"));
     }
 
-    /// Reads a message to its final dot.
-    pub fn content(&mut self) {
+    /// Reads a message to its final dot; whether it got there.
+    pub fn content(&mut self) -> bool {
         loop {
             let mut line = String::new();
-            if self.reader.read_line(&mut line).unwrap_or(0) == 0 || line == ".\r\n" {
-                return;
+            if self.reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return false;
+            } else if line == ".\r\n" {
+                return true;
             }
         }
+    }
+
+    /// Whether the client has left.
+    pub fn is_over(&mut self) -> bool {
+        self.reader.fill_buf().map_or(true, <[u8]>::is_empty)
+    }
+
+    /// Reads the chunk that `BDAT n LAST` announced; whether it was whole.
+    pub fn chunk(&mut self, said: &str) -> bool {
+        let size = said.split(' ').nth(1).and_then(|size| size.parse().ok()).expect("a size");
+        self.reader.read_exact(&mut vec![0; size]).is_ok()
+    }
+
+    /// Throws away what the client has sent and nobody has read.
+    pub fn forget(&mut self) {
+        std::thread::sleep(Duration::from_millis(100));
+        self.reader.consume(self.reader.buffer().len());
+        let stream = self.reader.get_mut();
+        stream.set_nonblocking(true).expect("set");
+        while stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
+        stream.set_nonblocking(false).expect("set");
     }
 
     /// Takes every message until the client leaves.
     pub fn take_everything(&mut self) {
         loop {
-            match self.hear().get(..4).unwrap_or_default() {
+            let said = self.hear();
+            match said.get(..4).unwrap_or_default() {
+                "BDAT" => {
+                    self.chunk(&said);
+                    self.say("250 2.0.0 taken\r\n");
+                }
                 "DATA" => {
                     self.say("354 go on\r\n");
                     self.content();

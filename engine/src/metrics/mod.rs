@@ -72,7 +72,7 @@ pub enum Stage {
     Sign,
     /// From connect to a session that takes mail.
     Open,
-    /// From MAIL FROM to the reply to the final dot.
+    /// From MAIL FROM, or where that went ahead from the reply to the message before it, to the reply to the message.
     Send,
     /// Writing one row's new standing to the store.
     Settle,

@@ -192,6 +192,7 @@ impl Prober {
             tlsa: tlsa.clone(),
             mx_trust: route.mx_trust,
             looked_at: false,
+            careful: false,
             avoid_tls: false,
             access: Access { login: None, ..route.access.clone() },
         };

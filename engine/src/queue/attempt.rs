@@ -133,6 +133,7 @@ impl Attempt<'_> {
             tlsa: place.tlsa.clone(),
             mx_trust: self.route.mx_trust,
             looked_at: reporting::looks(self.owner, &self.route),
+            careful: self.lane.state.borrow().is_careful(self.owner.deps.clock.now()),
             access: self.route.access.clone(),
         }
     }

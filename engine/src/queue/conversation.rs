@@ -1,6 +1,7 @@
 //! The life of one session: open it, send ready messages over it, close it.
 
 use super::Job;
+use super::ahead::{Ahead, Letter, give_back, may_begin, take_ready};
 use super::attempt::open;
 use super::gauges;
 use super::lane::Lane;
@@ -8,16 +9,17 @@ use super::opened::Opened;
 use super::owner::Owner;
 use super::reporting::{self, Carried};
 use crate::condition::Condition;
-use crate::mail::{Level, Message};
+use crate::mail::Level;
 use crate::metrics::{Connection, Stage};
 use crate::settle::Via;
-use crate::smtp::{Proof, Scope, Verdict, of_stop};
-use std::cell::Cell;
+use crate::smtp::{Fate, Leaving, Proof, Scope, Sent, Verdict, of_stop};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How long a site that refused one session more is believed to take no more than it had.
 const CAP_HOLDS: Duration = Duration::from_secs(60);
+/// A server that hears MAIL says something sooner than this.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How often a session asks whether the engine may send again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -61,77 +63,160 @@ async fn serve(
     place: &gauges::Place<'_>,
     carried: &mut Carried,
 ) {
-    for _ in 0..owner.deps.limits.messages_per_connection {
-        place.becomes(Connection::Idle);
-        let next = tokio::select! {
-            // A session that the server has left must not cost a message an attempt: look before taking one.
-            biased;
-            () = opened.session.disturbed() => return,
-            next = next_ready(owner, lane) => Some(next),
-            () = owner.gives_way(lane) => None,
-            () = tokio::time::sleep(owner.deps.limits.idle_timeout) => None,
-            () = owner.stops() => None,
+    let mut ahead = None::<Ahead>;
+    let most = owner.deps.limits.messages_per_connection;
+    for number in 1..=most {
+        let letter = match ahead.take() {
+            Some(ahead) => ahead.claim(owner),
+            None => match next_letter(owner, lane, &mut opened, place).await {
+                Ok(next) => next,
+                Err(Gone) => return,
+            },
         };
-        let Some((job, message)) = next else { break };
-        if !opened.session.proof().is_some_and(|proof| proof.satisfies(&job.route.demand)) {
-            // Lanes are keyed by demand, so this does not happen; if it does, the message waits for a better session.
-            lane.put_back(job);
-            owner.gauges.backlog.inc();
-            break;
-        }
-        let Some(number) = opened.keep(&job) else {
+        let Some(letter) = letter.and_then(|letter| proven(owner, lane, &opened, letter)) else { break };
+        let Some(session) = opened.keep(&letter.job) else {
             // The run stops; the row stands where it stood.
-            owner.let_go(&job);
+            owner.let_go(&letter.job);
             break;
         };
         if owner.deps.reports.is_some() {
-            carried.note(job.row.to.domain(), &job.route);
+            carried.note(letter.job.row.to.domain(), &letter.job.route);
         }
         lane.state.borrow_mut().busy += 1;
         place.becomes(Connection::Busy);
         owner.advance(lane);
-        let (sent, started) = send(owner, &mut opened, &job, &message).await;
-        let Some(verdict) = sent else {
+        let since = owner.deps.clock.now();
+        let sending = send(owner, lane, &mut opened, &letter, number < most).await;
+        let took = owner.deps.clock.now().since(since);
+        ahead = sending.ahead;
+        let Some(sent) = sending.sent else {
             // First: whatever the server does now, nobody hears of it.
             drop(opened);
             lane.state.borrow_mut().busy -= 1;
-            return broken_off(owner, lane, job, started, number);
-        };
-        settle(owner, lane, job, verdict, number);
-        let rested = tokio::select! {
-            biased;
-            rested = opened.session.rest() => rested,
-            () = owner.breaks_off() => false,
+            return broken_off(owner, lane, letter.job, sending.started, session);
         };
         lane.state.borrow_mut().busy -= 1;
-        if !rested {
+        concluded(owner, lane, &opened, letter, (sent, took), session);
+        if !opened.session.is_open() {
             return;
         }
     }
     say_goodbye(owner, lane, opened).await;
 }
 
-/// Sends a message: what became of it, if it was waited for, and whether its last octets may have left.
-async fn send(owner: &Rc<Owner>, opened: &mut Opened, job: &Job, message: &Message) -> (Option<Verdict>, bool) {
-    let envelope = job.run.press.envelope(&job.row, message.octets().len());
-    let started = Cell::new(false);
-    let mark = || {
-        started.set(job.run.settle.started(&job.row));
-        started.get()
+/// The server has left.
+struct Gone;
+
+/// The next message, once there is one; `None` where the session should end.
+async fn next_letter(
+    owner: &Rc<Owner>,
+    lane: &Rc<Lane>,
+    opened: &mut Opened,
+    place: &gauges::Place<'_>,
+) -> Result<Option<Letter>, Gone> {
+    // What was refused leaves a reply due, which need not be waited for.
+    if opened.session.takes_more()
+        && may_begin(owner, lane)
+        && let Some(letter) = take_ready(owner, lane)
+    {
+        return Ok(Some(letter));
+    }
+    lane.state.borrow_mut().busy += 1;
+    let rested = tokio::select! {
+        biased;
+        rested = opened.session.rest() => rested,
+        () = owner.breaks_off() => false,
+    };
+    lane.state.borrow_mut().busy -= 1;
+    if !rested {
+        return Err(Gone);
+    }
+    place.becomes(Connection::Idle);
+    tokio::select! {
+        // A session that the server has left must not cost a message an attempt: look before taking one.
+        biased;
+        () = opened.session.disturbed() => Err(Gone),
+        next = next_ready(owner, lane) => Ok(Some(next)),
+        () = owner.gives_way(lane) => Ok(None),
+        () = tokio::time::sleep(owner.deps.limits.idle_timeout) => Ok(None),
+        () = owner.stops() => Ok(None),
+    }
+}
+
+/// The message, if the session's proof satisfies what it demands. Lanes are keyed by demand, so it does; if not, the message waits
+/// for a better session.
+fn proven(owner: &Owner, lane: &Lane, opened: &Opened, letter: Letter) -> Option<Letter> {
+    if opened.session.proof().is_some_and(|proof| proof.satisfies(&letter.job.route.demand)) {
+        return Some(letter);
+    }
+    lane.put_back(letter.job);
+    owner.gauges.backlog.inc();
+    None
+}
+
+/// How sending a message went.
+struct Sending {
+    /// What became of it, if that was waited for.
+    sent: Option<Sent>,
+    /// Whether its last octets may have left.
+    started: bool,
+    /// The message whose transaction was opened with its end.
+    ahead: Option<Ahead>,
+}
+
+/// Sends a message, and where there is `more` to come, opens the next one's transaction with its end.
+async fn send(owner: &Rc<Owner>, lane: &Rc<Lane>, opened: &mut Opened, letter: &Letter, more: bool) -> Sending {
+    let Letter { job, message, envelope } = letter;
+    let (mut started, mut ahead) = (false, None);
+    let more = more && opened.session.pipelines();
+    let leaving = |leaving: &mut Leaving<'_>| {
+        started = job.run.settle.started(&job.row);
+        if started && more {
+            ahead = Ahead::open(owner, lane, leaving);
+        }
+        started
     };
     let since = Instant::now();
     owner.gauges.in_flight.inc();
     let sent = tokio::select! {
         biased;
-        verdict = opened.session.send(&envelope, &job.route.demand, message.octets(), mark) => Some(verdict),
+        sent = opened.session.send(envelope, &job.route.demand, message.octets(), leaving) => Some(sent),
         () = owner.breaks_off_of(&job.run) => None,
     };
     owner.gauges.in_flight.dec();
     // What was refused by ourselves never touched the wire.
-    if sent.as_ref().is_some_and(|verdict| verdict.code.is_some()) {
+    if matches!(&sent, Some(Sent::Settled(verdict)) if verdict.code.is_some()) {
         owner.deps.metrics.took(Stage::Send, since.elapsed());
     }
-    (sent, started.get())
+    Sending { sent, started, ahead }
+}
+
+/// A message was answered, or the server left without a word of it.
+fn concluded(
+    owner: &Rc<Owner>,
+    lane: &Rc<Lane>,
+    opened: &Opened,
+    letter: Letter,
+    (sent, took): (Sent, Duration),
+    session: u64,
+) {
+    let (lost_step, verdict) = match &sent {
+        Sent::Settled(verdict) => (verdict.lost_step(), verdict),
+        // It said something for good, of something; or it heard nothing, and in the end lost patience with us.
+        Sent::Back(verdict) => (verdict.lost_step() || verdict.fate == Fate::Bounced || took > SILENCE, verdict),
+    };
+    if lost_step && opened.session.pipelines() {
+        tracing::info!(
+            host = lane.route.borrow().name(),
+            why = verdict.why(),
+            "pipelined -> one message after the other"
+        );
+        lane.state.borrow_mut().take_care(owner.deps.clock.now());
+    }
+    match sent {
+        Sent::Settled(verdict) => settle(owner, lane, letter.job, verdict, session),
+        Sent::Back(_) => give_back(owner, lane, letter),
+    }
 }
 
 /// On its way out it takes no message: those that are ready need another.
@@ -147,7 +232,7 @@ async fn say_goodbye(owner: &Rc<Owner>, lane: &Rc<Lane>, opened: Opened) {
 }
 
 /// The next message, once there is one and messages may be begun.
-async fn next_ready(owner: &Rc<Owner>, lane: &Rc<Lane>) -> (Job, Message) {
+async fn next_ready(owner: &Rc<Owner>, lane: &Rc<Lane>) -> Letter {
     loop {
         if !owner.may_send(lane) {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -160,23 +245,6 @@ async fn next_ready(owner: &Rc<Owner>, lane: &Rc<Lane>) -> (Job, Message) {
         // What was ready may have gone back to its line, because its run was paused: another's rows take its place.
         owner.advance(lane);
         lane.bell.notified().await;
-    }
-}
-
-/// The first ready message of a run that goes on. One of a paused run goes back to its line, one of a leaving run is let go.
-fn take_ready(owner: &Owner, lane: &Lane) -> Option<(Job, Message)> {
-    loop {
-        let (job, message) = lane.state.borrow_mut().ready.pop_front()?;
-        owner.gauges.ready.dec();
-        owner.left_ready(message.octets().len());
-        if job.run.goes_on() {
-            return Some((job, message));
-        } else if job.run.leaves() {
-            owner.let_go(&job);
-        } else {
-            lane.put_back(job);
-            owner.gauges.backlog.inc();
-        }
     }
 }
 

@@ -37,6 +37,9 @@ pub(super) struct State {
     /// How fast they go.
     pub(super) pace: Pace,
     pub(super) ready: VecDeque<(Job, Message)>,
+    /// Ready, and their transactions are opened by sessions that still wait for the reply to another: they are begun, or stand
+    /// where they stood, once that is settled.
+    ahead: Vec<(Job, Message)>,
     /// Turns so far.
     turns: u64,
     /// Jobs on rayon or with the clerk.
@@ -55,6 +58,8 @@ pub(super) struct State {
     pub(super) suspended: Option<(Verdict, Timestamp)>,
     /// The handshake failed and TLS is not demanded: don't try again.
     pub(super) avoid_tls: bool,
+    /// Until when its servers are given one message after the other: one of them lost its step in a pipeline.
+    careful: Option<Timestamp>,
     /// Sessions begun so far: hosts of one preference take turns by it.
     begun: usize,
     /// Addresses that took no connection, and until when others go first.
@@ -68,6 +73,10 @@ const MOST_DEPTH: usize = 16;
 
 /// How long an address that took no connection goes last.
 const TROUBLE_HOLDS: Duration = Duration::from_secs(60);
+
+/// How long a server that lost its step in a pipeline is given one message after the other. It costs what was in the pipeline, and
+/// often a timeout, to find out again.
+const CARE_HOLDS: Duration = Duration::from_secs(600);
 
 impl Lane {
     /// A lane whose first session begins at the `turn`-th of equal hosts.
@@ -150,6 +159,7 @@ impl State {
             lines: Vec::new(),
             pace: Pace::new(now),
             ready: VecDeque::new(),
+            ahead: Vec::new(),
             turns: 0,
             rendering: 0,
             depth: DEPTH,
@@ -159,6 +169,7 @@ impl State {
             failures: 0,
             suspended: None,
             avoid_tls: false,
+            careful: None,
             begun: turn,
             troubled: HashMap::new(),
         }
@@ -197,6 +208,32 @@ impl State {
         self.ready.insert(self.ready.len() - before, (job, message));
     }
 
+    /// A session opens the transaction of a ready message ahead; it is named by its turn.
+    pub(super) fn open_ahead(&mut self, job: Job, message: Message) {
+        self.ahead.push((job, message));
+    }
+
+    /// The message of this turn, if it is still open ahead: its lane may have been suspended since, or its run have left.
+    pub(super) fn claim(&mut self, turn: u64) -> Option<(Job, Message)> {
+        let at = self.ahead.iter().position(|(job, _)| job.turn == turn)?;
+        Some(self.ahead.swap_remove(at))
+    }
+
+    /// Messages that are made: ready, or open ahead.
+    pub(super) fn made(&self) -> impl Iterator<Item = &(Job, Message)> {
+        self.ready.iter().chain(&self.ahead)
+    }
+
+    /// A server lost its step in a pipeline.
+    pub(super) fn take_care(&mut self, now: Timestamp) {
+        self.careful = Some(now.after(CARE_HOLDS));
+    }
+
+    /// Whether its servers are given one message after the other.
+    pub(super) fn is_careful(&self, now: Timestamp) -> bool {
+        self.careful.is_some_and(|until| now < until)
+    }
+
     /// A session found nothing ready: if rows wait, more of them are made ahead.
     pub(super) fn starved(&mut self) {
         if self.lines.iter().any(|line| !line.is_empty()) {
@@ -206,7 +243,7 @@ impl State {
 
     /// Whether no row waits here or is being rendered.
     pub(super) fn is_empty(&self) -> bool {
-        self.lines.iter().all(Line::is_empty) && self.ready.is_empty() && self.rendering == 0
+        self.lines.iter().all(Line::is_empty) && self.made().next().is_none() && self.rendering == 0
     }
 
     /// Whether nothing is here and nothing was learned that a new lane would have to learn again.
@@ -215,6 +252,7 @@ impl State {
         let nothing_learned = self.failures == 0 && self.suspended.is_none() && !self.avoid_tls;
         idle && nothing_learned
             && self.most_sessions(now) == usize::MAX
+            && !self.is_careful(now)
             && self.troubled.values().all(|until| *until <= now)
     }
 
@@ -227,14 +265,15 @@ impl State {
 
     /// Every job in memory that is not on a wire or on rayon.
     pub(super) fn drain(&mut self) -> Vec<Job> {
-        let ready = self.ready.drain(..).map(|(job, _)| job);
-        ready.chain(self.lines.iter_mut().flat_map(Line::take_memory)).collect()
+        let made = self.ready.drain(..).chain(self.ahead.drain(..)).map(|(job, _)| job);
+        made.chain(self.lines.iter_mut().flat_map(Line::take_memory)).collect()
     }
 
     /// Every job of `run` in memory that is not on a wire or on rayon; its line is gone.
     pub(super) fn part_with(&mut self, run: RunId) -> Vec<Job> {
-        let (theirs, others): (Vec<_>, Vec<_>) = self.ready.drain(..).partition(|(job, _)| job.run.id == run);
+        let (mut theirs, others): (Vec<_>, Vec<_>) = self.ready.drain(..).partition(|(job, _)| job.run.id == run);
         self.ready = others.into();
+        theirs.extend(self.ahead.extract_if(.., |(job, _)| job.run.id == run));
         let lines = self.lines.extract_if(.., |line| line.run.id == run);
         let waiting: Vec<_> = lines.flat_map(|mut line| line.abandon()).collect();
         theirs.into_iter().map(|(job, _)| job).chain(waiting).collect()

@@ -10,7 +10,8 @@
 //! 3. When the lane has room on the wire, the runs take turns by their weight, and rayon renders and signs the row
 //!    ([`Press`]): just in time, a few ahead of the sessions. The [`clerk`] puts it under a lease.
 //! 4. A session ([`attempt`] opens it, [`conversation`] holds it) takes the ready message and sends it.
-//! 5. The run's `Settle` records how it ended, before the session takes another.
+//! 5. The run's `Settle` records how it ended, before the session sends another. Where the server takes it, the next one's
+//!    transaction is opened [`ahead`]: with the end of the message before it.
 //!
 //! A lane is *open*, or *suspended* until a time because a session met trouble that every other would meet: then its rows
 //! are settled by that verdict, without being rendered.
@@ -18,6 +19,7 @@
 //! Where it is our own machine that can't open a session, nobody is suspended and no row is settled: the shard opens no
 //! more of them for a moment ([`drought`]) and tries again.
 
+mod ahead;
 mod attempt;
 mod clerk;
 mod controls;

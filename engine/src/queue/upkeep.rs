@@ -127,10 +127,10 @@ impl Owner {
     /// Does something to a lane's rows and sets the counts right after it.
     fn counted<T>(&self, lane: &Lane, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = lane.state.borrow_mut();
-        let before = (lines(&state), state.ready.len(), octets(&state));
+        let before = (lines(&state), state.made().count(), octets(&state));
         let done = change(&mut state);
         self.gauges.backlog.sub((before.0 - lines(&state)) as i64);
-        self.gauges.ready.sub((before.1 - state.ready.len()) as i64);
+        self.gauges.ready.sub((before.1 - state.made().count()) as i64);
         self.left_ready(before.2 - octets(&state));
         done
     }
@@ -155,7 +155,7 @@ impl Owner {
 /// The runs that have rows here, and whether they leave.
 fn runs(state: &State) -> impl Iterator<Item = (RunId, bool)> {
     let of_lines = state.lines.iter().map(|line| &line.run);
-    of_lines.chain(state.ready.iter().map(|(job, _)| &job.run)).map(|run| (run.id, run.leaves()))
+    of_lines.chain(state.made().map(|(job, _)| &job.run)).map(|run| (run.id, run.leaves()))
 }
 
 fn leaving(state: &State) -> BTreeSet<RunId> {
@@ -167,9 +167,9 @@ fn lines(state: &State) -> usize {
 }
 
 fn waiting(state: &State) -> usize {
-    lines(state) + state.ready.len()
+    lines(state) + state.made().count()
 }
 
 fn octets(state: &State) -> usize {
-    state.ready.iter().map(|(_, message)| message.octets().len()).sum()
+    state.made().map(|(_, message)| message.octets().len()).sum()
 }

@@ -18,6 +18,8 @@ pub struct Policy {
     pub avoid_tls: bool,
     /// Find out whether the certificate proves the host's name to a root, even where that is not demanded: for a report alone.
     pub looked_at: bool,
+    /// The server lost its step in a pipeline before: it is given one message after the other, each by DATA.
+    pub careful: bool,
     /// What the server asks of us.
     pub access: Access,
 }

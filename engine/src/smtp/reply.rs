@@ -31,7 +31,12 @@ impl ReplyParser {
 
     /// Whether octets stand here that no reply has used. After the reply to STARTTLS there must be none.
     pub fn has_rest(&self) -> bool {
-        self.taken < self.buffer.len()
+        self.rest() > 0
+    }
+
+    /// Octets that no reply has used.
+    pub fn rest(&self) -> usize {
+        self.buffer.len() - self.taken
     }
 
     /// The next reply, or `None` until more octets are here.

@@ -2,19 +2,22 @@
 
 use super::step::BLOCK_TIMEOUT;
 use super::tls::{Terms, Trouble};
-use super::{Connector, Dial, Directive, Envelope, IoFault, Machine, Policy, Proof, ReplyParser, Step, Verdict, Wire};
+use super::writing::write_all;
+use super::{Connector, Dial, Directive, Envelope, Framing, IoFault, Machine, Policy, Proof, ReplyParser};
+use super::{Step, Verdict, Wire};
 use crate::mail::{Demand, TlsFault};
 use crate::metrics::Metrics;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-/// The largest piece of content written at once: a TLS record. The piece with the final dot is the last.
-const BLOCK: usize = 16 * 1024;
+/// The largest piece of content written at once, three TLS records: what rustls takes in one call, and the kernel in another. Most
+/// messages are one piece. The piece with the end is the last.
+const BLOCK: usize = 48 * 1024;
 
 /// Waits that configuration can shorten.
 #[derive(Clone, Copy, Debug)]
@@ -66,11 +69,31 @@ enum Stream {
     Gone,
 }
 
+/// What became of a message.
+#[derive(Debug)]
+pub enum Sent {
+    /// This.
+    Settled(Verdict),
+    /// Nothing: the session ended, in this way, before it was clear that the server means it. Another was settled there before.
+    Back(Verdict),
+}
+
+/// The moment before a message's last octets leave: the next may be opened with them.
+pub struct Leaving<'a>(&'a mut Machine);
+
+impl Leaving<'_> {
+    /// Opens the next message's transaction, if the session can take it.
+    pub fn open_ahead(&mut self, envelope: &Envelope, demand: &Demand) {
+        self.0.open_ahead(envelope, demand);
+    }
+}
+
 /// What the driver came back with.
 enum Event {
     Idle,
-    Content,
+    Content(Framing),
     Settled(Verdict),
+    Back(Verdict),
     Failed(Verdict),
     Closed,
 }
@@ -107,30 +130,51 @@ impl Session {
         match session.drive(Some(tls)).await {
             Event::Idle => Ok(session),
             Event::Failed(verdict) | Event::Settled(verdict) => Err(verdict),
-            Event::Content | Event::Closed => Err(super::verdict::of_fault(None, IoFault::Lost)),
+            Event::Content(_) | Event::Back(_) | Event::Closed => Err(super::verdict::of_fault(None, IoFault::Lost)),
         }
     }
 
-    /// Sends one message. `started` is called before the last octets are handed to the socket and may refuse.
+    /// Sends one message, or what is left to send of it where its transaction was opened ahead. `leaving` is called before the
+    /// last octets are handed to the socket; it may refuse, or open the next message's transaction, which must be the next that
+    /// is sent.
     ///
-    /// Returns what became of it. Before the next message the session must be brought to [`rest`](Session::rest).
+    /// Before another message the session must be brought to [`rest`](Session::rest), unless that was opened ahead or the session
+    /// [takes it as it is](Session::takes_more).
     pub async fn send(
         &mut self,
         envelope: &Envelope,
         demand: &Demand,
         content: &[u8],
-        started: impl FnOnce() -> bool,
-    ) -> Verdict {
+        leaving: impl FnOnce(&mut Leaving<'_>) -> bool,
+    ) -> Sent {
         self.machine.begin(envelope, demand);
         let mut event = self.drive(None).await;
-        if matches!(event, Event::Content) {
-            self.write_content(content, started).await;
+        if let Event::Content(framing) = event {
+            self.write_content(framing, content, leaving).await;
             event = self.drive(None).await;
         }
         match event {
-            Event::Settled(verdict) | Event::Failed(verdict) => verdict,
-            Event::Idle | Event::Content | Event::Closed => super::verdict::of_fault(Some(Step::Data), IoFault::Lost),
+            Event::Settled(verdict) | Event::Failed(verdict) => Sent::Settled(verdict),
+            Event::Back(verdict) => Sent::Back(verdict),
+            Event::Idle | Event::Content(_) | Event::Closed => {
+                Sent::Settled(super::verdict::of_fault(Some(Step::Data), IoFault::Lost))
+            }
         }
+    }
+
+    /// Whether a message's transaction can be opened with the end of the one before it.
+    pub fn pipelines(&self) -> bool {
+        self.machine.pipelines()
+    }
+
+    /// Whether another message can be sent although replies are due.
+    pub fn takes_more(&self) -> bool {
+        self.machine.takes_more()
+    }
+
+    /// Whether the session goes on.
+    pub fn is_open(&self) -> bool {
+        !self.machine.is_closed()
     }
 
     /// Reads what is still due (the reply to RSET) and says whether another message can be sent. What the server said
@@ -184,8 +228,9 @@ impl Session {
                 }
                 Directive::Handshake => self.handshake(tls).await,
                 Directive::Idle => return Event::Idle,
-                Directive::Content => return Event::Content,
+                Directive::Content(framing) => return Event::Content(framing),
                 Directive::Settled(verdict) => return Event::Settled(verdict),
+                Directive::Back(verdict) => return Event::Back(verdict),
                 Directive::Failed(verdict) => return Event::Failed(verdict),
                 Directive::Close => return Event::Closed,
             }
@@ -233,14 +278,19 @@ impl Session {
         }
     }
 
-    /// Writes the message, dot-stuffed, in pieces. Before the last piece `started` records that it leaves; if the connection
-    /// breaks in that piece, nobody knows whether the server has it.
-    async fn write_content(&mut self, content: &[u8], started: impl FnOnce() -> bool) {
+    /// Writes the message in pieces; with the last of them goes what opens the next one's transaction. Before it `leaving`
+    /// records that the message leaves; if the connection breaks in that piece, nobody knows whether the server has it.
+    async fn write_content(
+        &mut self,
+        framing: Framing,
+        content: &[u8],
+        leaving: impl FnOnce(&mut Leaving<'_>) -> bool,
+    ) {
         // A reply that is already here can't be the reply to what was not yet said.
         if self.replies.has_rest() {
             return self.machine.broke(IoFault::Malformed);
         }
-        let wire = dot_stuffed(content);
+        let mut wire = framing.wire(content);
         let last = wire.len().saturating_sub(1) / BLOCK * BLOCK;
         let wait = self.timeouts.of(BLOCK_TIMEOUT);
         for block in wire[..last].chunks(BLOCK) {
@@ -248,22 +298,27 @@ impl Session {
                 return self.machine.broke(fault);
             }
         }
-        if !started() {
+        if !leaving(&mut Leaving(&mut self.machine)) {
             return self.machine.content_withheld();
         }
+        wire.extend(self.machine.leave());
         match bounded(wait, self.write(&wire[last..])).await {
-            Ok(()) => self.machine.content_written(),
-            Err(fault) => self.machine.broke_at_the_end(fault),
+            // What the server said before it left still counts: reading tells of that, or of the same fault.
+            Ok(()) | Err(IoFault::Lost) => {}
+            Err(fault) => self.machine.broke(fault),
         }
     }
 
     async fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         self.metrics.sent.inc_by(octets.len() as u64);
-        match &mut self.stream {
-            Stream::Clear(stream) => write_all(stream, octets).await,
-            Stream::Tls(stream) => write_all(stream, octets).await,
+        let before = self.replies.rest();
+        let written = match &mut self.stream {
+            Stream::Clear(stream) => write_all(stream, octets, &mut self.replies).await,
+            Stream::Tls(stream) => write_all(stream, octets, &mut self.replies).await,
             Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
-        }
+        };
+        self.metrics.received.inc_by((self.replies.rest() - before) as u64);
+        written
     }
 
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -275,11 +330,6 @@ impl Session {
         self.metrics.received.inc_by(count as u64);
         Ok(count)
     }
-}
-
-async fn write_all(stream: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> io::Result<()> {
-    stream.write_all(octets).await?;
-    stream.flush().await
 }
 
 async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> io::Result<usize> {
@@ -294,49 +344,5 @@ async fn bounded(wait: Duration, work: impl Future<Output = io::Result<()>>) -> 
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(IoFault::Malformed),
         Ok(Err(_)) => Err(IoFault::Lost),
         Err(_) => Err(IoFault::TimedOut),
-    }
-}
-
-/// The message as it goes over the wire: a dot before each line that begins with one (RFC 5321 section 4.5.2), and the final
-/// dot.
-fn dot_stuffed(content: &[u8]) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(content.len() + content.len() / 64 + 8);
-    for line in content.split_inclusive(|octet| *octet == b'\n') {
-        if line.first() == Some(&b'.') {
-            wire.push(b'.');
-        }
-        wire.extend_from_slice(line);
-    }
-    if !content.ends_with(b"\r\n") {
-        wire.extend_from_slice(b"\r\n");
-    }
-    wire.extend_from_slice(b".\r\n");
-    wire
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dots_at_line_beginnings_are_doubled() {
-        assert_eq!(dot_stuffed(b"a\r\n.\r\n..b\r\nc.\r\n"), b"a\r\n..\r\n...b\r\nc.\r\n.\r\n");
-        assert_eq!(dot_stuffed(b"a"), b"a\r\n.\r\n");
-        assert_eq!(dot_stuffed(b""), b"\r\n.\r\n");
-    }
-
-    proptest::proptest! {
-        /// A receiver that undoes it (RFC 5321 section 4.5.2) has the same lines.
-        #[test]
-        fn a_receiver_undoes_it(lines in proptest::collection::vec("[.a]{0,4}", 1..8)) {
-            let content = lines.join("\r\n") + "\r\n";
-            let wire = String::from_utf8(dot_stuffed(content.as_bytes())).expect("as it was made");
-            let body = wire.strip_suffix(".\r\n").expect("as it was made");
-            let undone: Vec<_> = body.split_terminator("\r\n").map(|line| {
-                assert_ne!(line, ".", "the end came early");
-                line.strip_prefix('.').unwrap_or(line)
-            }).collect();
-            proptest::prop_assert_eq!(undone, content.split_terminator("\r\n").collect::<Vec<_>>());
-        }
     }
 }

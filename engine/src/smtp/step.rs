@@ -23,6 +23,8 @@ pub enum Step {
     Data,
     /// The final dot.
     Content,
+    /// The one chunk that is the whole message (RFC 3030).
+    Chunk,
     /// RSET.
     Rset,
     /// QUIT.
@@ -30,15 +32,15 @@ pub enum Step {
 }
 
 impl Step {
-    /// How long to wait for the reply: RFC 5321 section 4.5.3.2 where it says (greeting, MAIL, RCPT 5 min; DATA 2 min; final
-    /// dot 10 min), 5 min for what it leaves open, and little for a goodbye that nothing hangs on.
+    /// How long to wait for the reply: RFC 5321 section 4.5.3.2 where it says (greeting, MAIL, RCPT 5 min; DATA 2 min; end of
+    /// the message 10 min), 5 min for what it leaves open, and little for a goodbye that nothing hangs on.
     pub fn timeout(self) -> Duration {
         let minutes = |count: u64| Duration::from_secs(count * 60);
         match self {
             Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls | Step::Auth => minutes(5),
             Step::Mail | Step::Rcpt | Step::Rset => minutes(5),
             Step::Data => minutes(2),
-            Step::Content => minutes(10),
+            Step::Content | Step::Chunk => minutes(10),
             Step::Quit => Duration::from_secs(5),
         }
     }
@@ -55,6 +57,7 @@ impl Step {
             Step::Rcpt => "RCPT",
             Step::Data => "DATA",
             Step::Content => "final dot",
+            Step::Chunk => "BDAT",
             Step::Rset => "RSET",
             Step::Quit => "QUIT",
         }

@@ -79,6 +79,13 @@ impl Verdict {
         self.tls.is_some() || self.in_handshake
     }
 
+    /// Whether the server may have lost its step in a pipeline: it is silent, out of sequence, or makes no sense.
+    pub fn lost_step(&self) -> bool {
+        let silent = self.fate == Fate::Deferred && self.reason == IoFault::TimedOut.label();
+        let senseless = [OUT_OF_STEP, OUT_OF_SEQUENCE, IoFault::Malformed.label()].contains(&self.reason);
+        self.scope == Scope::Session && (silent || senseless)
+    }
+
     /// The same, once it was decided what becomes of the row and what the fault is called.
     #[must_use]
     pub fn judged(self, fate: Fate, fault: TlsFault) -> Verdict {
@@ -119,6 +126,10 @@ pub enum IoFault {
 /// The reason of [`IoFault::Exhausted`].
 pub const EXHAUSTED: &str = "out_of_resources";
 
+/// The reasons of verdicts about a server that answers something else than what was said.
+const OUT_OF_STEP: &str = "unexpected_reply";
+const OUT_OF_SEQUENCE: &str = "out_of_sequence";
+
 impl IoFault {
     fn label(self) -> &'static str {
         match self {
@@ -143,24 +154,32 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
             (Fate::Deferred, Scope::Site, "session_refused")
         }
         // RFC 5321 section 4.1.4: out of step. The fault is in the conversation, not in the message.
-        (_, 503) => (Fate::Deferred, Scope::Session, "out_of_sequence"),
+        (_, 503) => (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE),
+        // RFC 5321 section 4.2.4: a command that it does not know. It must know these, so it heard something else.
+        (Step::Mail | Step::Rcpt | Step::Data | Step::Chunk, 500 | 502) => {
+            (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE)
+        }
         // RFC 3207 section 4: the server demands TLS or (RFC 4954) authentication of us, not of this message.
         (_, 530) => (Fate::Deferred, Scope::Site, "session_refused"),
         // RFC 4954 section 6: 454 for now, 535 and the rest until somebody mends it. Never a fault of the message.
         (Step::Auth, 454) => (Fate::Deferred, Scope::Site, "auth_deferred"),
         (Step::Auth, _) => (Fate::Deferred, Scope::Site, "auth_refused"),
         // RFC 8689 section 7.3: nobody behind it can keep the promise that it was asked for.
-        (Step::Mail | Step::Rcpt | Step::Data | Step::Content, _) if is_about_requiretls(reply) => {
+        (Step::Mail | Step::Rcpt | Step::Data | Step::Content | Step::Chunk, _) if is_about_requiretls(reply) => {
             (Fate::Bounced, Scope::Message, "requiretls_unsupported")
         }
-        (Step::Content, _) if reply.is_positive() => (Fate::Delivered, Scope::Message, ""),
+        // A yes to an address (RFC 3463 x.1.z) is no yes to a message: it is the reply to RCPT, come late.
+        (Step::Chunk, _) if reply.is_positive() && is_about_address(reply) => {
+            (Fate::InDoubt, Scope::Session, OUT_OF_STEP)
+        }
+        (Step::Content | Step::Chunk, _) if reply.is_positive() => (Fate::Delivered, Scope::Message, ""),
         (Step::Mail, _) if is_about_sender(reply) => (Fate::Bounced, Scope::Message, "sender_refused"),
         (_, _) if reply.is_permanent() => (Fate::Bounced, Scope::Message, ""),
         (_, _) if reply.is_transient() => (Fate::Deferred, Scope::Message, ""),
         // 354 to the final dot, say: nobody knows what the server means to do with the message.
-        (Step::Content, _) => (Fate::InDoubt, Scope::Session, "unexpected_reply"),
+        (Step::Content | Step::Chunk, _) => (Fate::InDoubt, Scope::Session, OUT_OF_STEP),
         // A positive reply where it makes no sense, 250 to DATA say.
-        (_, _) => (Fate::Deferred, Scope::Session, "unexpected_reply"),
+        (_, _) => (Fate::Deferred, Scope::Session, OUT_OF_STEP),
     };
     Verdict {
         fate,
@@ -179,7 +198,7 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
 pub(super) fn of_fault(step: Option<Step>, fault: IoFault) -> Verdict {
     let (fate, scope) = match step {
         _ if fault == IoFault::Exhausted => (Fate::Deferred, Scope::Machine),
-        Some(Step::Content) => (Fate::InDoubt, Scope::Session),
+        Some(Step::Content | Step::Chunk) => (Fate::InDoubt, Scope::Session),
         Some(Step::Mail | Step::Rcpt | Step::Data | Step::Rset | Step::Quit) => (Fate::Deferred, Scope::Session),
         None | Some(Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls | Step::Auth) => {
             (Fate::Deferred, Scope::Site)
@@ -201,6 +220,11 @@ pub fn of_machine(reason: &'static str) -> Verdict {
 /// We broke off after the last octets of a message, because its server was waited for long enough.
 pub fn of_stop() -> Verdict {
     bare(Fate::InDoubt, Scope::Session, "stopped")
+}
+
+/// Whether a reply says something of an address.
+fn is_about_address(reply: &Reply) -> bool {
+    matches!(reply.enhanced, Some(Enhanced(_, 1, _)))
 }
 
 /// Whether a refusal of MAIL is about who sends, and not about this message: its size (552, x.2.3, x.3.4), a full system
@@ -286,12 +310,21 @@ mod tests {
             (Step::Rcpt, 552, Fate::Bounced, Scope::Message),
             (Step::Rcpt, 421, Fate::Deferred, Scope::Session),
             (Step::Data, 503, Fate::Deferred, Scope::Session),
+            (Step::Rcpt, 500, Fate::Deferred, Scope::Session),
+            (Step::Mail, 502, Fate::Deferred, Scope::Session),
+            (Step::Content, 500, Fate::Bounced, Scope::Message),
             (Step::Data, 250, Fate::Deferred, Scope::Session),
             (Step::Content, 250, Fate::Delivered, Scope::Message),
             (Step::Content, 452, Fate::Deferred, Scope::Message),
             (Step::Content, 554, Fate::Bounced, Scope::Message),
             (Step::Content, 421, Fate::Deferred, Scope::Session),
             (Step::Content, 354, Fate::InDoubt, Scope::Session),
+            (Step::Chunk, 250, Fate::Delivered, Scope::Message),
+            (Step::Chunk, 452, Fate::Deferred, Scope::Message),
+            (Step::Chunk, 554, Fate::Bounced, Scope::Message),
+            (Step::Chunk, 502, Fate::Deferred, Scope::Session),
+            (Step::Chunk, 503, Fate::Deferred, Scope::Session),
+            (Step::Chunk, 354, Fate::InDoubt, Scope::Session),
         ];
         for (step, code, fate, scope) in cases {
             let verdict = of_reply(step, &reply(code));
@@ -302,7 +335,7 @@ mod tests {
     #[test]
     fn what_can_not_be_passed_on_over_tls_bounces_alone() {
         let refusal = Reply { enhanced: Some(Enhanced(5, 7, 30)), ..reply(550) };
-        for step in [Step::Mail, Step::Rcpt, Step::Data, Step::Content] {
+        for step in [Step::Mail, Step::Rcpt, Step::Data, Step::Content, Step::Chunk] {
             for verdict in [of_reply(step, &refusal), of_relay(step, &refusal)] {
                 let found = (verdict.fate, verdict.scope, verdict.reason);
                 assert_eq!(found, (Fate::Bounced, Scope::Message, "requiretls_unsupported"), "{}", step.word());
@@ -311,7 +344,22 @@ mod tests {
     }
 
     #[test]
-    fn only_the_final_dot_leaves_doubt() {
+    fn a_yes_to_an_address_is_no_yes_to_a_message() {
+        let about = |subject| Reply { enhanced: Some(Enhanced(2, subject, 5)), ..reply(250) };
+        let cases = [
+            (Step::Chunk, 0, Fate::Delivered),
+            (Step::Chunk, 6, Fate::Delivered),
+            (Step::Chunk, 1, Fate::InDoubt),
+            // After a 354 there is nothing else that a reply could be to.
+            (Step::Content, 1, Fate::Delivered),
+        ];
+        for (step, subject, fate) in cases {
+            assert_eq!(of_reply(step, &about(subject)).fate, fate, "{} 2.{subject}.5", step.word());
+        }
+    }
+
+    #[test]
+    fn only_the_end_of_a_message_leaves_doubt() {
         for step in
             [Step::Greeting, Step::Ehlo, Step::StartTls, Step::Mail, Step::Rcpt, Step::Data, Step::Rset, Step::Quit]
         {
@@ -319,6 +367,7 @@ mod tests {
         }
         for fault in [IoFault::Lost, IoFault::TimedOut, IoFault::Malformed] {
             assert_eq!(of_fault(Some(Step::Content), fault).fate, Fate::InDoubt);
+            assert_eq!(of_fault(Some(Step::Chunk), fault).fate, Fate::InDoubt);
         }
     }
 

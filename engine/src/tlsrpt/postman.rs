@@ -9,7 +9,7 @@ use crate::mail::{Address, Demand, Level, Message, MxTrust, Tlsa};
 use crate::metrics::{Config, Metrics};
 use crate::resolve::{MxHost, Place as HostPlace, Resolver};
 use crate::sign::Signer;
-use crate::smtp::{Access, Connector, Envelope, Fate, Policy, Session, Source, Target, Tcp, Timeouts, Verdict};
+use crate::smtp::{Access, Connector, Envelope, Fate, Policy, Sent, Session, Source, Target, Tcp, Timeouts, Verdict};
 use rustls::client::Resumption;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -183,7 +183,8 @@ impl Postman {
             opened = self.open(target, &policy).await;
         }
         let mut session = opened.map_err(|verdict| Undeliverable::Refused { why: verdict.why(), final_word: false })?;
-        let verdict = session.send(envelope, &policy.demand, message.octets(), || true).await;
+        let (Sent::Settled(verdict) | Sent::Back(verdict)) =
+            session.send(envelope, &policy.demand, message.octets(), |_| true).await;
         if session.rest().await {
             session.quit().await;
         }
@@ -209,6 +210,7 @@ impl Postman {
             mx_trust: MxTrust::Plain,
             avoid_tls: false,
             looked_at: false,
+            careful: false,
             access,
         }
     }

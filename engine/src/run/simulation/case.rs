@@ -77,7 +77,7 @@ pub(super) fn play(seed: u64, store: &Arc<Store>) -> Story {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
-        let world = World::new(Plan::of(seed));
+        let world = World::new(Plan::of(seed), store);
         act(&world, store).await;
         let mut facts = world.facts();
         let facts = std::mem::take(&mut *facts);
@@ -192,7 +192,7 @@ impl Case {
         let blast = self.world.plan.runs[number].clone();
         let key = Arc::new(DataKey::new(&[7; 32]));
         let (stop, stopped) = watch::channel(Stop::No);
-        let id = RunId(self.world.plan.seed * 4 + number as u64 + 1);
+        let id = self.world.id(number);
         let run = Rc::new(OneRun {
             shared: Arc::new(self.run(id, &blast, &key)),
             key,

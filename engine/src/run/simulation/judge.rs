@@ -73,6 +73,9 @@ fn rows(case: &Case, number: usize, run: &OneRun) {
         }
     }
     for (ordinal, outcome) in outcomes {
+        if outcome.kind == Kind::Bounced && outcome.code.is_some() && !case.world.was_refused((number, ordinal)) {
+            case.world.wrong(format_args!("({number}, {ordinal}) bounced and nobody refused it: {outcome:?}"));
+        }
         let (kind, reason, attempts) = (outcome.kind.word(), &outcome.reason, outcome.attempts);
         let trace = format!("{:>8} ({number}, {ordinal}) {kind} {reason} after {attempts}", outcome.at.0);
         case.world.facts().trace.push(trace);
@@ -84,6 +87,9 @@ fn rows(case: &Case, number: usize, run: &OneRun) {
 /// Whether a row may stand so. One that is sent again after a doubt may have been taken each time, and end as its last
 /// attempt did.
 fn agrees(taken: Taken, kind: Option<Kind>, resend: bool) -> bool {
+    if taken.muddled > 0 {
+        return resend || matches!((taken.times, kind), (1, Some(Kind::Delivered | Kind::InDoubt)));
+    }
     match (taken.times, taken.told) {
         (0, _) => kind != Some(Kind::Delivered),
         (1, 1) => kind == Some(Kind::Delivered),

@@ -31,7 +31,7 @@ const SEEDS: u64 = 2000;
 const TWICE: u64 = 100;
 
 /// What seeds that teach anything come to.
-const MUST_HAPPEN: [&str; 9] = [
+const MUST_HAPPEN: [&str; 11] = [
     "delivered",
     "bounced",
     "expired",
@@ -41,6 +41,8 @@ const MUST_HAPPEN: [&str; 9] = [
     "spilt",
     "taken more than once",
     "runs that left",
+    "forgot",
+    "said twice",
 ];
 
 /// A store in memory, where the machine has a file system for that.

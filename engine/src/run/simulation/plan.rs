@@ -57,6 +57,11 @@ pub(super) struct Temper {
     /// Sessions at once.
     pub(super) sessions: usize,
     pub(super) pipelining: bool,
+    pub(super) chunking: bool,
+    /// Messages after which it throws away what was sent behind them, although it offers PIPELINING.
+    pub(super) forget: u64,
+    /// Replies that it gives twice; once a connection at most, since nobody could follow it further.
+    pub(super) stutter: u64,
     pub(super) ehlo: bool,
     /// The longest ordinary wait before a reply, in milliseconds.
     pub(super) slow: u64,
@@ -148,8 +153,11 @@ fn a_temper(dice: &mut Dice, calm: bool) -> Temper {
         mishap: sometimes(&[0, 5, 20, 50, 100]),
         bounce: sometimes(&[0, 20, 100]),
         greylist: sometimes(&[0, 0, 0, 1, 2]),
+        forget: sometimes(&[0, 0, 0, 0, 0, 50, 1000]),
+        stutter: sometimes(&[0, 0, 0, 0, 20, 100]),
         sessions: dice.pick(&[1, 2, 100, 100]),
-        pipelining: dice.chance(600),
+        pipelining: dice.chance(700),
+        chunking: dice.chance(500),
         ehlo: dice.chance(900),
         slow: dice.pick(&[5, 50, 500, 3000]),
     }

@@ -3,9 +3,10 @@
 use super::dice::Dice;
 use super::plan::{PATIENCE, Temper};
 use super::world::{Name, World};
+use crate::clock::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::time::{sleep, timeout};
 
 /// The connection is over.
@@ -20,6 +21,12 @@ struct Peer {
     stream: BufReader<DuplexStream>,
     /// MAIL FROM was taken, and this recipient.
     transaction: Option<Option<Name>>,
+    /// Whose content came last, and when.
+    last: Option<(Name, Timestamp)>,
+    /// A reply was given twice.
+    stuttered: bool,
+    /// Input was thrown away, and so what is left of it may make no sense.
+    forgot: bool,
 }
 
 /// What goes wrong at a step.
@@ -50,7 +57,9 @@ pub(super) async fn serve(world: Arc<World>, place: (usize, usize), who: String,
         *sessions
     };
     let stream = BufReader::new(stream);
-    let mut peer = Peer { world: world.clone(), who, temper, dice, stream, transaction: None };
+    let world_of = world.clone();
+    let (transaction, last, stuttered, forgot) = (None, None, false, false);
+    let mut peer = Peer { world: world_of, who, temper, dice, stream, transaction, last, stuttered, forgot };
     if peer.greet(sessions).await.is_ok() {
         while peer.answer().await.is_ok() {}
     }
@@ -75,21 +84,27 @@ impl Peer {
         let line = self.read().await?;
         let verb = line.split(' ').next().unwrap_or_default();
         match verb {
-            "EHLO" if self.temper.ehlo && self.temper.pipelining => self.reply("250-here\r\n250 PIPELINING").await,
-            "EHLO" if self.temper.ehlo => self.reply("250 here").await,
+            "EHLO" if self.temper.ehlo => {
+                let offers = [(self.temper.pipelining, "PIPELINING"), (self.temper.chunking, "CHUNKING")];
+                let offers: String =
+                    offers.iter().filter(|(does, _)| *does).map(|(_, word)| format!("250-{word}\r\n")).collect();
+                self.reply(&format!("250-here\r\n{offers}250 ENHANCEDSTATUSCODES")).await
+            }
             "EHLO" => self.reply("502 what?").await,
             "HELO" => self.reply("250 here").await,
             "MAIL" => self.mail().await,
             "RCPT" => self.rcpt(&line).await,
             "DATA" => self.data().await,
+            "BDAT" => self.chunk(&line).await,
             "RSET" => {
                 self.transaction = None;
-                self.reply("250 forgotten").await
+                self.reply("250 2.0.0 forgotten").await
             }
             "QUIT" => {
                 self.reply("221 bye").await?;
                 Err(Over)
             }
+            _ if self.forgot => self.reply("500 5.5.2 what?").await,
             _ => {
                 self.world.wrong(format_args!("{}: no command: {line}", self.who));
                 Err(Over)
@@ -98,14 +113,14 @@ impl Peer {
     }
 
     async fn mail(&mut self) -> Result<(), Over> {
-        if self.transaction.is_some() {
+        if self.transaction.is_some() && !self.stuttered {
             self.world.wrong(format_args!("{}: a second message before the first was settled", self.who));
         }
         if self.dice.chance(self.temper.bounce / 4) {
             return self.reply("451 not now").await;
         }
         self.transaction = Some(None);
-        self.reply("250 go on").await
+        self.reply("250 2.1.0 go on").await
     }
 
     async fn rcpt(&mut self, line: &str) -> Result<(), Over> {
@@ -121,10 +136,11 @@ impl Peer {
             return self.reply("450 4.7.1 come again").await;
         }
         if self.dice.chance(self.temper.bounce) {
+            self.world.refused(name);
             return self.reply("550 5.1.1 nobody").await;
         }
         self.transaction = Some(Some(name));
-        self.reply("250 go on").await
+        self.reply("250 2.1.5 go on").await
     }
 
     async fn data(&mut self) -> Result<(), Over> {
@@ -141,14 +157,49 @@ impl Peer {
             Some(Some(name)) => {
                 self.reply("354 go on").await?;
                 let content = self.content().await?;
-                let (run, ordinal) = name;
-                if !content.contains(&format!("r{run}x{ordinal}@")) {
-                    self.world.wrong(format_args!("{}: {name:?} got another's message", self.who));
-                }
-                self.transaction = None;
-                self.final_dot(name).await
+                self.message(name, &content).await
             }
         }
+    }
+
+    /// The whole message in one chunk (RFC 3030).
+    async fn chunk(&mut self, line: &str) -> Result<(), Over> {
+        let size = line.strip_prefix("BDAT ").and_then(|rest| rest.strip_suffix(" LAST")?.parse().ok());
+        let mut content = vec![0; size.expect("messages are one chunk")];
+        let patience = self.dice.millis(2000..60_000);
+        timeout(patience, self.stream.read_exact(&mut content)).await.map_err(|_| Over)?.map_err(|_| Over)?;
+        match self.transaction {
+            Some(Some(name)) => self.message(name, &String::from_utf8_lossy(&content)).await,
+            _ => self.reply("503 5.5.1 for nobody").await,
+        }
+    }
+
+    /// A message is here: it is the recipient's, it was marked, and what became of the one before it was written down first.
+    async fn message(&mut self, name: Name, content: &str) -> Result<(), Over> {
+        let (run, ordinal) = name;
+        if !content.contains(&format!("r{run}x{ordinal}@")) {
+            self.world.wrong(format_args!("{}: {name:?} got another's message", self.who));
+        }
+        // Whose replies were counted wrong may have left by now, in doubt.
+        if self.world.started(name).is_none() && !self.stuttered {
+            self.world.wrong(format_args!("{}: {name:?} came without a mark", self.who));
+        }
+        let before = self.last.replace((name, self.world.now()));
+        if let Some((before, then)) = before {
+            // Later than that it is on its way again, over another connection.
+            if self.world.started(before).is_some_and(|at| at <= then) {
+                self.world.wrong(format_args!("{}: {name:?} came before {before:?} was settled", self.who));
+            }
+        }
+        self.transaction = None;
+        self.final_dot(name).await?;
+        if self.dice.chance(self.temper.forget) {
+            let lost = self.stream.buffer().len();
+            self.stream.consume(lost);
+            self.forgot |= lost > 0;
+            self.world.reach("forgot", u64::from(lost > 0));
+        }
+        Ok(())
     }
 
     /// The message is here: who is responsible for it now?
@@ -158,15 +209,23 @@ impl Peer {
         let mishap = if worse { self.dice.pick(&MISHAPS) } else { self.mishap() };
         if mishap == Mishap::Nothing && self.dice.chance(self.temper.bounce) {
             let reply = self.dice.pick(&["452 4.3.1 full", "554 5.7.1 spam"]);
+            if reply.starts_with('5') {
+                self.world.refused(name);
+            }
             return self.say(reply, mishap).await;
         }
         if mishap == Mishap::Closing || self.dice.chance(500) && mishap == Mishap::Cut {
             // Not taken.
-            return self.say("250 taken", mishap).await;
+            return self.say("250 2.0.0 taken", mishap).await;
         }
         self.world.took(&self.who, name);
-        self.say("250 taken", mishap).await?;
-        self.world.told(name);
+        self.say("250 2.0.0 taken", mishap).await?;
+        // Whose replies were counted wrong does not know it for sure.
+        if self.stuttered {
+            self.world.muddled(name)
+        } else {
+            self.world.told(name)
+        }
         Ok(())
     }
 
@@ -196,7 +255,15 @@ impl Peer {
         sleep(self.dice.millis(0..self.temper.slow)).await;
         self.world.say(&self.who, format_args!("{reply:?} {mishap:?}"));
         match mishap {
-            Mishap::Nothing => return self.write(reply).await,
+            Mishap::Nothing => {
+                if self.stuttered || !self.dice.chance(self.temper.stutter) {
+                    return self.write(reply).await;
+                }
+                self.stuttered = true;
+                self.world.reach("said twice", 1);
+                self.world.say(&self.who, "the same again");
+                return self.write(&format!("{reply}\r\n{reply}")).await;
+            }
             Mishap::Cut => {}
             Mishap::HalfCut => self.octets(&reply.as_bytes()[..2]).await?,
             Mishap::HalfThenRest => {

@@ -3,7 +3,9 @@
 
 use super::plan::Plan;
 use crate::clock::{Clock, Timestamp};
-use std::collections::BTreeMap;
+use crate::mail::RunId;
+use crate::store::Store;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,6 +15,8 @@ use tokio::time::Instant;
 /// One seed's world at work.
 pub(super) struct World {
     pub(super) plan: Plan,
+    store: Arc<Store>,
+    clock: SimulatedClock,
     began: Instant,
     facts: Mutex<Facts>,
 }
@@ -26,6 +30,8 @@ pub(super) struct Facts {
     /// What must not be.
     pub(super) wrong: Vec<String>,
     pub(super) taken: BTreeMap<Name, Taken>,
+    /// Rows that a server refused for good.
+    refused: BTreeSet<Name>,
     /// How often a recipient was put off.
     pub(super) greylisted: BTreeMap<Name, u64>,
     connected: BTreeMap<(usize, Option<IpAddr>), usize>,
@@ -42,14 +48,32 @@ pub(super) struct Taken {
     pub(super) times: u64,
     /// How often it could say so.
     pub(super) told: u64,
+    /// How often it could say so after it had said something twice.
+    pub(super) muddled: u64,
 }
 
 /// One connection of ours, until it is dropped.
 pub(super) struct Connected(Arc<World>, usize, Option<IpAddr>);
 
 impl World {
-    pub(super) fn new(plan: Plan) -> Arc<World> {
-        Arc::new(World { plan, began: Instant::now(), facts: Mutex::default() })
+    pub(super) fn new(plan: Plan, store: &Arc<Store>) -> Arc<World> {
+        let (store, clock, facts) = (store.clone(), SimulatedClock::start(), Mutex::default());
+        Arc::new(World { plan, store, clock, began: Instant::now(), facts })
+    }
+
+    /// The run of this number.
+    pub(super) fn id(&self, run: usize) -> RunId {
+        RunId(self.plan.seed * 4 + run as u64 + 1)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Since when the store has it that a row's message may be gone, and not what became of it.
+    pub(super) fn started(&self, (run, ordinal): Name) -> Option<Timestamp> {
+        let leases = self.store.leases(self.id(run)).expect("readable");
+        leases.into_iter().find(|lease| lease.ordinal == ordinal)?.started
     }
 
     pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
@@ -88,6 +112,21 @@ impl World {
     /// And its sender knows.
     pub(super) fn told(&self, name: Name) {
         self.facts().taken.entry(name).or_default().told += 1;
+    }
+
+    /// And its sender may know.
+    pub(super) fn muddled(&self, name: Name) {
+        self.facts().taken.entry(name).or_default().muddled += 1;
+    }
+
+    /// A server refuses a row for good.
+    pub(super) fn refused(&self, name: Name) {
+        self.facts().refused.insert(name);
+    }
+
+    /// Whether one has.
+    pub(super) fn was_refused(&self, name: Name) -> bool {
+        self.facts().refused.contains(&name)
     }
 
     /// A connection to `site` begins to open. Limits hold from here on.

@@ -1,0 +1,122 @@
+//! A message whose transaction is opened while the one before it has yet to be settled. Until then it stays its lane's, as one
+//! that is ready: a suspension, a pause or a cancellation finds it there, and whatever the session meets, it has cost nothing.
+
+use super::Job;
+use super::lane::Lane;
+use super::owner::Owner;
+use super::shard::Stop;
+use crate::mail::Message;
+use crate::smtp::{Envelope, Leaving};
+use std::rc::Rc;
+
+/// A message that has its session, and what is said of it before its content.
+pub(super) struct Letter {
+    pub(super) job: Job,
+    pub(super) message: Message,
+    pub(super) envelope: Envelope,
+}
+
+impl Letter {
+    pub(super) fn new(job: Job, message: Message) -> Letter {
+        let envelope = job.run.press.envelope(&job.row, message.octets().len());
+        Letter { job, message, envelope }
+    }
+}
+
+/// One that is open ahead. If it is dropped it is ready again.
+pub(super) struct Ahead {
+    lane: Rc<Lane>,
+    turn: u64,
+    envelope: Option<Envelope>,
+}
+
+impl Ahead {
+    /// Opens the next ready message of `lane`, if there is one that may go on, with the end of the one that leaves.
+    pub(super) fn open(owner: &Owner, lane: &Rc<Lane>, leaving: &mut Leaving<'_>) -> Option<Ahead> {
+        if !may_begin(owner, lane) {
+            return None;
+        }
+        let (job, message) = next_ready(owner, lane)?;
+        let letter = Letter::new(job, message);
+        leaving.open_ahead(&letter.envelope, &letter.job.route.demand);
+        let Letter { job, message, envelope } = letter;
+        let turn = job.turn;
+        lane.state.borrow_mut().open_ahead(job, message);
+        Some(Ahead { lane: lane.clone(), turn, envelope: Some(envelope) })
+    }
+
+    /// The message, now that the one before it is settled, if it may still be sent.
+    pub(super) fn claim(mut self, owner: &Owner) -> Option<Letter> {
+        if !may_begin(owner, &self.lane) {
+            return None;
+        }
+        let (job, message) = self.lane.state.borrow_mut().claim(self.turn)?;
+        let (job, message) = if_it_goes_on(owner, &self.lane, job, message)?;
+        leaves_ready(owner, &message);
+        Some(Letter { job, message, envelope: self.envelope.take()? })
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        let mut state = self.lane.state.borrow_mut();
+        if let Some((job, message)) = state.claim(self.turn) {
+            state.add_ready(job, message);
+            self.lane.bell.notify_one();
+        }
+    }
+}
+
+/// The first ready message of a run that goes on, for a session that sends it now.
+pub(super) fn take_ready(owner: &Owner, lane: &Lane) -> Option<Letter> {
+    let (job, message) = next_ready(owner, lane)?;
+    leaves_ready(owner, &message);
+    Some(Letter::new(job, message))
+}
+
+/// A message that was begun in vain: the server has not said a word of it.
+pub(super) fn give_back(owner: &Owner, lane: &Lane, letter: Letter) {
+    let Letter { job, message, .. } = letter;
+    if *owner.deps.stop.borrow() != Stop::No || job.run.leaves() {
+        return owner.let_go(&job);
+    }
+    owner.gauges.ready.inc();
+    owner.ready_octets.set(owner.ready_octets.get() + message.octets().len());
+    lane.state.borrow_mut().add_ready(job, message);
+    lane.bell.notify_one();
+}
+
+/// Whether another message may be begun in `lane`.
+pub(super) fn may_begin(owner: &Owner, lane: &Lane) -> bool {
+    *owner.deps.stop.borrow() == Stop::No && owner.may_send(lane)
+}
+
+/// The first of a run that goes on; it still counts as ready.
+fn next_ready(owner: &Owner, lane: &Lane) -> Option<(Job, Message)> {
+    loop {
+        let (job, message) = lane.state.borrow_mut().ready.pop_front()?;
+        if let Some(ready) = if_it_goes_on(owner, lane, job, message) {
+            return Some(ready);
+        }
+    }
+}
+
+/// A ready message, unless its run is paused, and it goes back to its line, or leaves, and it is let go.
+fn if_it_goes_on(owner: &Owner, lane: &Lane, job: Job, message: Message) -> Option<(Job, Message)> {
+    if job.run.goes_on() {
+        return Some((job, message));
+    }
+    leaves_ready(owner, &message);
+    if job.run.leaves() {
+        owner.let_go(&job);
+    } else {
+        lane.put_back(job);
+        owner.gauges.backlog.inc();
+    }
+    None
+}
+
+fn leaves_ready(owner: &Owner, message: &Message) {
+    owner.gauges.ready.dec();
+    owner.left_ready(message.octets().len());
+}
