@@ -19,7 +19,7 @@ test: setup test-setup lint ## install what tests need, check everything, run ev
 bench: setup ## cost per stage (criterion), under the profile in which RocksDB is already built
 	cargo bench --package sealpost --bench '*' --profile dev --locked
 
-perf: build ## WHAT=rehearsal (speed), durability (what leases cost), throttled (a slow site) or handshakes; appends to perf/results
+perf: build ## WHAT=rehearsal (speed), durability (what leases cost), throttled (a slow site), handshakes or wire (a far one); appends to perf/results
 	cargo run --quiet --locked --package perf -- --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --sealpost $(SEALPOST)
 
 lint: setup ## formatting, clippy and documentation, warnings denied

@@ -10,6 +10,7 @@ mod measure;
 mod picture;
 mod stages;
 mod throttled;
+mod wire;
 
 use clap::{Parser, ValueEnum};
 use generate::Format;
@@ -57,9 +58,14 @@ enum What {
     Throttled,
     /// What sessions cost to open; `--rows` are sessions.
     Handshakes,
+    /// 50 connections to a site that is 40 ms away, through a relay; `perf wire` is the relay alone.
+    Wire,
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = wire::alone() {
+        return code;
+    }
     match run(&Args::parse()) {
         Ok(path) => {
             println!("\nwritten to {}", path.display());
@@ -80,6 +86,7 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
         What::Durability => durability_in(args, &folder),
         What::Throttled => throttled_in(args, &folder),
         What::Handshakes => handshakes_in(args),
+        What::Wire => wire_in(args, &folder),
     };
     std::fs::remove_dir_all(&folder)?;
     outcome
@@ -137,6 +144,11 @@ fn throttled_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::erro
 fn handshakes_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let table = handshakes::measure(args.rows, args.runs)?;
     write_down(args, "handshakes", &format!("What a session costs to open: {} of each kind", args.rows), &table)
+}
+
+fn wire_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let table = wire::measure(&args.sealpost, folder, args.rows, args.runs)?;
+    write_down(args, "wire", &format!("{} rows to a site that is far away", args.rows), &table)
 }
 
 fn write_down(args: &Args, name: &str, title: &str, table: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
