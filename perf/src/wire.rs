@@ -49,8 +49,8 @@ fn millis(text: &str) -> Result<Duration, String> {
 
 /// What the process is, where its first argument is `wire`.
 pub fn alone() -> Option<ExitCode> {
-    let mut words = std::env::args_os().skip(1);
-    (words.next()? == "wire").then(|| match relayed(&Args::parse_from(words)) {
+    let mut words = std::env::args_os().skip(1).peekable();
+    (words.peek()? == "wire").then(|| match relayed(&Args::parse_from(words)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
