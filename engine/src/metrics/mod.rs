@@ -4,19 +4,18 @@
 //! Message-ID is ever a label. Providers are named by their best MX host: the first [`Config::providers`] that reach
 //! [`providers::NAMED_FROM`] attempts by name, the rest together as `other`, so that no series ever falls.
 
+mod book;
 mod providers;
 mod signing;
 
 pub use providers::Providers;
 pub use signing::{Signing, Single};
 
+use self::book::Book;
 use crate::condition::{Condition, Conditions};
 use crate::mail::Kind;
 use prometheus::core::Collector;
-use prometheus::{
-    Counter, CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -182,14 +181,6 @@ impl Connection {
 pub struct Config {
     /// How many have series of their own.
     pub providers: usize,
-}
-
-/// Bounds of the histograms, in seconds: 10 µs to 16 minutes, six to a decade, so that a quantile read off between two of
-/// them is wrong by a quarter at most.
-fn bounds() -> Vec<f64> {
-    let decade = |power: i32| [1.0, 1.5, 2.2, 3.3, 4.7, 6.8].map(|step: f64| format!("{step}e{power}"));
-    let bounds = (-5..3).flat_map(decade).map(|text| text.parse().expect("a number"));
-    bounds.collect()
 }
 
 impl Metrics {
@@ -366,45 +357,6 @@ fn f64_of(count: u64) -> f64 {
     #[allow(clippy::cast_precision_loss)]
     let exact = count as f64;
     exact
-}
-
-/// Names are constants, so that registering them can only fail for a mistake of ours, which the first test meets.
-struct Book<'a>(&'a Registry);
-
-impl Book<'_> {
-    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> C {
-        self.0.register(Box::new(collector.clone())).expect("no two series of one name");
-        collector
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.add(IntCounter::new(name, help).expect("a good name"))
-    }
-
-    fn seconds(&self, name: &str, help: &str) -> Counter {
-        self.add(Counter::new(name, help).expect("a good name"))
-    }
-
-    fn seconds_by(&self, name: &str, help: &str, labels: &[&str]) -> CounterVec {
-        self.add(CounterVec::new(Opts::new(name, help), labels).expect("a good name"))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::new(name, help).expect("a good name"))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Opts::new(name, help), labels).expect("a good name"))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(Opts::new(name, help), labels).expect("a good name"))
-    }
-
-    fn histograms(&self, name: &str, help: &str, label: &str) -> HistogramVec {
-        let options = HistogramOpts::new(name, help).buckets(bounds());
-        self.add(HistogramVec::new(options, &[label]).expect("a good name"))
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! A campaign file, checked and resolved; its templates are read here and compiled by `render`.
 
 use super::Error;
-use super::file::{BrakeWord, CampaignFile, InputTable, OnDoubtWord, Paths, TransportTable};
+use super::campaign_file::{BrakeWord, CampaignFile, InputTable, OnDoubtWord, Paths, TransportTable};
 use crate::mail::{Demand, Level};
 use crate::render::MessagePlan;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
-pub use super::file::OnDoubtWord as OnDoubt;
+pub use super::campaign_file::OnDoubtWord as OnDoubt;
 
 /// A blast.
 #[derive(Clone, Debug)]

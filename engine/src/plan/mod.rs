@@ -1,9 +1,10 @@
-//! Configuration: what was written ([`mod@file`]) and what it means, checked and resolved ([`Machine`], [`Campaign`]).
+//! Configuration: what was written ([`mod@file`], [`campaign_file`]) and what it means, checked and resolved ([`Machine`], [`Campaign`]).
 //!
 //! `sealpost.toml` describes the machine, a campaign file the blast. Relative paths are relative to the file that names
 //! them. An unknown key, a missing field or a value out of range is an [`Error`] with file, line and hint.
 
 mod campaign;
+pub mod campaign_file;
 mod enclosed;
 mod error;
 pub mod file;

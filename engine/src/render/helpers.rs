@@ -1,8 +1,9 @@
 //! What a notice about money and dates needs. No value enters an error: it may be PHI.
 
 use super::compare::compare;
+use super::dates::{date_format, dated, read_day};
 use super::language::Calendar;
-use chrono::{Datelike, NaiveDate};
+use chrono::NaiveDate;
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, Output, PathAndJson, RenderContext, RenderError,
     RenderErrorReason, Renderable, ScopedJson,
@@ -10,7 +11,6 @@ use handlebars::{
 use serde_json::Value;
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::Write;
 
 /// How the reason of a missing parameter ends.
 pub(super) const NO_VALUE: &str = "has no value";
@@ -290,78 +290,6 @@ fn date(arguments: &dyn Arguments, calendar: Calendar) -> Result<String, RenderE
     let day = day.ok_or_else(|| fail("date: its parameter is no date like 2023-01-27".into()))?;
     dated(day, format, calendar).map_err(fail)
 }
-
-/// `2023-01-27`, or what else chrono takes for that.
-fn read_day(written: &str) -> Option<NaiveDate> {
-    let number = |part: &[u8]| {
-        part.iter().try_fold(0, |number, octet| octet.is_ascii_digit().then(|| number * 10 + u16::from(octet - b'0')))
-    };
-    let read = match written.as_bytes() {
-        [year @ .., b'-', m, month, b'-', d, day] if year.len() == 4 => {
-            let (year, month, day) = (number(year), number(&[*m, *month]), number(&[*d, *day]));
-            year.zip(month).zip(day).map(|((year, month), day)| (year.into(), month.into(), day.into()))
-        }
-        _ => None,
-    };
-    match read {
-        Some((year, month, day)) => NaiveDate::from_ymd_opt(year, month, day),
-        None => NaiveDate::parse_from_str(written, "%Y-%m-%d").ok(),
-    }
-}
-
-fn date_format(format: &str, calendar: Calendar) -> Result<&str, String> {
-    match format {
-        "long" => Ok(calendar.long),
-        "short" => Ok(calendar.short),
-        "iso" => Ok("%Y-%m-%d"),
-        custom if custom.contains('%') => Ok(custom),
-        _ => Err("date: its format is \"long\", \"short\", \"iso\" or one with %".into()),
-    }
-}
-
-fn dated(day: NaiveDate, format: &str, calendar: Calendar) -> Result<String, String> {
-    if let Some(shown) = usual(day, format, calendar) {
-        return Ok(shown);
-    }
-    let mut shown = String::new();
-    let written = match calendar.locale {
-        Some(locale) => write!(shown, "{}", day.format_localized(format, locale)),
-        None => write!(shown, "{}", day.format(format)),
-    };
-    written.map(|()| shown).map_err(|_| "date: its format can't be used".into())
-}
-
-/// The formats that nearly all letters use, without chrono's interpreter.
-fn usual(day: NaiveDate, format: &str, calendar: Calendar) -> Option<String> {
-    let (year, month, number) = (day.year(), day.month(), day.day());
-    if calendar.locale.is_some() || !(0..=9999).contains(&year) {
-        return None;
-    }
-    match format {
-        "%B %-d, %Y" => {
-            let name = MONTHS.get(usize::try_from(day.month0()).ok()?)?;
-            Some(format!("{name} {number}, {year:04}"))
-        }
-        "%m/%d/%Y" => Some(format!("{month:02}/{number:02}/{year:04}")),
-        "%Y-%m-%d" => Some(format!("{year:04}-{month:02}-{number:02}")),
-        _ => None,
-    }
-}
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 /// `{{mask id}}` → `•••• 265F`: the last four characters, or `keep=N` of them; never more than half of the value.
 fn mask(arguments: &dyn Arguments) -> Result<Answer, RenderError> {

@@ -20,6 +20,7 @@ mod cid;
 mod columns;
 mod compare;
 mod data;
+mod dates;
 mod edition;
 mod fault;
 mod helpers;

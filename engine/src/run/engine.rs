@@ -84,10 +84,7 @@ impl Engine {
         let (controls, ordered) = watch::channel(Arc::new(Controls::default()));
         let (clerk, clerk_thread) = clerk(&gear, &store, &metrics)?;
         let standing = Arc::new(TlsStanding::new(store.clone(), gear.exclusive_confirm));
-        let postman = reports::postman(&gear, &connector)?;
-        let new_book = || Arc::new(Book::new(store.clone(), gear.resolver.clone(), gear.clock.clone()));
-        let book = postman.as_ref().map(|_| new_book());
-        let reports = postman.zip(book.clone()).map(|(postman, book)| reports::start(book, postman, stopped.clone()));
+        let (book, reports) = reporting(&gear, &connector, &store, &stopped)?.unzip();
         let threads = pool(cpus())?;
         let deps = Deps {
             resolver: gear.resolver.clone(),
@@ -115,7 +112,7 @@ impl Engine {
             met: Arc::default(),
             policies,
             book,
-            reports: Mutex::new(reports.transpose()?),
+            reports: Mutex::new(reports),
             standing,
             probing: probing::Latest::default(),
             gear,
@@ -136,17 +133,23 @@ impl Engine {
             exporter: Mutex::new(exporter),
             _lock: lock,
         });
-        engine.count_braked();
-        let watched = engine.clone();
-        let steward = thread("steward", move || steward::work(&watched))?;
-        *engine.steward.lock().expect("no holder panics") = Some(steward);
-        *engine.refresh.lock().expect("no holder panics") = refresh::start(&engine)?;
-        if engine.gear.machine.is_some() {
-            let fail = |cause| Error::State { path: engine.gear.state_dir.join("socket"), cause };
-            let socket = Socket::start(&engine.gear.state_dir, engine.clone()).map_err(fail)?;
-            *engine.socket.lock().expect("no holder panics") = Some(socket);
-        }
+        engine.serve()?;
         Ok(engine)
+    }
+
+    /// Starts what works on the engine itself, and opens its socket.
+    fn serve(self: &Arc<Engine>) -> Result<(), Error> {
+        self.count_braked();
+        let watched = self.clone();
+        let steward = thread("steward", move || steward::work(&watched))?;
+        *self.steward.lock().expect("no holder panics") = Some(steward);
+        *self.refresh.lock().expect("no holder panics") = refresh::start(self)?;
+        if self.gear.machine.is_some() {
+            let fail = |cause| Error::State { path: self.gear.state_dir.join("socket"), cause };
+            let socket = Socket::start(&self.gear.state_dir, self.clone()).map_err(fail)?;
+            *self.socket.lock().expect("no holder panics") = Some(socket);
+        }
+        Ok(())
     }
 
     /// Finishes what is on the wire, closes sessions with QUIT, lets go of the rest and writes down how far every run came.
@@ -304,6 +307,22 @@ fn clerk(gear: &Machinery, store: &Arc<Store>, metrics: &Arc<Metrics>) -> Result
     let started = Clerk::start(store.clone(), gear.durability.sync, metrics.clone());
     let (clerk, thread) = started.map_err(|cause| Error::Internal(format!("can't start the clerk: {cause}")))?;
     Ok((clerk, Some(thread)))
+}
+
+/// What counts sessions for TLS reports, and the thread that sends them.
+type Reporting = (Arc<Book>, JoinHandle<()>);
+
+/// Starts it, where it is wanted.
+fn reporting(
+    gear: &Machinery,
+    connector: &Connector,
+    store: &Arc<Store>,
+    stopped: &watch::Receiver<Stop>,
+) -> Result<Option<Reporting>, Error> {
+    let Some(postman) = reports::postman(gear, connector)? else { return Ok(None) };
+    let book = Arc::new(Book::new(store.clone(), gear.resolver.clone(), gear.clock.clone()));
+    let thread = reports::start(book.clone(), postman, stopped.clone())?;
+    Ok(Some((book, thread)))
 }
 
 fn signing(gear: &Machinery, threads: &Arc<rayon::ThreadPool>, metrics: &Arc<Metrics>) -> Result<Arc<Signing>, Error> {
