@@ -17,6 +17,9 @@ use args::{Args, Command};
 use clap::Parser;
 use failure::Failure;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let args = Args::parse();
     std::panic::set_hook(Box::new(|panic| {

@@ -10,6 +10,9 @@ use std::path::Path;
 pub enum Mode {
     /// RSA-2048, one signature at a time.
     Rsa,
+    /// The same with AWS-LC's code for a CPU without AVX-512 IFMA, which is what "portable" was when the bars were set.
+    #[value(name = "rsa-no-ifma")]
+    RsaNoIfma,
     /// RSA-2048, eight at a time, where the machine can.
     #[value(name = "crypto_mb")]
     CryptoMb,
@@ -24,6 +27,7 @@ impl Mode {
     pub fn word(self) -> &'static str {
         match self {
             Mode::Rsa => "rsa",
+            Mode::RsaNoIfma => "rsa-no-ifma",
             Mode::CryptoMb => "crypto_mb",
             Mode::RsaEd25519 => "rsa+ed25519",
             Mode::Ed25519 => "ed25519",
@@ -35,7 +39,7 @@ impl Mode {
         const BOTH: [(&str, &str, Algorithm); 2] =
             [("s1", "keys/s1.pem", Algorithm::Rsa), ("s2", "keys/s2.pem", Algorithm::Ed25519)];
         match self {
-            Mode::Rsa | Mode::CryptoMb => &BOTH[..1],
+            Mode::Rsa | Mode::RsaNoIfma | Mode::CryptoMb => &BOTH[..1],
             Mode::RsaEd25519 => &BOTH,
             Mode::Ed25519 => &BOTH[1..],
         }
@@ -49,6 +53,12 @@ impl Mode {
         });
         let together = if self == Mode::CryptoMb { "auto" } else { "off" };
         format!("[signing]\ntogether = \"{together}\"\n[dkim.\"{DOMAIN}\"]\n{}", lines.collect::<String>())
+    }
+
+    /// What the sender's environment says of the CPU: AWS-LC masks the feature words of CPUID by it, the second of which is
+    /// leaf 7's EBX, where bit 21 is AVX-512 IFMA.
+    pub fn environment(self) -> Option<(&'static str, &'static str)> {
+        (self == Mode::RsaNoIfma).then_some(("OPENSSL_ia32cap", ":~0x200000"))
     }
 
     /// Its keys, read.

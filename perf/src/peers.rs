@@ -67,7 +67,7 @@ impl Contender {
 
     fn run(&self, bench: &Bench, messages: &Messages) -> Result<Run, Box<dyn Error>> {
         match self.who {
-            Who::Us(mode) => sending::run(bench, mode),
+            Who::Us(mode) => sending::run(bench, mode, None),
             Who::Peer(peer) => peer.run(bench, messages),
         }
     }

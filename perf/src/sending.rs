@@ -82,17 +82,18 @@ impl Run {
 /// Often enough for a last tick that is lost in the noise, seldom enough to leave the CPUs to those measured.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Sends the rows signed in this way.
+/// Sends the rows, or the first of them, signed in this way.
 ///
 /// # Errors
 /// A row is not delivered, or the run takes too long.
-pub fn run(bench: &Bench, mode: Mode) -> Result<Run, Box<dyn Error>> {
+pub fn run(bench: &Bench, mode: Mode, first: Option<u64>) -> Result<Run, Box<dyn Error>> {
+    let rows = first.unwrap_or(bench.rows);
     let folder = bench.fresh("run")?;
     let (cpu, sink_cpu) = bench.cpus();
     let sink = Counted::start(&bench.guard, &bench.sealpost, &folder, &bench.ca(), sink_cpu)?;
     let group = bench.guard.group("sender")?;
     let (mut child, port) =
-        spawn(bench, &folder, mode, &sink.sink.address, None, |sealpost| group.command(cpu, sealpost))?;
+        spawn(bench, &folder, mode, &sink.sink.address, first, |sealpost| group.command(cpu, sealpost))?;
     let since = Instant::now();
     let sink_before = sink.cpu()?;
     let counts = measure::last_line(&mut child)?;
@@ -112,15 +113,15 @@ pub fn run(bench: &Bench, mode: Mode) -> Result<Run, Box<dyn Error>> {
     let sink_cpu = sink.cpu()?.since(sink_before);
     own.switches = switches(&process);
     let counted = stages::scrape(port)?;
-    own.signatures = counted.signatures * 1e6 / f64_of(bench.rows);
+    own.signatures = counted.signatures * 1e6 / f64_of(rows);
     own.stages = counted.stages;
     own.threads = measure::by_kind(threads);
     let counts = counts.join().map_err(|_| "the pipe's reader panicked")?;
     child.wait()?;
-    check(&counts, bench.rows)?;
+    check(&counts, rows)?;
     let verified = bench.verified(&folder);
     let totals = sink.sink.end()?;
-    Ok(Run { rows: f64_of(bench.rows), seconds, sender, sink: sink_cpu, peak_mb, totals, verified, own: Some(own) })
+    Ok(Run { rows: f64_of(rows), seconds, sender, sink: sink_cpu, peak_mb, totals, verified, own: Some(own) })
 }
 
 /// `sealpost send` of the campaign, or of its first rows, in `folder`, run as `wrap` wants; the port of its metrics beside it.
@@ -139,7 +140,7 @@ pub fn spawn(
     let machine = bench.machine(folder, mode, sink, port)?;
     let mut send = wrap(&bench.sealpost);
     send.arg("--config").arg(machine).args(["send", "--json"]).arg(&bench.campaign);
-    send.args(first.map(|rows| format!("--limit={rows}")));
+    send.args(first.map(|rows| format!("--limit={rows}"))).envs(mode.environment());
     let errors = std::fs::File::create(folder.join("stderr"))?;
     let child = send.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn()?;
     Ok((child, port))

@@ -14,6 +14,9 @@ const REST: f64 = 120.0;
 /// The share of what the machine can give that is asked for when sender and sink share its CPUs.
 const SHARE: f64 = 0.85;
 
+/// Rows enough for a warm-up.
+const WARM_UP: u64 = 40_000;
+
 /// Sends the rows `runs` times in each mode, by turns, after one warm-up of each, and gives the tables.
 ///
 /// # Errors
@@ -23,7 +26,8 @@ pub fn measure(bench: &Bench, modes: &[Mode], runs: usize) -> Result<(String, Fl
     let mut ceilings = Vec::new();
     for round in 0..=runs {
         for (mode, measured) in modes.iter().zip(&mut measured) {
-            let run = sending::run(bench, *mode)?;
+            let first = (round == 0 && bench.rows > WARM_UP).then_some(WARM_UP);
+            let run = sending::run(bench, *mode, first)?;
             println!("{}{}: {}", if round == 0 { "warm-up: " } else { "" }, mode.word(), run.line());
             if round > 0 {
                 measured.push(run);
