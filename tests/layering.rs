@@ -7,13 +7,13 @@ use std::path::Path;
 /// Lowest first. A module may use those of lower layers; within a layer only where [`WITHIN`] says.
 const LAYERS: [&[&str]; 4] = [
     &["clock", "condition", "mail", "metrics", "secret"],
-    &["render", "resolve", "retry", "sandbox", "sign", "smtp", "store", "sts"],
-    &["gate", "route", "settle", "standing", "probe", "tlsrpt", "queue"],
+    &["render", "resolve", "retry", "sandbox", "shaping", "sign", "smtp", "store", "sts"],
+    &["gate", "route", "settle", "standing", "probe", "throttle", "tlsrpt", "queue"],
     &["control", "plan", "report", "run"],
 ];
 
 /// Words build on words; policies are found by the DNS; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 14] = [
+const WITHIN: [(&str, &str); 15] = [
     ("mail", "clock"),
     ("condition", "clock"),
     ("run", "control"),
@@ -26,6 +26,7 @@ const WITHIN: [(&str, &str); 14] = [
     ("queue", "route"),
     ("queue", "settle"),
     ("queue", "standing"),
+    ("queue", "throttle"),
     ("queue", "tlsrpt"),
     ("run", "plan"),
 ];

@@ -6,7 +6,7 @@
 //! `sts` asks domains for their MTA-STS policies, `tlsrpt` tells them how TLS fared, `probe` looks at hosts without sending.
 //!
 //! Layers, downwards only (`tests/layering.rs` checks): words `clock condition mail metrics secret` ← mechanisms `render resolve retry sandbox
-//! sign smtp store sts` ← decisions `gate probe queue route settle standing tlsrpt` ← assembly `control plan report run`.
+//! shaping sign smtp store sts` ← decisions `gate probe queue route settle standing throttle tlsrpt` ← assembly `control plan report run`.
 
 pub mod control;
 pub mod plan;
@@ -19,6 +19,7 @@ pub mod route;
 pub mod queue;
 pub mod settle;
 pub mod standing;
+pub mod throttle;
 pub mod tlsrpt;
 
 pub mod render;
@@ -32,6 +33,7 @@ pub mod store;
 pub mod report;
 pub mod resolve;
 pub mod sandbox;
+pub mod shaping;
 pub mod sts;
 
 pub mod clock;

@@ -1,6 +1,7 @@
 //! The words that every other module uses: address, row, message, reply, outcome. Plain data; nothing here does I/O.
 
 mod address;
+mod class;
 mod closest;
 mod counted;
 mod exhausted;
@@ -15,6 +16,7 @@ mod tls;
 
 pub use address::{Address, AddressFault, Mailbox};
 pub(crate) use address::{ascii_domain, is_host_name};
+pub use class::Class;
 pub use closest::{closest, instead_of};
 pub use counted::rows;
 pub use exhausted::is_exhausted;
