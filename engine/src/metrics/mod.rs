@@ -8,7 +8,8 @@ mod book;
 mod providers;
 mod signing;
 
-pub use providers::Providers;
+pub use providers::{Pace, Providers};
+use providers::Paces;
 pub use signing::{Signing, Single};
 
 use self::book::Book;
@@ -220,6 +221,7 @@ impl Metrics {
             seconds: book.add(seconds.expect("a good name")),
             providers: Providers::new(
                 book.counters("sealpost_attempts_total", "Attempts, by provider and result", &["provider", "result"]),
+                Paces::new(&book),
                 config.providers,
             ),
             signing: Signing::new(&book),

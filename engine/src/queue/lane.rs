@@ -1,6 +1,7 @@
 //! The rows of one provider that make one demand, and the sessions that serve them.
 
 use super::Job;
+use super::group::Group;
 use super::line::{Line, next_turn};
 use super::pace::Pace;
 use crate::clock::Timestamp;
@@ -11,6 +12,7 @@ use crate::smtp::{Source, Verdict};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -25,6 +27,8 @@ pub(super) struct Lane {
     /// The newest that a row brought: hosts and their order are the same in all.
     pub(super) route: RefCell<Arc<Route>>,
     pub(super) source: Arc<Source>,
+    /// Whose window and rate it has.
+    pub(super) group: Rc<Group>,
     pub(super) state: RefCell<State>,
     /// Rung when a message is ready or the lane winds down.
     pub(super) bell: Notify,
@@ -50,8 +54,6 @@ pub(super) struct State {
     pub(super) sessions: usize,
     /// Sessions with a message on the wire.
     pub(super) busy: usize,
-    /// How many sessions the site lets us have, once it refused one more, and until when we believe it.
-    pub(super) session_cap: Option<(usize, Timestamp)>,
     /// Suspensions in a row.
     pub(super) failures: u32,
     /// Why nothing is sent, and until when.
@@ -83,9 +85,9 @@ const CARE_HOLDS: Duration = Duration::from_secs(600);
 
 impl Lane {
     /// A lane whose first session begins at the `turn`-th of equal hosts.
-    pub(super) fn new(key: LaneKey, route: Arc<Route>, source: Arc<Source>, turn: usize, now: Timestamp) -> Lane {
-        let state = RefCell::new(State::new(turn, now));
-        Lane { key, route: RefCell::new(route), source, state, bell: Notify::new() }
+    pub(super) fn new(key: LaneKey, job: &Job, group: Rc<Group>, turn: usize, now: Timestamp) -> Lane {
+        let (route, state) = (RefCell::new(job.route.clone()), RefCell::new(State::new(turn, now)));
+        Lane { key, route, source: job.source.clone(), group, state, bell: Notify::new() }
     }
 
     /// Takes a row in as the last of its run.
@@ -121,6 +123,13 @@ impl Lane {
         let mut state = self.state.borrow_mut();
         let mut lines = state.lines.iter_mut().filter(|line| !line.is_empty() && meant(line.run.id));
         lines.next()?.pop(&self.route.borrow(), &self.source)
+    }
+
+    /// The most that a run with rows here weighs.
+    pub(super) fn weight(&self) -> u32 {
+        let state = self.state.borrow();
+        let waiting = state.lines.iter().filter(|line| line.has_turn()).map(|line| line.run.weight);
+        waiting.chain(state.ready.iter().map(|(job, _)| job.run.weight)).max().unwrap_or(0)
     }
 
     /// Whether what falls short is dropped.
@@ -168,7 +177,6 @@ impl State {
             depth: DEPTH,
             sessions: 0,
             busy: 0,
-            session_cap: None,
             failures: 0,
             suspended: None,
             avoid_tls: None,
@@ -184,14 +192,6 @@ impl State {
             self.suspended = None;
         }
         self.suspended.clone()
-    }
-
-    /// How many sessions the site is believed to take at `now`.
-    pub(super) fn most_sessions(&self, now: Timestamp) -> usize {
-        match self.session_cap {
-            Some((most, until)) if now < until => most,
-            _ => usize::MAX,
-        }
     }
 
     /// Whether a connection to `address` failed a short while ago.
@@ -264,7 +264,6 @@ impl State {
         let idle = self.is_empty() && self.sessions == 0;
         let nothing_learned = self.failures == 0 && self.suspended.is_none() && !self.avoids_tls(now);
         idle && nothing_learned
-            && self.most_sessions(now) == usize::MAX
             && !self.is_careful(now)
             && self.troubled.values().all(|until| *until <= now)
     }

@@ -110,6 +110,7 @@ fn deps(
         conditions,
         controls: watch::channel(Arc::default()).1,
         stop: watch::channel(Stop::No).1,
+        store: store.clone(),
     }
 }
 
