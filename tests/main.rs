@@ -22,6 +22,7 @@ mod reference;
 mod resources;
 mod resume;
 mod sealed;
+mod shaping;
 mod smarthost;
 mod standing;
 mod steering;

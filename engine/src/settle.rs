@@ -39,7 +39,7 @@ pub struct Rules {
 pub struct Via<'a> {
     /// The provider's number.
     pub provider: u64,
-    /// The name of its best MX host.
+    /// Its name.
     pub host: &'a str,
     /// The session, where there was one: its number in the store.
     pub session: Option<u64>,

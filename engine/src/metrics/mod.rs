@@ -1,18 +1,18 @@
 //! What Prometheus sees, in a registry of our own: two engines in one process share nothing.
 //!
 //! All series are listed in [`Metrics`]; every label is one of a closed set, given there. No address, key, claim or
-//! Message-ID is ever a label. Providers are named by their best MX host: the first [`Config::providers`] that reach
+//! Message-ID is ever a label. Providers are named by their rule in `shaping.toml`, else by their best MX host: the first [`Config::providers`] that reach
 //! [`providers::NAMED_FROM`] attempts by name, the rest together as `other`, so that no series ever falls.
 
 mod book;
 mod providers;
 mod signing;
 
-pub use providers::{Pace, Providers};
-use providers::Paces;
+pub use providers::{OTHER, Pace, Providers};
 pub use signing::{Signing, Single};
 
 use self::book::Book;
+use self::providers::Paces;
 use crate::condition::{Condition, Conditions};
 use crate::mail::Kind;
 use prometheus::core::Collector;

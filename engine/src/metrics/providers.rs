@@ -10,7 +10,8 @@ use std::sync::Mutex;
 pub const NAMED_FROM: u64 = 10;
 /// Providers whose attempts are counted before they have a name; past it new ones stay `other`.
 const WATCHED: usize = 10_000;
-const OTHER: &str = "other";
+/// The label of providers without series of their own.
+pub const OTHER: &str = "other";
 
 /// Counts attempts.
 pub struct Providers {

@@ -40,7 +40,7 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
             owner.deps.metrics.took(Stage::Open, since.elapsed());
             let version = opened.session.proof().map_or("none", Proof::version);
             owner.deps.metrics.session(version);
-            tracing::debug!(host = lane.route.borrow().name(), version, "session open");
+            tracing::debug!(host = lane.route.borrow().host(), version, "session open");
             let meeting = reporting::meeting(&owner, &lane, &between, &opened.session);
             let mut carried = Carried::default();
             serve(&owner, &lane, opened, &place, &mut carried).await;
@@ -215,7 +215,7 @@ fn concluded(
     };
     if lost_step && opened.session.pipelines() {
         tracing::info!(
-            host = lane.route.borrow().name(),
+            host = lane.route.borrow().host(),
             why = verdict.why(),
             "pipelined -> one message after the other"
         );

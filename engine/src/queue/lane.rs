@@ -1,4 +1,4 @@
-//! The rows of one provider that make one demand, and the sessions that serve them.
+//! The rows of one site that make one demand, and the sessions that serve them.
 
 use super::Job;
 use super::group::Group;
@@ -7,7 +7,7 @@ use super::pace::Pace;
 use crate::clock::Timestamp;
 use crate::mail::{Message, RunId};
 use crate::resolve::MxHost;
-use crate::route::{Class, ProviderId, Route};
+use crate::route::{Class, ProviderId, Route, SiteId};
 use crate::smtp::{Source, Verdict};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -17,9 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What a pooled connection serves: a provider, from one of our sources, domains of one class, and whether they are exclusive.
-/// Credentials belong to the provider, since a smarthost is a site of its own.
-pub(super) type LaneKey = (ProviderId, Arc<str>, Class, bool);
+/// What a pooled connection serves: a site, from one of our sources, domains of one class, and whether they are exclusive. The
+/// provider stands first: its lanes stand together, and one that other rules have given to another shard is another lane.
+/// Credentials belong to the site, since a smarthost is one of its own.
+pub(super) type LaneKey = (ProviderId, SiteId, Arc<str>, Class, bool);
 
 /// One lane. All its fields belong to its shard's thread.
 pub(super) struct Lane {
@@ -134,7 +135,7 @@ impl Lane {
 
     /// Whether what falls short is dropped.
     pub(super) fn is_exclusive(&self) -> bool {
-        self.key.3
+        self.key.4
     }
 
     /// The site's hosts in the order in which the next session tries them: by preference, hosts of one preference taking
@@ -147,9 +148,10 @@ impl Lane {
     }
 }
 
-/// Where a lane's rows lie in the store's backlog: a name that every engine gives to the same lane.
-fn place((provider, source, class, exclusive): &LaneKey) -> u64 {
-    let name = format!("{:016x} {source} {class:?} {exclusive}", provider.0);
+/// Where a lane's rows lie in the store's backlog: a name that every engine gives to the same lane, and to no other. The
+/// provider is part of it: while rules change, two shards may each have a lane of one site.
+fn place((provider, site, source, class, exclusive): &LaneKey) -> u64 {
+    let name = format!("{:016x} {:016x} {source} {class:?} {exclusive}", provider.0, site.0);
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
     // Zero is the place of rows that are due and not yet routed.
     u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 octets")).max(1)

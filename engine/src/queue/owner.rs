@@ -83,10 +83,11 @@ impl Owner {
         // Small sites see one session a run: which of equal hosts it meets first must not be the same every time.
         let now = self.deps.clock.now();
         let turn = usize::try_from(now.0).unwrap_or(0);
-        let known = self.lanes.borrow().get(&key(&job)).cloned();
+        let key = key(&job);
+        let known = self.lanes.borrow().get(&key).cloned();
         let lane = known.unwrap_or_else(|| {
-            let lane = Rc::new(Lane::new(key(&job), &job, self.group(&job, now), turn, now));
-            self.lanes.borrow_mut().insert(key(&job), lane.clone());
+            let lane = Rc::new(Lane::new(key.clone(), &job, self.group(&job, now), turn, now));
+            self.lanes.borrow_mut().insert(key, lane.clone());
             lane
         });
         lane.group.heed(&job.route.terms, now);
@@ -165,7 +166,7 @@ impl Owner {
 
     /// Whether an operator has paused this provider or source.
     pub(super) fn is_paused(&self, lane: &Lane) -> bool {
-        self.deps.controls.borrow().pause(lane.route.borrow().name(), &lane.source.name)
+        self.deps.controls.borrow().pause(&lane.route.borrow(), &lane.source.name)
     }
 
     /// Gives rayon as many rows as the lane's sessions will want: some for each, and some to open one for.
@@ -223,7 +224,7 @@ impl Owner {
             let wait = self.deps.retry.wait(state.failures, route.site.0);
             let ends_rows = matches!(verdict.fate, Fate::Bounced | Fate::Dropped);
             let until = now.after(if ends_rows { wait.min(ENDS_ROWS_FOR) } else { wait });
-            let host = route.name();
+            let host = route.host();
             let seconds = until.since(now).as_secs();
             let (why, hint) = (verdict.why(), hint(&verdict.why()));
             tracing::warn!(host, why, seconds, hint, "open -> suspended");
@@ -303,5 +304,5 @@ impl Owner {
 fn key(job: &Job) -> LaneKey {
     // A smarthost that falls short is not the recipient's fault: its rows wait.
     let exclusive = job.run.exclusive && !job.route.access.relays;
-    (job.route.provider, job.source.name.clone(), job.route.class.clone(), exclusive)
+    (job.route.provider, job.route.site, job.source.name.clone(), job.route.class.clone(), exclusive)
 }

@@ -117,7 +117,7 @@ impl Owner {
         if controls.cancelled_providers.is_empty() && controls.cancelled_sources.is_empty() {
             return;
         }
-        let is_cancelled = |run| controls.cancel(run, lane.route.borrow().name(), &lane.source.name);
+        let is_cancelled = |run| controls.cancel(run, &lane.route.borrow(), &lane.source.name);
         for _ in 0..AT_ONCE {
             let Some(job) = lane.next_of(is_cancelled) else { return };
             self.gauges.backlog.dec();
