@@ -79,6 +79,10 @@ struct Args {
     #[arg(long, default_value_t = 20)]
     connections: u32,
 
+    /// speed, peers: how far away the sink is, there and back, in milliseconds
+    #[arg(long, value_name = "MS", value_parser = wire::millis)]
+    rtt: Option<std::time::Duration>,
+
     /// The binary to measure
     #[arg(long, default_value = "sealpost")]
     sealpost: PathBuf,
@@ -107,6 +111,9 @@ impl Args {
             }
             add("PINNED", if self.pinned == Pinned::Yes { "yes" } else { "no" }.to_owned());
             add("CONNECTIONS", self.connections.to_string());
+            if let Some(rtt) = self.rtt {
+                add("RTT", rtt.as_millis().to_string());
+            }
             add("LETTER", self.letter.word().to_owned());
             add("FORMAT", self.format.word().to_owned());
         }
@@ -258,6 +265,7 @@ fn judge_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::E
         rows: args.rows,
         connections: args.connections,
         pinned: args.pinned == Pinned::Yes,
+        rtt: args.rtt,
         campaign,
     };
     bench.keys()?;
@@ -282,7 +290,8 @@ fn write_down(args: &Args, name: &str, title: &str, table: &str) -> Result<PathB
     std::fs::create_dir_all(&args.results)?;
     let text = format!("# {title}\n\n`{}`, commit {}; {}.\n\n{table}", args.command(name), commit(), machine());
     print!("\n{text}");
-    let apart = if args.pinned == Pinned::No { "-unpinned" } else { "" };
+    let far = args.rtt.map_or_else(String::new, |rtt| format!("-far{}", rtt.as_millis()));
+    let apart = format!("{}{far}", if args.pinned == Pinned::No { "-unpinned" } else { "" });
     let path = args.results.join(format!("{name}{apart}-{}-{}.md", args.rows, commit()));
     std::fs::write(&path, text)?;
     Ok(path)
