@@ -17,6 +17,7 @@ mod peers;
 mod picture;
 mod platform;
 mod profile;
+mod reservations;
 mod sending;
 mod signing;
 mod sink;
@@ -144,6 +145,8 @@ enum What {
     Throttled,
     /// What sessions cost to open; `--rows` are sessions.
     Handshakes,
+    /// What keys cost to ask for and to take, up to `--rows` of them.
+    Reservations,
     /// 50 connections to a site that is 40 ms away, through a relay; `perf wire` is the relay alone.
     Wire,
 }
@@ -185,6 +188,7 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
         What::Throttled => throttled_in(args, &folder),
         What::Handshakes => handshakes_in(args),
         What::Wire => wire_in(args, &folder),
+        What::Reservations => reservations_in(args, &folder),
         What::Speed | What::Peers | What::Signatures => judge_in(args, &folder),
     };
     // Where a guard watched, it has removed it.
@@ -244,6 +248,11 @@ fn throttled_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::erro
 fn handshakes_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let table = handshakes::measure(args.rows, args.runs)?;
     write_down(args, "handshakes", &format!("What a session costs to open: {} of each kind", args.rows), &table)
+}
+
+fn reservations_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let table = reservations::measure(folder, args.rows)?;
+    write_down(args, "reservations", &format!("What the keys of {} rows cost to ask for and to take", args.rows), &table)
 }
 
 fn wire_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
