@@ -33,7 +33,7 @@ instructions: setup ## instructions and allocations a message, stage by stage (v
 
 perf: build ## WHAT=speed, peers, rehearsal, durability, throttled, handshakes or wire (see perf/README.md); appends to perf/results
 	$(CARGO_TARGET_DIR)/debug/perf --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --pinned $(PINNED) \
-		--connections $(CONNECTIONS) --letter $(LETTER) $(if $(MODE),--mode $(MODE)) $(if $(PEERS),--peers $(PEERS)) --sealpost $(SEALPOST)
+		--connections $(CONNECTIONS) --letter $(LETTER) $(if $(MODE),--mode $(MODE)) $(if $(PEERS),--peers $(PEERS)) $(if $(RTT),--rtt $(RTT)) --sealpost $(SEALPOST)
 
 fips: build test-setup ## build with AWS-LC's FIPS module (installs CMake and Go) and run every test with it; in a target folder of its own
 	@.ci/setup fips
