@@ -53,13 +53,15 @@ struct Wanting {
 const SOON: Duration = Duration::from_secs(1);
 /// Messages are made ahead for this long: at a slow provider a later one of more weight has its turn all the sooner.
 const MADE_AHEAD: Duration = Duration::from_secs(2);
+/// What was learned is written down again after this time, though nothing changed.
+const STILL_TRUE: Duration = Duration::from_secs(600);
 /// Messages that a session sends before it makes way for a lane of its group that has no session at all.
 const FAIR_SHARE: u32 = 20;
 
 impl Group {
     fn new(job: &Job, learned: Option<Learned>, now: Timestamp) -> Group {
         let terms = job.route.terms.clone();
-        let throttle = Throttle::new(terms.clone(), learned, now);
+        let throttle = Throttle::new(terms.clone(), learned.as_ref(), now);
         Group {
             name: job.route.name().to_owned(),
             terms: RefCell::new(terms),
@@ -93,7 +95,7 @@ impl Group {
 
     /// Whether a message could be begun before long.
     pub(super) fn may_begin_soon(&self, now: Timestamp) -> bool {
-        self.throttle.borrow().ready_at(now) <= now.after(SOON)
+        self.throttle.borrow_mut().ready_at(now) <= now.after(SOON)
     }
 
     /// Takes the place of a session, and its token, if there are both.
@@ -184,7 +186,7 @@ impl Group {
 
     /// Gives back a token for which there was no message after all.
     pub(super) fn give_back(&self, now: Timestamp) {
-        self.throttle.borrow_mut().give_back(now);
+        self.throttle.borrow_mut().give_back(now, now);
     }
 
     /// Returns when this session's turn has come and there is a token.
@@ -193,7 +195,7 @@ impl Group {
         let _turn = self.turnstile.lock().await;
         loop {
             let now = owner.deps.clock.now();
-            let ready = self.throttle.borrow().ready_at(now);
+            let ready = self.throttle.borrow_mut().ready_at(now);
             if ready <= now {
                 return;
             }
@@ -237,14 +239,18 @@ impl Group {
         metrics.providers.pace(&self.name, source, Pace { window, rate: throttle.ceiling(), held_seconds });
     }
 
-    /// What was learned since it was last written down.
-    fn news(&self, now: Timestamp) -> Option<Learned> {
-        let learned = self.throttle.borrow().learned(now);
-        if *self.kept.borrow() == learned {
+    /// What was learned since it was last written down, or holds for so long that it must not look old.
+    fn news(&self, now: Timestamp) -> Option<PaceRecord> {
+        let learned = self.throttle.borrow().learned(now)?;
+        let is_known = |kept: &Learned| {
+            now.since(kept.at) < STILL_TRUE && Learned { at: kept.at, ..learned.clone() } == *kept
+        };
+        if self.kept.borrow().as_ref().is_some_and(is_known) {
             return None;
         }
-        self.kept.replace(learned);
-        learned
+        self.kept.replace(Some(learned.clone()));
+        let learned = serde_json::to_value(learned).expect("plain values");
+        Some(PaceRecord { name: self.name.clone(), learned })
     }
 
     /// Whether a new group would know no less: no lane, and all tokens are there.
@@ -260,11 +266,12 @@ impl Owner {
         if let Some(group) = self.groups.borrow().get(&key) {
             return group.clone();
         }
-        let learned = self.deps.store.pace(key.0.0, &key.1).unwrap_or_else(|error| {
+        let record = self.deps.store.pace(key.0.0, &key.1).unwrap_or_else(|error| {
             tracing::warn!(%error, "what was learned of a provider can't be read; it is learned anew");
             None
         });
-        let group = Rc::new(Group::new(job, learned.as_ref().map(learned_of), now));
+        let learned = record.and_then(|record| serde_json::from_value(record.learned).ok());
+        let group = Rc::new(Group::new(job, learned, now));
         self.groups.borrow_mut().insert(key, group.clone());
         group
     }
@@ -273,8 +280,7 @@ impl Owner {
     pub(super) fn keep_learned(&self) {
         let now = self.deps.clock.now();
         self.groups.borrow_mut().retain(|(provider, source), group| {
-            let record = |news: Learned| record_of(group.name.clone(), &news);
-            let kept = group.news(now).map(|news| self.deps.store.put_pace(provider.0, source, &record(news)));
+            let kept = group.news(now).map(|news| self.deps.store.put_pace(provider.0, source, &news));
             if let Some(Err(error)) = kept {
                 tracing::warn!(%error, "what was learned of a provider can't be written down");
             }
@@ -282,16 +288,6 @@ impl Owner {
             !group.is_forgettable(now)
         });
     }
-}
-
-fn learned_of(record: &PaceRecord) -> Learned {
-    let PaceRecord { window, ceiling, held_until, at, .. } = *record;
-    Learned { window, ceiling, held_until, at }
-}
-
-fn record_of(name: String, learned: &Learned) -> PaceRecord {
-    let Learned { window, ceiling, held_until, at } = *learned;
-    PaceRecord { name, window, ceiling, held_until, at }
 }
 
 /// Whether a session has waited for its token.

@@ -4,24 +4,18 @@ use super::batch::Batch;
 use super::codec::VERSION;
 use super::db::family;
 use super::{Error, Family, Store};
-use crate::clock::Timestamp;
 use crate::mail::RunId;
 use rocksdb::IteratorMode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What an engine has learned of a provider from one source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaceRecord {
     /// The provider's name, for people.
     pub name: String,
-    /// Sessions at once.
-    pub window: f64,
-    /// Messages a second, where there is a ceiling.
-    pub ceiling: Option<f64>,
-    /// Nothing before this time.
-    pub held_until: Timestamp,
-    /// When this was so.
-    pub at: Timestamp,
+    /// What its throttle says, in its own words; it holds nothing of a row.
+    pub learned: Value,
 }
 
 impl Store {
@@ -81,15 +75,9 @@ mod tests {
     fn what_was_learned_is_kept_by_provider_and_source() {
         let folder = tempfile::tempdir().expect("folder");
         let store = Store::open(folder.path(), &Settings::default()).expect("a store");
-        let record = |name: &str, ceiling| PaceRecord {
-            name: name.to_owned(),
-            window: 4.5,
-            ceiling,
-            held_until: Timestamp(9),
-            at: Timestamp(7),
-        };
-        let (google, other) = (record("google", Some(19.5)), record("mx.b.example", None));
-        store.put_pace(7, "a", &record("google", None)).expect("written");
+        let record = |name: &str, window: u32| PaceRecord { name: name.to_owned(), learned: window.into() };
+        let (google, other) = (record("google", 5), record("mx.b.example", 2));
+        store.put_pace(7, "a", &record("google", 3)).expect("written");
         store.put_pace(7, "a", &google).expect("replaced");
         store.put_pace(8, "b", &other).expect("written");
         assert_eq!(store.pace(7, "a").expect("readable"), Some(google.clone()));
