@@ -202,6 +202,9 @@ impl Settle {
     pub fn settle(&self, mut row: Row, verdict: &Verdict, via: Via<'_>) {
         row.attempts += 1;
         let now = self.clock.now();
+        if verdict.is_refusal() {
+            self.metrics.refused(verdict.class);
+        }
         let end = |kind| self.end(&row, outcome(kind, now, &row, verdict, via));
         match verdict.fate {
             Fate::Delivered => end(Kind::Delivered),
@@ -314,7 +317,7 @@ impl Settle {
         row.doubted |= verdict.fate == Fate::InDoubt;
         // Counted first: once it is written, the retry thread may take it up.
         self.counters.deferred.fetch_add(1, Ordering::SeqCst);
-        if self.put(&row, &Change::Deferred { due, why: &verdict.why() }) {
+        if self.put(&row, &Change::Deferred { due, why: &verdict.why_it_waits() }) {
             self.none_due_before.fetch_min(due.0, Ordering::SeqCst);
             self.metrics.deferrals.inc();
             self.metrics.rows(Queue::Deferred).inc();
@@ -388,6 +391,7 @@ fn outcome(kind: Kind, at: Timestamp, row: &Row, verdict: &Verdict, via: Via<'_>
         attempts: row.attempts,
         code: verdict.code,
         enhanced: verdict.enhanced,
+        class: verdict.told_class().filter(|_| kind != Kind::Delivered),
         doubted: row.doubted,
         reason: verdict.reason.to_owned(),
         text: if kind == Kind::Delivered { String::new() } else { verdict.text.clone() },

@@ -14,7 +14,7 @@ pub use signing::{Signing, Single};
 use self::book::Book;
 use self::providers::Paces;
 use crate::condition::{Condition, Conditions};
-use crate::mail::Kind;
+use crate::mail::{Class, Kind};
 use prometheus::core::Collector;
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::sync::Mutex;
@@ -35,6 +35,8 @@ pub struct Metrics {
     stages: [Histogram; Stage::ALL.len()],
     /// `sealpost_replies_total{step, class}`: replies by the command they answer and their first digit (`2yz`…`5yz`).
     replies: IntCounterVec,
+    /// `sealpost_refusals_total{class}`: attempts that a server refused, by a [`Class`]'s word.
+    refusals: IntCounterVec,
     /// `sealpost_session_failures_total{reason}`: connections that came to no session, by the verdict's closed label.
     failures: IntCounterVec,
     /// `sealpost_connections{state}`: see [`Connection`].
@@ -202,6 +204,7 @@ impl Metrics {
             rows: book.gauges("sealpost_rows", "Rows that have not ended, by where they are", &["queue"]),
             stages: Stage::ALL.map(|stage| stages.with_label_values(&[stage.word()])),
             replies: book.counters("sealpost_replies_total", "SMTP replies, by command and class", &["step", "class"]),
+            refusals: book.counters("sealpost_refusals_total", "Attempts that a server refused, by class", &["class"]),
             failures: book.counters(
                 "sealpost_session_failures_total",
                 "Connections that came to no session, by reason",
@@ -276,6 +279,11 @@ impl Metrics {
         self.replies.with_label_values(&[step, class]).inc();
     }
 
+    /// A server refused a message for this.
+    pub fn refused(&self, class: Class) {
+        self.refusals.with_label_values(&[class.word()]).inc();
+    }
+
     /// A connection came to no session for this reason, a closed label.
     pub fn no_session(&self, reason: &str) {
         self.failures.with_label_values(&[reason]).inc();
@@ -348,6 +356,7 @@ impl Metrics {
     /// Series that are there from the start, so that a rate over the first minute is one.
     fn at_zero(&self) {
         Kind::ALL.iter().for_each(|kind| drop(self.outcomes.with_label_values(&[kind.word()])));
+        Class::ALL.iter().for_each(|class| drop(self.refusals.with_label_values(&[class.word()])));
         Queue::ALL.iter().for_each(|queue| drop(self.rows(*queue)));
         Connection::ALL.iter().for_each(|state| drop(self.connections(*state)));
         self.conditions(&Conditions::default());
