@@ -10,15 +10,16 @@
 
 use crate::clock::Timestamp;
 use crate::shaping::Terms;
+use std::sync::Arc;
 
 /// A provider's pace from one source.
 #[derive(Clone, Debug)]
 pub struct Throttle {
-    terms: Terms,
+    terms: Arc<Terms>,
 }
 
 /// What survives the process.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Learned {
     /// Sessions at once.
     pub window: f64,
@@ -41,12 +42,12 @@ pub enum Refusal {
 
 impl Throttle {
     /// One that starts from what was learned, if anything was.
-    pub fn new(terms: Terms, _learned: Option<Learned>, _now: Timestamp) -> Throttle {
+    pub fn new(terms: Arc<Terms>, _learned: Option<&Learned>, _now: Timestamp) -> Throttle {
         Throttle { terms }
     }
 
     /// New terms, of rules that were read anew.
-    pub fn set_terms(&mut self, terms: Terms, _now: Timestamp) {
+    pub fn set_terms(&mut self, terms: Arc<Terms>, _now: Timestamp) {
         self.terms = terms;
     }
 
@@ -72,7 +73,7 @@ impl Throttle {
     }
 
     /// Gives back a token whose MAIL said nothing to the server's limits: it never left, or the session broke.
-    pub fn give_back(&mut self, _now: Timestamp) {}
+    pub fn give_back(&mut self, _taken: Timestamp, _now: Timestamp) {}
 
     /// A server answered a message that held no complaint about our pace; `busy` sessions had a message on the wire.
     pub fn accepted(&mut self, _busy: usize, _now: Timestamp) {}
@@ -82,6 +83,13 @@ impl Throttle {
 
     /// No session could be opened although none was open: the site does not answer, or wants nobody.
     pub fn failed(&mut self, _now: Timestamp) {}
+
+    /// .
+    pub fn unanswered(&mut self, _now: Timestamp) {}
+    /// .
+    pub fn ready_at(&mut self, now: Timestamp) -> Timestamp { now }
+    /// .
+    pub fn is_at_rest(&self, _now: Timestamp) -> bool { true }
 
     /// Messages a second that it is bounded by now, if it is.
     pub fn ceiling(&self) -> Option<f64> {
