@@ -19,6 +19,7 @@ mod platform;
 mod profile;
 mod reservations;
 mod sending;
+mod shaping;
 mod signing;
 mod sink;
 mod speed;
@@ -92,6 +93,10 @@ struct Args {
     #[arg(long, hide = true, default_value = ".")]
     desk: PathBuf,
 
+    /// shaping: the folder with the receivers
+    #[arg(long, default_value = "perf/receivers")]
+    receivers: PathBuf,
+
     /// Where results are written
     #[arg(long, default_value = "perf/results")]
     results: PathBuf,
@@ -149,6 +154,8 @@ enum What {
     Reservations,
     /// 50 connections to a site that is 40 ms away, through a relay; `perf wire` is the relay alone.
     Wire,
+    /// Models of receivers, and the paces that senders choose; `--runs` are seeds. Nothing is sent.
+    Shaping,
 }
 
 fn main() -> ExitCode {
@@ -188,7 +195,11 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
         What::Throttled => throttled_in(args, &folder),
         What::Handshakes => handshakes_in(args),
         What::Wire => wire_in(args, &folder),
+<<<<<<< HEAD
         What::Reservations => reservations_in(args, &folder),
+=======
+        What::Shaping => shaping_in(args),
+>>>>>>> i7-throttle
         What::Speed | What::Peers | What::Signatures => judge_in(args, &folder),
     };
     // Where a guard watched, it has removed it.
@@ -258,6 +269,21 @@ fn reservations_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::e
 fn wire_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let table = wire::measure(&args.sealpost, folder, args.rows, args.runs)?;
     write_down(args, "wire", &format!("{} rows to a site that is far away", args.rows), &table)
+}
+
+fn shaping_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(&args.results)?;
+    let stem = args.results.join(format!("shaping-{}", commit()));
+    let table = shaping::measure(&args.receivers, args.runs as u64, &stem)?;
+    let text = format!(
+        "# Paces, against models of receivers\n\n`make perf WHAT=shaping RUNS={}`, commit {}.\n\n{table}",
+        args.runs,
+        commit()
+    );
+    print!("\n{text}");
+    let path = stem.with_extension("md");
+    std::fs::write(&path, text)?;
+    Ok(path)
 }
 
 fn judge_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
