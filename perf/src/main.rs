@@ -4,6 +4,7 @@
 //! embedded MX shares the process and the cores with the sender, or only the machine.
 
 mod bench;
+mod desk;
 mod durability;
 mod flame;
 mod generate;
@@ -12,6 +13,7 @@ mod handshakes;
 mod measure;
 mod messages;
 mod mode;
+mod pace;
 mod peer;
 mod peers;
 mod picture;
@@ -20,6 +22,7 @@ mod profile;
 mod sending;
 mod signing;
 mod sink;
+mod sites;
 mod speed;
 mod spread;
 mod stages;
@@ -139,6 +142,10 @@ enum What {
     Handshakes,
     /// 50 connections to a site that is 40 ms away, through a relay; `perf wire` is the relay alone.
     Wire,
+    /// Two sites that refuse what is too much; `--rows` are seconds.
+    Pace,
+    /// The same messages to 10, 100, 1,000 and 10,000 sites.
+    Sites,
 }
 
 fn main() -> ExitCode {
@@ -178,6 +185,8 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
         What::Throttled => throttled_in(args, &folder),
         What::Handshakes => handshakes_in(args),
         What::Wire => wire_in(args, &folder),
+        What::Pace => pace_in(args, &folder),
+        What::Sites => sites_in(args, &folder),
         What::Speed | What::Peers | What::Signatures => judge_in(args, &folder),
     };
     // Where a guard watched, it has removed it.
@@ -242,6 +251,16 @@ fn handshakes_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
 fn wire_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let table = wire::measure(&args.sealpost, folder, args.rows, args.runs)?;
     write_down(args, "wire", &format!("{} rows to a site that is far away", args.rows), &table)
+}
+
+fn pace_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let table = pace::measure(&args.sealpost, folder, args.rows)?;
+    write_down(args, "pace", &format!("Two sites that refuse what is too much, two runs of {} s", args.rows), &table)
+}
+
+fn sites_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let table = sites::measure(&args.sealpost, folder, args.rows, args.runs)?;
+    write_down(args, "sites", &format!("{} rows to ever more sites, {} runs by turns", args.rows, args.runs), &table)
 }
 
 fn judge_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
