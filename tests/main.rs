@@ -15,6 +15,7 @@ mod inputs;
 mod layering;
 mod letters;
 mod metrics;
+mod pace;
 mod peers;
 mod pipelining;
 mod postfix;

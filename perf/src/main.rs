@@ -4,6 +4,7 @@
 //! embedded MX shares the process and the cores with the sender, or only the machine.
 
 mod bench;
+mod desk;
 mod durability;
 mod flame;
 mod generate;
@@ -12,6 +13,7 @@ mod handshakes;
 mod measure;
 mod messages;
 mod mode;
+mod pace;
 mod peer;
 mod peers;
 mod picture;
@@ -22,6 +24,7 @@ mod sending;
 mod shaping;
 mod signing;
 mod sink;
+mod sites;
 mod speed;
 mod spread;
 mod stages;
@@ -156,6 +159,10 @@ enum What {
     Wire,
     /// Models of receivers, and the paces that senders choose; `--runs` are seeds. Nothing is sent.
     Shaping,
+    /// Two sites that refuse what is too much; `--rows` are seconds.
+    Pace,
+    /// The same messages to 10, 100, 1,000 and 10,000 sites.
+    Sites,
 }
 
 fn main() -> ExitCode {
@@ -195,11 +202,10 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
         What::Throttled => throttled_in(args, &folder),
         What::Handshakes => handshakes_in(args),
         What::Wire => wire_in(args, &folder),
-<<<<<<< HEAD
         What::Reservations => reservations_in(args, &folder),
-=======
         What::Shaping => shaping_in(args),
->>>>>>> i7-throttle
+        What::Pace => pace_in(args, &folder),
+        What::Sites => sites_in(args, &folder),
         What::Speed | What::Peers | What::Signatures => judge_in(args, &folder),
     };
     // Where a guard watched, it has removed it.
@@ -284,6 +290,16 @@ fn shaping_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let path = stem.with_extension("md");
     std::fs::write(&path, text)?;
     Ok(path)
+}
+
+fn pace_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let table = pace::measure(&args.sealpost, folder, args.rows)?;
+    write_down(args, "pace", &format!("Two sites that refuse what is too much, two runs of {} s", args.rows), &table)
+}
+
+fn sites_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let table = sites::measure(&args.sealpost, folder, args.rows, args.runs)?;
+    write_down(args, "sites", &format!("{} rows to ever more sites, {} runs by turns", args.rows, args.runs), &table)
 }
 
 fn judge_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {

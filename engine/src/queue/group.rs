@@ -61,7 +61,7 @@ const FAIR_SHARE: u32 = 20;
 impl Group {
     fn new(job: &Job, learned: Option<Learned>, now: Timestamp) -> Group {
         let terms = job.route.terms.clone();
-        let throttle = Throttle::new(terms.clone(), learned.as_ref(), now);
+        let throttle = Throttle::new(terms.clone(), learned.clone(), now);
         Group {
             name: job.route.name().to_owned(),
             terms: RefCell::new(terms),
@@ -95,7 +95,7 @@ impl Group {
 
     /// Whether a message could be begun before long.
     pub(super) fn may_begin_soon(&self, now: Timestamp) -> bool {
-        self.throttle.borrow_mut().ready_at(now) <= now.after(SOON)
+        self.throttle.borrow().ready_at(now) <= now.after(SOON)
     }
 
     /// Takes the place of a session, and its token, if there are both.
@@ -195,7 +195,7 @@ impl Group {
         let _turn = self.turnstile.lock().await;
         loop {
             let now = owner.deps.clock.now();
-            let ready = self.throttle.borrow_mut().ready_at(now);
+            let ready = self.throttle.borrow().ready_at(now);
             if ready <= now {
                 return;
             }

@@ -73,12 +73,12 @@ static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| {
     Connector::new(&[Root::Der(made.cert.der().to_vec())], None).expect("a connector")
 });
 
-/// Plays `seed` on `store`, which must not have met it before.
-pub(super) fn play(seed: u64, store: &Arc<Store>) -> Story {
+/// Plays `plan` on `store`, which must not have met its seed before.
+pub(super) fn play(plan: Plan, store: &Arc<Store>) -> Story {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
-        let world = World::new(Plan::of(seed), store);
+        let world = World::new(plan, store);
         act(&world, store).await;
         let mut facts = world.facts();
         let facts = std::mem::take(&mut *facts);
