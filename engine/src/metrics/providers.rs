@@ -87,7 +87,7 @@ impl Paces {
         let labels = ["provider", "source"];
         Paces {
             refusals: register.counters(
-                "sealpost_refusals_total",
+                "sealpost_provider_refusals_total",
                 "Refusals of all of us for our pace, by provider and what was too many: rate, connection",
                 &["provider", "what"],
             ),
