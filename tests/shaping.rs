@@ -146,13 +146,12 @@ impl Said {
     }
 }
 
-/// An engine with rules of its own, and 30 rows that are deferred again and again.
-fn serving(desk: &Desk) -> (Child, Said) {
-    let mut command = desk.command(&["serve", "--log", "info"]);
+/// An engine, and what it says.
+fn engine(desk: &Desk, args: &[&str]) -> (Child, Said) {
+    let mut command = desk.command(&[args, &["--log", "info"]].concat());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut engine = command.spawn().expect("it runs");
     let said = Said::by(&mut engine);
-    said.wait_for("at work in");
     (engine, said)
 }
 
@@ -166,7 +165,8 @@ fn sighup_takes_good_rules_into_force_and_leaves_bad_ones_alone() {
     };
     rule("partner", "2");
     desk.machine(mx.port, "[shaping]\nfile = \"shaping.toml\"\n");
-    let (mut engine, said) = serving(&desk);
+    let (mut engine, said) = engine(&desk, &["serve"]);
+    said.wait_for("at work in");
     let digest = |desk: &Desk| explained(desk, "mail.example")["engine_has_other_rules"].clone();
     assert_eq!(digest(&desk), false);
     let ran = desk.sealpost(&["pause", "--provider", "127.0.0.1"]);
@@ -203,9 +203,8 @@ fn a_provider_that_is_paused_stays_so_when_its_rule_is_gone() {
     desk.write("shaping.toml", b"[[provider]]\nname = \"partner\"\nsites = [\"127.0.0.1\"]\n");
     let narrow = "[limits]\nconnections_per_provider = 1\n[shaping]\nfile = \"shaping.toml\"\n";
     desk.machine(mx.port, narrow);
-    let (mut engine, said) = serving(&desk);
     let campaign = desk.small(300, "");
-    let sending = desk.start(&["send", &campaign, "--json"]);
+    let (mut engine, said) = engine(&desk, &["send", &campaign]);
     until("a message", || desk.status()["runs"][0]["delivered"].as_u64() > Some(0));
     assert_eq!(desk.sealpost(&["cancel", "--provider", "127.0.0.1"]).code, 2, "more than was named is not ended");
     let ran = desk.sealpost(&["pause", "--provider", "partner"]);
@@ -221,7 +220,5 @@ fn a_provider_that_is_paused_stays_so_when_its_rule_is_gone() {
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(delivered(), before, "its site is still paused");
     assert_eq!(desk.sealpost(&["cancel", "--run", desk.run_of("small")["run"].as_str().expect("a name")]).code, 0);
-    sending.end();
-    signal(engine.id(), "TERM");
-    engine.wait().expect("it ends");
+    assert!(engine.wait().expect("it ends").success());
 }
