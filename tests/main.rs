@@ -3,6 +3,7 @@
 mod attach;
 mod bad_input;
 mod brake;
+mod brakes;
 mod canary;
 mod commands;
 mod damage;

@@ -108,6 +108,8 @@ impl Report {
         latency_into(&mut object, self.manifest.latency);
         object.insert("phi_in_clear".into(), self.manifest.phi_in_clear.into());
         object.insert("braked".into(), self.braked().into());
+        let held = self.manifest.held_providers.iter().map(|held| held.why.clone());
+        object.insert("held".into(), held.collect());
         let travelled = self.travelled.iter().map(|(way, rows)| way.json(*rows));
         object.insert("delivered_over".into(), travelled.collect());
         let reasons =
@@ -140,6 +142,7 @@ impl Report {
             lines.push("\nPHI was allowed to leave in clear ([transport] phi_in_clear)".into());
         }
         lines.extend(self.braked().map(|why| format!("\nstopped by its brake: {why}")));
+        lines.extend(self.manifest.held_providers.iter().map(|held| format!("held by its brake {}", held.why)));
         lines
     }
 

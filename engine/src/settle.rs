@@ -4,8 +4,10 @@
 //! new standing is in the WAL; if the store refuses, the run is told to stop and the row stays where recovery finds it.
 
 mod brake;
+mod shares;
 
 pub use brake::{Brake, FEW_DROPS};
+pub use shares::{Limits, Shares};
 
 use crate::clock::{Clock, Timestamp};
 use crate::mail::{Addressee, Kind, Outcome, Row, RunId};
@@ -14,7 +16,7 @@ use crate::render::Unrenderable;
 use crate::retry::Retry;
 use crate::secret::DataKey;
 use crate::smtp::{Fate, Verdict};
-use crate::store::{Braked, Change, Leave, SessionRecord, Store, Tally};
+use crate::store::{Braked, Change, HeldProvider, Leave, SessionRecord, Store, Tally};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,6 +83,7 @@ pub struct Settle {
     /// The column whose value names a row to whoever writes it a letter.
     key_column: Option<String>,
     brake: Option<Brake>,
+    shares: Option<Shares>,
     fault: Mutex<Option<String>>,
 }
 
@@ -113,8 +116,8 @@ impl Settle {
             counters.ended(*kind).store(*count, Ordering::SeqCst);
         }
         let none_due_before = AtomicU64::new(0);
-        let (key_column, brake, fault) = (None, None, Mutex::default());
-        Settle { store, run, key, clock, rules, metrics, counters, none_due_before, key_column, brake, fault }
+        let (key_column, brake, shares, fault) = (None, None, None, Mutex::default());
+        Settle { store, run, key, clock, rules, metrics, counters, none_due_before, key_column, brake, shares, fault }
     }
 
     /// The same, with the column that names a row to whoever writes it a letter.
@@ -128,6 +131,13 @@ impl Settle {
     #[must_use]
     pub fn under(mut self, brake: Option<Brake>) -> Settle {
         self.brake = brake;
+        self
+    }
+
+    /// The same, under brakes that look at what servers answer.
+    #[must_use]
+    pub fn watched_by(mut self, shares: Shares) -> Settle {
+        self.shares = Some(shares);
         self
     }
 
@@ -205,6 +215,9 @@ impl Settle {
         if verdict.is_refusal() {
             self.metrics.refused(verdict.class);
         }
+        if let Some(shares) = &self.shares {
+            shares.note(verdict, via, now);
+        }
         let end = |kind| self.end(&row, outcome(kind, now, &row, verdict, via));
         match verdict.fate {
             Fate::Delivered => end(Kind::Delivered),
@@ -237,14 +250,30 @@ impl Settle {
         self.brake.as_ref().is_none_or(|brake| brake.allows(via, verdict.reason, read, self.clock.now()))
     }
 
-    /// Whether the brake has stopped the run.
+    /// Whether a brake has stopped the run.
     pub fn is_braked(&self) -> bool {
-        self.brake.as_ref().is_some_and(Brake::is_braked)
+        self.stops_at_once() || self.brake.as_ref().is_some_and(Brake::is_braked)
     }
 
-    /// Why it has, if so.
-    pub fn braked(&self) -> Option<Braked> {
-        self.brake.as_ref().and_then(Brake::braked)
+    /// Whether no message more may be begun: what servers answer to these rows costs us our name.
+    pub fn stops_at_once(&self) -> bool {
+        self.shares.as_ref().is_some_and(Shares::has_stopped)
+    }
+
+    /// The same of those for one provider.
+    pub fn holds(&self, provider: u64) -> bool {
+        self.shares.as_ref().is_some_and(|shares| shares.holds(provider))
+    }
+
+    /// The providers at which rows wait for a person.
+    pub fn held(&self) -> Vec<HeldProvider> {
+        self.shares.as_ref().map(Shares::held).unwrap_or_default()
+    }
+
+    /// Why it waits for a person, if so. A run that has nothing left but rows at held providers does.
+    pub fn braked(&self, only_held_left: bool) -> Option<Braked> {
+        let dropped = self.brake.as_ref().and_then(Brake::braked);
+        dropped.or_else(|| self.shares.as_ref().and_then(|shares| shares.braked(only_held_left)))
     }
 
     /// Settles a row whose domain could not be looked up for now.

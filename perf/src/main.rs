@@ -269,7 +269,12 @@ fn handshakes_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
 
 fn reservations_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let table = reservations::measure(folder, args.rows)?;
-    write_down(args, "reservations", &format!("What the keys of {} rows cost to ask for and to take", args.rows), &table)
+    write_down(
+        args,
+        "reservations",
+        &format!("What the keys of {} rows cost to ask for and to take", args.rows),
+        &table,
+    )
 }
 
 fn wire_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {

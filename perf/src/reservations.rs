@@ -20,7 +20,8 @@ const BATCH: u64 = 1024;
 pub fn measure(folder: &Path, rows: u64) -> Result<String, Box<dyn Error>> {
     let store = Store::open(&folder.join("store"), &Settings::default())?;
     let index = IndexKey::new(&[7; 32]);
-    let mut text = String::from("| keys taken | CPU µs a key, RocksDB's threads included | µs by the clock |\n|---|---|---|\n");
+    let mut text =
+        String::from("| keys taken | CPU µs a key, RocksDB's threads included | µs by the clock |\n|---|---|---|\n");
     let tenth = (rows / 10).max(BATCH);
     let mut ordinal = 0;
     while ordinal < rows {

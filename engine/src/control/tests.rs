@@ -35,6 +35,7 @@ fn run_view() -> RunView {
         failed: Some(Refusal::usage("no")),
         recent: 2.5,
         cancelled_at: vec![Target::Provider("mx.example".into())],
+        held: vec!["at mx.b.example: 60 of the last 100 answers".into()],
         braked: Some("60 of the last 100 rows were dropped".into()),
         phi_in_clear: true,
     }

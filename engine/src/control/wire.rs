@@ -92,6 +92,9 @@ pub struct RunView {
     /// Why its brake has stopped it.
     #[serde(default)]
     pub braked: Option<String>,
+    /// Why brakes hold its rows at providers.
+    #[serde(default)]
+    pub held: Vec<String>,
     /// Whether its PHI may leave in clear.
     #[serde(default)]
     pub phi_in_clear: bool,
@@ -157,6 +160,7 @@ impl RunView {
             recent: 0.0,
             cancelled_at: cancelled_at(manifest),
             braked: manifest.braked.as_ref().filter(|_| state == RunState::Braked).map(|braked| braked.why.clone()),
+            held: manifest.held_providers.iter().map(|held| held.why.clone()).collect(),
             phi_in_clear: manifest.phi_in_clear,
         }
     }

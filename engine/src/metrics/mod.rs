@@ -53,6 +53,8 @@ pub struct Metrics {
     conditions: IntGaugeVec,
     /// `sealpost_braked_runs`: runs that their brakes have stopped, and that wait for a person.
     pub braked: IntGauge,
+    /// `sealpost_held_providers`: providers at which brakes hold rows of open runs.
+    pub held_providers: IntGauge,
     /// `sealpost_run_seconds`: how long this engine has had a run open.
     seconds: prometheus::Gauge,
     /// `sealpost_attempts_total{provider, result}`.
@@ -221,6 +223,7 @@ impl Metrics {
                 &["what"],
             ),
             braked: book.gauge("sealpost_braked_runs", "Runs stopped by their brakes until a person resumes them"),
+            held_providers: book.gauge("sealpost_held_providers", "Providers at which brakes hold rows of open runs"),
             seconds: book.add(seconds.expect("a good name")),
             providers: Providers::new(
                 book.counters("sealpost_attempts_total", "Attempts, by provider and result", &["provider", "result"]),

@@ -107,7 +107,7 @@ pub(super) fn take_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Found {
 /// A message that was begun in vain: the server has not said a word of it.
 pub(super) fn give_back(owner: &Owner, lane: &Lane, letter: Letter) {
     let Letter { job, message, .. } = letter;
-    if *owner.deps.stop.borrow() != Stop::No || job.run.leaves() {
+    if *owner.deps.stop.borrow() != Stop::No || job.leaves() {
         return owner.let_go(&job);
     }
     owner.gauges.ready.inc();
@@ -148,11 +148,11 @@ fn next_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Taken {
 
 /// A ready message, unless its run is paused, and it goes back to its line, or leaves, and it is let go.
 fn if_it_goes_on(owner: &Owner, lane: &Lane, job: Job, message: Message) -> Option<(Job, Message)> {
-    if job.run.goes_on() {
+    if job.goes_on() {
         return Some((job, message));
     }
     leaves_ready(owner, &message);
-    if job.run.leaves() {
+    if job.leaves() {
         owner.let_go(&job);
     } else {
         lane.put_back(job);

@@ -160,7 +160,8 @@ impl Group {
     /// a lane has no session at all.
     pub(super) fn parts(&self, lane: &Lane, carried: u32, now: Timestamp) -> bool {
         let staying = self.sessions.get() - self.parting.get();
-        let parts = staying > self.throttle.borrow().window(now) || (self.parting.get() == 0 && self.makes_way(lane, carried));
+        let parts =
+            staying > self.throttle.borrow().window(now) || (self.parting.get() == 0 && self.makes_way(lane, carried));
         self.parting.set(self.parting.get() + usize::from(parts));
         parts
     }
@@ -242,9 +243,8 @@ impl Group {
     /// What was learned since it was last written down, or holds for so long that it must not look old.
     fn news(&self, now: Timestamp) -> Option<PaceRecord> {
         let learned = self.throttle.borrow().learned(now)?;
-        let is_known = |kept: &Learned| {
-            now.since(kept.at) < STILL_TRUE && Learned { at: kept.at, ..learned.clone() } == *kept
-        };
+        let is_known =
+            |kept: &Learned| now.since(kept.at) < STILL_TRUE && Learned { at: kept.at, ..learned.clone() } == *kept;
         if self.kept.borrow().as_ref().is_some_and(is_known) {
             return None;
         }

@@ -265,9 +265,7 @@ impl State {
     pub(super) fn is_forgettable(&self, now: Timestamp) -> bool {
         let idle = self.is_empty() && self.sessions == 0;
         let nothing_learned = self.failures == 0 && self.suspended.is_none() && !self.avoids_tls(now);
-        idle && nothing_learned
-            && !self.is_careful(now)
-            && self.troubled.values().all(|until| *until <= now)
+        idle && nothing_learned && !self.is_careful(now) && self.troubled.values().all(|until| *until <= now)
     }
 
     /// Calls `each` with domain and route of the first `most` rows that wait in memory for a session.

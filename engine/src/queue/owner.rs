@@ -77,7 +77,7 @@ impl Owner {
     }
 
     pub(super) fn take(self: &Rc<Self>, job: Job) {
-        if job.run.leaves() {
+        if job.leaves() {
             return job.run.settle.let_go();
         }
         // Small sites see one session a run: which of equal hosts it meets first must not be the same every time.
@@ -103,7 +103,7 @@ impl Owner {
         lane.state.borrow_mut().rendering -= 1;
         self.gauges.rendering.dec();
         match result {
-            Ok(_) if job.run.leaves() => self.let_go(&job),
+            Ok(_) if job.leaves() => self.let_go(&job),
             Ok(message) => {
                 self.ready_octets.set(self.ready_octets.get() + message.octets().len());
                 lane.state.borrow_mut().add_ready(job, message);

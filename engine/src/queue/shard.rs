@@ -40,6 +40,18 @@ pub struct Job {
     pub turn: u64,
 }
 
+impl Job {
+    /// Whether it may be begun.
+    pub(super) fn goes_on(&self) -> bool {
+        self.run.goes_on() && !self.run.settle.holds(self.route.provider.0)
+    }
+
+    /// Whether it is to be let go.
+    pub(super) fn leaves(&self) -> bool {
+        self.run.leaves_at(self.route.provider)
+    }
+}
+
 /// A row that rayon has seen.
 pub(super) struct Rendered {
     pub(super) key: LaneKey,

@@ -2,13 +2,16 @@
 
 use super::lane::{Lane, State};
 use super::owner::Owner;
+use super::run::Run;
 use super::shard::Job;
 use crate::clock::Timestamp;
 use crate::mail::RunId;
+use crate::route::ProviderId;
 use crate::settle::Via;
 use crate::smtp::{Fate, Verdict};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often lanes that rest are looked at: their suspension may be over, or what stopped the engine.
@@ -33,7 +36,7 @@ impl Owner {
     /// An operator ordered something, or a run leaves.
     pub(super) fn obey(self: &Rc<Self>) {
         for lane in self.all_lanes() {
-            let leaving = leaving(&lane.state.borrow());
+            let leaving = leaving(&lane.state.borrow(), lane.route.borrow().provider);
             for run in leaving {
                 self.part_with(&lane, run);
             }
@@ -159,7 +162,7 @@ impl Owner {
     /// Lets go of everything that is not on a wire.
     pub(super) fn wind_down(&self) {
         for lane in self.all_lanes() {
-            let runs: BTreeSet<_> = runs(&lane.state.borrow()).map(|(id, _)| id).collect();
+            let runs: BTreeSet<_> = runs(&lane.state.borrow()).map(|run| run.id).collect();
             runs.into_iter().for_each(|run| self.part_with(&lane, run));
             lane.bell.notify_waiters();
         }
@@ -168,14 +171,14 @@ impl Owner {
     }
 }
 
-/// The runs that have rows here, and whether they leave.
-fn runs(state: &State) -> impl Iterator<Item = (RunId, bool)> {
+/// The runs that have rows here.
+fn runs(state: &State) -> impl Iterator<Item = &Arc<Run>> {
     let of_lines = state.lines.iter().map(|line| &line.run);
-    of_lines.chain(state.made().map(|(job, _)| &job.run)).map(|run| (run.id, run.leaves()))
+    of_lines.chain(state.made().map(|(job, _)| &job.run))
 }
 
-fn leaving(state: &State) -> BTreeSet<RunId> {
-    runs(state).filter(|(_, leaves)| *leaves).map(|(run, _)| run).collect()
+fn leaving(state: &State, provider: ProviderId) -> BTreeSet<RunId> {
+    runs(state).filter(|run| run.leaves_at(provider)).map(|run| run.id).collect()
 }
 
 fn lines(state: &State) -> usize {

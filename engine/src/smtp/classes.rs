@@ -22,6 +22,9 @@
 
 mod table;
 
+#[cfg(test)]
+mod notices;
+
 use super::Step;
 use crate::mail::{Class, Enhanced, Reply};
 use aho_corasick::AhoCorasick;
@@ -57,8 +60,8 @@ enum When {
     /// Where it can be about the recipient's address. Elsewhere a filter behind the server says so, of an address that the server
     /// itself took: that is its policy.
     Address,
-    /// Where it is surely about the recipient's address: RFC 5321 has one phrase for mailboxes that aren't there and for mailboxes that
-    /// we may not write to.
+    /// Where it is surely about the recipient's address; else it is policy. RFC 5321 section 4.2.3 has one phrase for mailboxes that
+    /// aren't there and for what a rule of the server's refuses.
     Recipient,
 }
 
@@ -138,9 +141,9 @@ impl Said {
         match row.when {
             When::Always => Some(row.says),
             When::Transient => (self.code / 100 == 4).then_some(row.says),
-            When::Recipient => of_recipient.then_some(row.says),
+            When::Recipient => Some(if of_recipient { row.says } else { Says::Row(Class::Policy) }),
             When::Address => {
-                let untold = self.step.is_none() && matches!(self.enhanced, None | Some(Enhanced(_, 0, 0)));
+                let untold = self.step.is_none() && self.enhanced.is_none();
                 Some(if of_recipient || untold { row.says } else { Says::Row(Class::Policy) })
             }
         }
@@ -197,8 +200,7 @@ fn plain<'a>(lines: impl Iterator<Item = &'a str>) -> String {
 /// All words of the table, looked for in one go.
 struct Words {
     automaton: AhoCorasick,
-    /// By number of the literal: whether it must begin a word.
-    begins: Vec<bool>,
+    literals: Vec<&'static str>,
     telling: Vec<Pattern>,
     vague: Vec<Pattern>,
 }
@@ -231,23 +233,30 @@ impl Words {
             words.map(pattern).collect()
         };
         let (telling, vague) = (patterns(table::TELLING), patterns(table::VAGUE));
-        let begins = literals.iter().map(|literal| literal.starts_with(|first: char| first.is_alphabetic())).collect();
         let automaton = AhoCorasick::new(&literals).expect("some hundred short literals");
-        Words { automaton, begins, telling, vague }
+        Words { automaton, literals, telling, vague }
     }
 
     fn hits(&self, text: &str) -> Hits {
-        let mut hits = Hits { seen: vec![false; self.begins.len()], at: Vec::new() };
+        let mut hits = Hits { seen: vec![false; self.literals.len()], at: Vec::new() };
         for found in self.automaton.find_overlapping_iter(text) {
-            let literal = found.pattern().as_usize();
-            let inside = text[..found.start()].ends_with(|before: char| before.is_alphabetic());
-            if !(inside && self.begins[literal]) {
-                hits.seen[literal] = true;
-                hits.at.push((literal, found.start(), found.end()));
+            let number = found.pattern().as_usize();
+            if stands(self.literals[number], text, found.start()) {
+                hits.seen[number] = true;
+                hits.at.push((number, found.start(), found.end()));
             }
         }
         hits
     }
+}
+
+/// Whether `literal`, which is in `text` at `start`, stands there as a word: it begins one, where it begins with a letter, and a
+/// short one ends it, too. `rate` is none in `generate`, `rbl` none in `rblock`.
+fn stands(literal: &str, text: &str, start: usize) -> bool {
+    let begins = literal.starts_with(|first: char| first.is_ascii_alphabetic());
+    let short = literal.len() <= 4 && literal.ends_with(|last: char| last.is_ascii_alphabetic());
+    let (before, behind) = (&text[..start], &text[start + literal.len()..]);
+    !(begins && before.ends_with(char::is_alphabetic)) && !(short && behind.starts_with(char::is_alphabetic))
 }
 
 /// Which literals occur, and where.
@@ -452,7 +461,7 @@ mod tests {
                     assert_eq!(plain([*word].into_iter()), word.trim(), "{word} is no plain text");
                     if row.when == When::Always {
                         let covered =
-                            earlier.iter().find(|shorter| !shorter.contains(" * ") && begins_a_word_in(shorter, word));
+                            earlier.iter().find(|shorter| !shorter.contains(" * ") && is_word_of(shorter, word));
                         assert_eq!(covered, None, "{word}");
                     }
                 }
@@ -463,9 +472,8 @@ mod tests {
         }
     }
 
-    fn begins_a_word_in(shorter: &str, word: &str) -> bool {
-        let begins = shorter.starts_with(char::is_alphabetic);
-        word.match_indices(shorter).any(|(at, _)| !(begins && word[..at].ends_with(char::is_alphabetic)))
+    fn is_word_of(shorter: &str, word: &str) -> bool {
+        word.match_indices(shorter).any(|(at, _)| stands(shorter, word, at))
     }
 
     proptest::proptest! {

@@ -397,6 +397,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_to_all_of_us_is_no_fault_of_a_row() {
+        let text = |code, text: &str| Reply { lines: vec![text.to_owned()], ..reply(code) };
+        let listed = "Client host [192.0.2.1] blocked using zen.spamhaus.org";
+        let cases = [
+            (Step::Greeting, 421, "too many connections", Fate::Deferred, Scope::Site, "service_unavailable"),
+            (Step::Mail, 421, "too many messages", Fate::Deferred, Scope::Pace, ""),
+            (Step::Rcpt, 550, "rate limit exceeded", Fate::Deferred, Scope::Pace, ""),
+            (Step::Content, 451, "slow down", Fate::Deferred, Scope::Pace, ""),
+            (Step::Mail, 553, listed, Fate::Deferred, Scope::Site, "source_refused"),
+            (Step::Rcpt, 554, listed, Fate::Deferred, Scope::Site, "source_refused"),
+            (Step::Content, 554, listed, Fate::Bounced, Scope::Message, ""),
+            (Step::Rcpt, 550, "greylisted, come again", Fate::Deferred, Scope::Message, ""),
+            (Step::Rcpt, 550, "no such user", Fate::Bounced, Scope::Message, ""),
+        ];
+        for (step, code, line, fate, scope, reason) in cases {
+            let verdict = of_reply(step, &text(code, line));
+            assert_eq!((verdict.fate, verdict.scope, verdict.reason), (fate, scope, reason), "{} {line}", step.word());
+        }
+        assert_eq!(of_reply(Step::Greeting, &text(421, "too many connections")).class, Class::Rate);
+    }
+
+    #[test]
     fn what_can_not_be_passed_on_over_tls_bounces_alone() {
         let refusal = Reply { enhanced: Some(Enhanced(5, 7, 30)), ..reply(550) };
         for step in [Step::Mail, Step::Rcpt, Step::Data, Step::Content, Step::Chunk] {
