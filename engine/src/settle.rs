@@ -41,10 +41,32 @@ pub struct Rules {
 pub struct Via<'a> {
     /// The provider's number.
     pub provider: u64,
-    /// The name of its best MX host.
+    /// Its name.
     pub host: &'a str,
     /// The session, where there was one: its number in the store.
     pub session: Option<u64>,
+}
+
+/// When a deferred row is due.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// After its own back-off.
+    InTurn,
+    /// After its own back-off, and not before this.
+    NotBefore(Timestamp),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl Due {
+    /// The time, where its own back-off would end at `next`.
+    fn after(self, next: Timestamp) -> Timestamp {
+        match self {
+            Due::InTurn => next,
+            Due::NotBefore(until) => next.max(until),
+            Due::At(until) => until,
+        }
+    }
 }
 
 /// The accounts of one run. Shared by the reader, the retry thread and all shards.
@@ -202,7 +224,7 @@ impl Settle {
             Fate::Bounced => end(Kind::Bounced),
             Fate::Dropped if self.may_drop(verdict, via) => end(Kind::Dropped),
             Fate::InDoubt if !self.rules.resend_doubt => end(Kind::InDoubt),
-            Fate::InDoubt | Fate::Deferred | Fate::Dropped => self.defer(row, verdict, None, via),
+            Fate::InDoubt | Fate::Deferred | Fate::Dropped => self.defer(row, verdict, Due::InTurn, via),
         }
     }
 
@@ -212,8 +234,14 @@ impl Settle {
         match verdict.fate {
             Fate::Dropped if self.may_drop(verdict, via) => end(Kind::Dropped),
             Fate::Bounced => end(Kind::Bounced),
-            _ => self.defer(row, verdict, Some(until), via),
+            _ => self.defer(row, verdict, Due::NotBefore(until), via),
         }
+    }
+
+    /// Gives a row back that was refused together with all others, because they came too fast: it has lost nothing but its place,
+    /// and is due at `until`.
+    pub fn hold(&self, row: Row, verdict: &Verdict, until: Timestamp, via: Via<'_>) {
+        self.defer(row, verdict, Due::At(until), via);
     }
 
     /// Asks the brake. What may not be dropped waits.
@@ -251,7 +279,7 @@ impl Settle {
     /// Settles a row whose domain could not be looked up for now.
     pub fn unroutable(&self, mut row: Row, reason: &'static str) {
         row.attempts += 1;
-        self.defer(row, &crate::smtp::of_address(reason, true), None, Via::default());
+        self.defer(row, &crate::smtp::of_address(reason, true), Due::InTurn, Via::default());
     }
 
     /// Settles a row that makes no message.
@@ -304,19 +332,17 @@ impl Settle {
         self.fault.lock().expect("no holder panics").clone()
     }
 
-    fn defer(&self, mut row: Row, verdict: &Verdict, until: Option<Timestamp>, via: Via<'_>) {
+    fn defer(&self, mut row: Row, verdict: &Verdict, due: Due, via: Via<'_>) {
         let now = self.clock.now();
         // A first attempt ahead of us was dated by a clock that was wrong; it must not prolong the row's life.
         let first = row.first_attempt.map_or(now, |first| first.min(now));
         row.first_attempt = Some(first);
         let luck = self.run.0 ^ row.ordinal.rotate_left(32) ^ u64::from(row.attempts);
-        let Some(mut due) = self.rules.retry.next(now, first, self.rules.lifetime, row.attempts, luck) else {
+        let next = self.rules.retry.next(now, first, self.rules.lifetime, row.attempts, luck);
+        let Some(due) = next.map(|next| due.after(next).min(first.after(self.rules.lifetime))) else {
             let kind = if verdict.fate == Fate::InDoubt { Kind::InDoubt } else { Kind::Expired };
             return self.end(&row, outcome(kind, now, &row, verdict, via));
         };
-        if let Some(until) = until {
-            due = due.max(until).min(first.after(self.rules.lifetime));
-        }
         row.doubted |= verdict.fate == Fate::InDoubt;
         // Counted first: once it is written, the retry thread may take it up.
         self.counters.deferred.fetch_add(1, Ordering::SeqCst);

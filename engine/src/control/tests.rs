@@ -48,6 +48,7 @@ fn engine_view() -> EngineView {
         draining: true,
         conditions: vec![ConditionView { what: "disk_full".into(), since: 9, why: "/state: no room".into() }],
         paused: vec![Target::All, Target::Provider("mx.example".into()), Target::Source("a".into())],
+        shaping: None,
         runs: vec![run_view()],
     }
 }

@@ -21,8 +21,20 @@ pub struct EngineView {
     pub conditions: Vec<ConditionView>,
     /// What an operator paused.
     pub paused: Vec<Target>,
+    /// Which shaping rules it goes by.
+    #[serde(default)]
+    pub shaping: Option<RulesView>,
     /// Open runs, and those that ended since it started; the first opened first.
     pub runs: Vec<RunView>,
+}
+
+/// A file of shaping rules, as an engine has read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesView {
+    /// Where it is.
+    pub file: String,
+    /// SHA-256 of what was read, in hexadecimal.
+    pub digest: String,
 }
 
 /// A trouble of the machine.
@@ -204,7 +216,7 @@ pub enum Target {
     All,
     /// A run, by the name `status` shows.
     Run(String),
-    /// A provider, by the name of its best MX host, as `/metrics` names it.
+    /// A provider, by its rule's name or that of its best MX host, as `/metrics` names it.
     Provider(String),
     /// A source.
     Source(String),

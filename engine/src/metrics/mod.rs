@@ -1,17 +1,18 @@
 //! What Prometheus sees, in a registry of our own: two engines in one process share nothing.
 //!
 //! All series are listed in [`Metrics`]; every label is one of a closed set, given there. No address, key, claim or
-//! Message-ID is ever a label. Providers are named by their best MX host: the first [`Config::providers`] that reach
+//! Message-ID is ever a label. Providers are named by their rule in `shaping.toml`, else by their best MX host: the first [`Config::providers`] that reach
 //! [`providers::NAMED_FROM`] attempts by name, the rest together as `other`, so that no series ever falls.
 
 mod book;
 mod providers;
 mod signing;
 
-pub use providers::Providers;
+pub use providers::{OTHER, Pace, Providers};
 pub use signing::{Signing, Single};
 
 use self::book::Book;
+use self::providers::Paces;
 use crate::condition::{Condition, Conditions};
 use crate::mail::{Class, Kind};
 use prometheus::core::Collector;
@@ -226,6 +227,7 @@ impl Metrics {
             seconds: book.add(seconds.expect("a good name")),
             providers: Providers::new(
                 book.counters("sealpost_attempts_total", "Attempts, by provider and result", &["provider", "result"]),
+                Paces::new(&book),
                 config.providers,
             ),
             signing: Signing::new(&book),

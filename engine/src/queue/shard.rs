@@ -15,6 +15,7 @@ use crate::route::Route;
 use crate::sign::Signing;
 use crate::smtp::{Connector, Dial, Source};
 use crate::standing::TlsStanding;
+use crate::store::Store;
 use crate::tlsrpt::Book;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -102,6 +103,8 @@ pub struct Deps {
     pub controls: watch::Receiver<Arc<Controls>>,
     /// When to stop.
     pub stop: watch::Receiver<Stop>,
+    /// Where what is learned of providers is kept.
+    pub store: Arc<Store>,
 }
 
 /// A shard's thread and the way in.
@@ -179,6 +182,7 @@ pub(super) async fn work(
             owner.wind_down();
         }
     }
+    owner.keep_learned();
     // What comes later finds nobody, and is let go by who brought it.
     results.close();
     while let Ok(rendered) = results.try_recv() {

@@ -259,6 +259,7 @@ impl Engine {
             Router::new(self.gear.resolver.clone(), demand.clone(), self.gear.relay.clone())
                 .asking(self.policies.clone())
                 .above(self.gear.tls_domains.clone())
+                .shaped(self.gear.shaping.clone())
         };
         let dispatch = |stop| Dispatch {
             run: shared.clone(),

@@ -10,6 +10,7 @@ use crate::retry::Retry;
 use crate::sandbox::{Ledger, Recipe, Sandbox};
 use crate::secret::MasterKey;
 use crate::settle::Limits;
+use crate::shaping::Shaping;
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer, generate};
 use crate::smtp::{Access, Root, Source};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -63,6 +64,8 @@ pub fn rehearsal(
         roots: vec![Root::Der(sandbox.root())],
         exclusive_confirm: Duration::ZERO,
         tls_domains: Arc::default(),
+        // It measures this machine, and its hosts are called like real ones.
+        shaping: Arc::new(Shaping::none(machine.limits.bounds())),
         tls_refresh: None,
         retry: RETRY,
         limits: machine.limits,

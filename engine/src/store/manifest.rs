@@ -36,7 +36,7 @@ pub struct Bounds {
 pub struct DropCause {
     /// The provider's number; 0 is every provider.
     pub provider: u64,
-    /// The name of its best MX host; none of every provider.
+    /// Its name; none of every provider.
     pub host: String,
     /// A closed label.
     pub reason: String,

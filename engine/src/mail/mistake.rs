@@ -1,40 +1,39 @@
-//! A mistake in a configuration file or in something that it names.
+//! A mistake in a configuration file or in something that it names: the error of `plan` and `shaping`.
 
 use std::path::{Path, PathBuf};
 
 /// Names the file, the line where there is one, what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{}{}: {what}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
-pub struct Error {
+pub struct Mistake {
     path: PathBuf,
     line: Option<usize>,
     what: String,
     hint: Option<String>,
 }
 
-impl Error {
+impl Mistake {
     /// `what` is wrong with the file at `path`.
-    pub fn new(path: &Path, what: impl Into<String>) -> Error {
-        Error { path: path.to_owned(), line: None, what: what.into(), hint: None }
+    pub fn new(path: &Path, what: impl Into<String>) -> Mistake {
+        Mistake { path: path.to_owned(), line: None, what: what.into(), hint: None }
     }
 
     /// On this line, counted from 1.
     #[must_use]
-    pub fn line(mut self, line: usize) -> Error {
+    pub fn line(mut self, line: usize) -> Mistake {
         self.line = Some(line);
         self
     }
 
     /// At this octet of `text`, the file's content.
     #[must_use]
-    pub fn at(self, text: &str, offset: usize) -> Error {
-        let offset = offset.min(text.len());
-        self.line(text.as_bytes()[..offset].iter().filter(|octet| **octet == b'\n').count() + 1)
+    pub fn at(self, text: &str, offset: usize) -> Mistake {
+        self.line(line_of(text, offset))
     }
 
     /// What the operator can do.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+    pub fn hint(mut self, hint: impl Into<String>) -> Mistake {
         self.hint = Some(hint.into());
         self
     }
@@ -45,8 +44,8 @@ impl Error {
     }
 
     /// A mistake that the TOML reader or serde found in `text`.
-    pub(crate) fn toml(path: &Path, text: &str, cause: &toml::de::Error) -> Error {
-        let mut error = Error::new(path, without_value(&cause.message().lines().collect::<Vec<_>>().join(" ")));
+    pub(crate) fn toml(path: &Path, text: &str, cause: &toml::de::Error) -> Mistake {
+        let mut error = Mistake::new(path, without_value(&cause.message().lines().collect::<Vec<_>>().join(" ")));
         if let Some(span) = cause.span() {
             error = error.at(text, span.start);
         }
@@ -55,6 +54,12 @@ impl Error {
             None => error,
         }
     }
+}
+
+/// The line of `text`, counted from 1, that holds this octet.
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
+    let offset = offset.min(text.len());
+    text.as_bytes()[..offset].iter().filter(|octet| **octet == b'\n').count() + 1
 }
 
 /// serde repeats a value of the wrong type (`invalid type: string "…", expected …`); it may be a key that was pasted in.
@@ -67,5 +72,5 @@ fn without_value(message: &str) -> String {
 fn suggestion(message: &str) -> Option<String> {
     let mut names = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
     let written = names.next()?;
-    crate::mail::closest(written, names).map(|name| format!("did you mean `{name}`?"))
+    super::closest(written, names).map(|name| format!("did you mean `{name}`?"))
 }
