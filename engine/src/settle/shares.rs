@@ -261,7 +261,7 @@ impl Window {
         (count > FEW && count as f64 > limit * WINDOW as f64).then(|| {
             format!(
                 "{count} of the last {} answers {what}, which passes {limited_by} ({} %)",
-                self.answers.len(),
+                self.came.min(WINDOW as u64),
                 limit * 100.0
             )
         })

@@ -254,8 +254,9 @@ impl Words {
 fn stands(literal: &str, text: &str, start: usize) -> bool {
     let begins = literal.starts_with(|first: char| first.is_ascii_alphabetic());
     let short = literal.len() <= 4 && literal.ends_with(|last: char| last.is_ascii_alphabetic());
-    let (before, behind) = (&text[..start], &text[start + literal.len()..]);
-    !(begins && before.ends_with(char::is_alphabetic)) && !(short && behind.starts_with(char::is_alphabetic))
+    let goes_before = begins && text[..start].ends_with(char::is_alphabetic);
+    let goes_on = short && text[start + literal.len()..].starts_with(char::is_alphabetic);
+    !goes_before && !goes_on
 }
 
 /// Which literals occur, and where.
