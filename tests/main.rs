@@ -23,6 +23,7 @@ mod resources;
 mod resume;
 mod sealed;
 mod smarthost;
+mod sources;
 mod standing;
 mod steering;
 mod support;

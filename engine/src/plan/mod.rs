@@ -14,6 +14,7 @@ mod message;
 mod message_file;
 mod smarthost;
 mod tls_reports;
+mod warmup;
 
 pub use campaign::{Campaign, OnDoubt, Source, Transport};
 pub use error::Error;

@@ -13,6 +13,7 @@ use crate::mail::Level;
 use crate::metrics::{Connection, Stage};
 use crate::settle::Via;
 use crate::smtp::{Fate, Leaving, Proof, Scope, Sent, Verdict, of_stop};
+use crate::warmup::Ticket;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -254,7 +255,9 @@ fn broken_off(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, started: bool, sessi
     if started { settle(owner, lane, job, of_stop(), session) } else { owner.let_go(&job) }
 }
 
-fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict, session: u64) {
+fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, mut job: Job, verdict: Verdict, session: u64) {
+    // Whatever came of it, the provider has seen it.
+    job.ticket.take().into_iter().for_each(Ticket::spend);
     let suspends = verdict.scope == Scope::Site;
     owner.deps.metrics.providers.attempt(job.route.name(), verdict.fate.word());
     let via = Via { provider: job.route.provider.0, host: job.route.name(), session: Some(session) };

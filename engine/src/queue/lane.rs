@@ -8,6 +8,7 @@ use crate::mail::{Message, RunId};
 use crate::resolve::MxHost;
 use crate::route::{Class, ProviderId, Route};
 use crate::smtp::{Source, Verdict};
+use crate::warmup::Allowance;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -25,6 +26,8 @@ pub(super) struct Lane {
     /// The newest that a row brought: hosts and their order are the same in all.
     pub(super) route: RefCell<Arc<Route>>,
     pub(super) source: Arc<Source>,
+    /// What the source may send the provider today, where it warms up.
+    pub(super) allowance: Option<Arc<Allowance>>,
     pub(super) state: RefCell<State>,
     /// Rung when a message is ready or the lane winds down.
     pub(super) bell: Notify,
@@ -85,7 +88,12 @@ impl Lane {
     /// A lane whose first session begins at the `turn`-th of equal hosts.
     pub(super) fn new(key: LaneKey, route: Arc<Route>, source: Arc<Source>, turn: usize, now: Timestamp) -> Lane {
         let state = RefCell::new(State::new(turn, now));
-        Lane { key, route: RefCell::new(route), source, state, bell: Notify::new() }
+        Lane { key, route: RefCell::new(route), source, allowance: None, state, bell: Notify::new() }
+    }
+
+    /// The same, whose source may send only so much.
+    pub(super) fn within(self, allowance: Option<Arc<Allowance>>) -> Lane {
+        Lane { allowance, ..self }
     }
 
     /// Takes a row in as the last of its run.
@@ -99,6 +107,8 @@ impl Lane {
     }
 
     fn line_of(&self, job: Job, put: impl Fn(&mut Line, Job)) {
+        // While it waits others may use its ticket.
+        let job = Job { ticket: None, ..job };
         let lines = &mut self.state.borrow_mut().lines;
         let known = lines.iter().position(|line| line.run.id == job.run.id);
         let index = known.unwrap_or_else(|| {
@@ -106,6 +116,21 @@ impl Lane {
             lines.len() - 1
         });
         put(&mut lines[index], job);
+    }
+
+    /// Whether its source may send its provider another message today.
+    pub(super) fn has_allowance(&self, now: Timestamp) -> bool {
+        self.allowance.as_ref().is_none_or(|allowance| allowance.has_room(now))
+    }
+
+    /// The row whose turn it is, with what it takes of the allowance; none where nothing is left of that.
+    pub(super) fn next_to_send(&self, now: Timestamp) -> Option<Job> {
+        let Some(allowance) = &self.allowance else { return self.next_row() };
+        if !allowance.has_room(now) || self.state.borrow().lines.iter().all(|line| !line.has_turn()) {
+            return None;
+        }
+        let ticket = allowance.take(now).ok()?;
+        self.next_row().map(|job| Job { ticket, ..job })
     }
 
     /// The row whose turn it is.

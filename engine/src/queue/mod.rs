@@ -13,6 +13,9 @@
 //! 5. The run's `Settle` records how it ended, before the session sends another. Where the server takes it, the next one's
 //!    transaction is opened [`ahead`]: with the end of the message before it.
 //!
+//! Where a source warms up, a row takes a ticket of the day's allowance with its turn; rows for which there is none go to another
+//! source of their campaign, or wait for tomorrow ([`overflow`]).
+//!
 //! A lane is *open*, or *suspended* until a time because a session met trouble that every other would meet: then its rows
 //! are settled by that verdict, without being rendered.
 //!
@@ -32,6 +35,7 @@ mod lane;
 mod limits;
 mod line;
 mod opened;
+mod overflow;
 mod owner;
 mod pace;
 mod pool;

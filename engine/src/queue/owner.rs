@@ -77,7 +77,10 @@ impl Owner {
             .lanes
             .borrow_mut()
             .entry(key(&job))
-            .or_insert_with(|| Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), turn, now)))
+            .or_insert_with(|| {
+                let lane = Lane::new(key(&job), job.route.clone(), job.source.clone(), turn, now);
+                Rc::new(lane.within(self.allowance(&job.source, &job.route, now)))
+            })
             .clone();
         lane.route.replace(job.route.clone());
         self.held.set(self.held.get() + 1);
@@ -120,7 +123,8 @@ impl Owner {
         if !self.may_send(lane) {
             return;
         }
-        self.render_ahead(lane);
+        self.pass_on(lane, now);
+        self.render_ahead(lane, now);
         let mut state = lane.state.borrow_mut();
         let most = self.deps.limits.connections_per_provider.min(state.most_sessions(now));
         let idle = state.sessions - state.busy;
@@ -152,7 +156,7 @@ impl Owner {
     }
 
     /// Gives rayon as many rows as the lane's sessions will want: some for each, and some to open one for.
-    fn render_ahead(self: &Rc<Self>, lane: &Rc<Lane>) {
+    fn render_ahead(self: &Rc<Self>, lane: &Rc<Lane>, now: Timestamp) {
         loop {
             let state = lane.state.borrow();
             let ahead = state.ready.len() + state.rendering;
@@ -162,7 +166,7 @@ impl Owner {
                 return;
             }
             drop(state);
-            let Some(job) = lane.next_row() else { return };
+            let Some(job) = lane.next_to_send(now) else { return };
             self.gauges.backlog.dec();
             lane.state.borrow_mut().rendering += 1;
             self.gauges.rendering.inc();

@@ -11,6 +11,7 @@ use crate::sandbox::{Ledger, Recipe, Sandbox};
 use crate::secret::MasterKey;
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer, generate};
 use crate::smtp::{Access, Root, Source};
+use crate::warmup::Warmups;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub fn rehearsal(
         resolver: Arc::new(Everywhere(sandbox.address())),
         relay: Access::default(),
         identity: None,
+        // Nobody judges an address on loopback.
+        warmups: Warmups::default(),
         roots: vec![Root::Der(sandbox.root())],
         exclusive_confirm: Duration::ZERO,
         tls_domains: Arc::default(),

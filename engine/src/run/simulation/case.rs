@@ -4,8 +4,9 @@ use super::judge;
 use super::net::Net;
 use super::operator;
 use super::plan::{Blast, Plan};
-use super::world::{SimulatedClock, World};
-use crate::clock::Clock;
+use super::warmup::days;
+use super::world::{Facts, SimulatedClock, World};
+use crate::clock::{Clock, Day, Timestamp};
 use crate::condition::Conditions;
 use crate::mail::{Address, Demand, Fields, Level, Mailbox, Origin, Row, RunId};
 use crate::metrics::{Config, Metrics, Queue};
@@ -14,16 +15,19 @@ use crate::render::{MessagePlan, Renderer, Template, Wording};
 use crate::route::Router;
 use crate::run::dispatch::Dispatch;
 use crate::run::engine::WIND_DOWN;
+use crate::run::ledger::StoreLedger;
 use crate::secret::{DataKey, TokenKey};
 use crate::settle::{Rules, Settle};
 use crate::sign::{Signer, Signing};
 use crate::smtp::{Access, Connector, Root, Source};
 use crate::standing::TlsStanding;
 use crate::store::{Store, Tally};
+use crate::warmup::{Schedule, Warming, Warmup, Warmups};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -35,6 +39,10 @@ pub(super) struct Story {
     pub(super) trace: Vec<String>,
     pub(super) wrong: Vec<String>,
     pub(super) reached: BTreeMap<&'static str, u64>,
+    /// Messages that sites took, by day, site and our address.
+    pub(super) daily: BTreeMap<(Day, usize, Option<IpAddr>), u32>,
+    /// How the first run stood when each day was over, and how many of its rows waited for the next.
+    pub(super) evenings: Vec<(Tally, u64)>,
 }
 
 /// Everything of one seed.
@@ -47,6 +55,8 @@ pub(super) struct Case {
     pub(super) controls: Vec<watch::Sender<Arc<Controls>>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) runs: Vec<Rc<OneRun>>,
+    /// How the first source warms up.
+    pub(super) warmup: Option<Warmup>,
 }
 
 /// One run of it.
@@ -64,6 +74,7 @@ pub(super) struct OneRun {
 
 /// Nothing that a plan can hold takes longer.
 const REST_WITHIN: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const BRIEF: Duration = Duration::from_millis(20);
 const GLANCE: Duration = Duration::from_millis(250);
 
@@ -74,14 +85,20 @@ static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| {
 
 /// Plays `seed` on `store`, which must not have met it before.
 pub(super) fn play(seed: u64, store: &Arc<Store>) -> Story {
+    play_out(Plan::of(seed), store)
+}
+
+/// Plays a plan.
+pub(super) fn play_out(plan: Plan, store: &Arc<Store>) -> Story {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
-        let world = World::new(Plan::of(seed), store);
+        let world = World::new(plan, store);
         act(&world, store).await;
         let mut facts = world.facts();
         let facts = std::mem::take(&mut *facts);
-        Story { trace: facts.trace, wrong: facts.wrong, reached: facts.reached }
+        let Facts { trace, wrong, reached, daily, evenings, .. } = facts;
+        Story { trace, wrong, reached, daily, evenings }
     })
 }
 
@@ -94,6 +111,11 @@ fn deps(
     metrics: Arc<Metrics>,
     conditions: Arc<Conditions>,
 ) -> Deps {
+    // The store has met other seeds, whose sites had the same names.
+    let ledger = StoreLedger::since(Day(u32::MAX), store.clone()).expect("writable");
+    let of = warmup(&world.plan, clock.now()).map(|warmup| (a_source(0).ipv4.expect("it has one").into(), warmup));
+    let warmups = Warmups { of: of.into_iter().collect(), ..Warmups::default() };
+    let warming = Arc::new(Warming::new(warmups, Arc::new(ledger)));
     Deps {
         resolver: net.clone(),
         connector: CONNECTOR.clone(),
@@ -106,11 +128,18 @@ fn deps(
         metrics,
         pool: Pool::Here,
         dial: net.clone(),
+        warming,
         clerk: Clerk::here(store.clone(), Sync::Never),
         conditions,
         controls: watch::channel(Arc::default()).1,
         stop: watch::channel(Stop::No).1,
     }
+}
+
+/// How the first source warms up, since today.
+fn warmup(plan: &Plan, now: Timestamp) -> Option<Warmup> {
+    let schedule = Schedule::new("simulated", plan.caps.clone()).ok()?;
+    Some(Warmup { since: Day::of(now), schedule: Arc::new(schedule) })
 }
 
 async fn act(world: &Arc<World>, store: &Arc<Store>) {
@@ -137,6 +166,7 @@ async fn act(world: &Arc<World>, store: &Arc<Store>) {
         metrics: metrics.clone(),
         conditions,
         controls,
+        warmup: warmup(&world.plan, clock.now()),
         clock,
         runs: Vec::new(),
     };
@@ -149,6 +179,7 @@ async fn act(world: &Arc<World>, store: &Arc<Store>) {
     let case = Rc::new(case);
     let operator = spawn_local(operator::work(case.clone()));
     let watcher = spawn_local(watch(world.clone(), glances));
+    let sun = spawn_local(days(case.clone()));
     case.rest(&operator).await;
     if world.plan.stop.is_some() {
         case.runs.iter().for_each(|run| run.leave());
@@ -172,6 +203,8 @@ async fn act(world: &Arc<World>, store: &Arc<Store>) {
     operator.abort();
     operator.await.ok();
     watcher.abort();
+    sun.abort();
+    sun.await.ok();
     case.runs.iter().for_each(|run| run.halt.set(true));
     case.end(feeders, shards).await;
     in_the_end.abort();
@@ -209,7 +242,6 @@ impl Case {
             run: run.shared.clone(),
             router: Arc::new(Router::new(net.clone(), Demand::new(Level::Opportunistic), Access::default())),
             shards: jobs.to_vec(),
-            sources: (0..self.world.plan.sources).map(a_source).collect(),
             metrics: self.metrics.clone(),
             conditions: self.conditions.clone(),
             clock: self.clock.clone(),
@@ -232,6 +264,8 @@ impl Case {
             press: press(id),
             exclusive: false,
             weight: blast.weight,
+            sources: (0..self.world.plan.sources).map(a_source).collect(),
+            tomorrow: AtomicU64::new(0),
             room: Room::new(blast.room),
             hold: Hold::default(),
         }
@@ -239,7 +273,7 @@ impl Case {
 
     /// Waits until everything that can be done is done, or for the moment at which the engine is to stop.
     async fn rest(&self, operator: &JoinHandle<()>) {
-        let until = self.world.plan.stop.unwrap_or(REST_WITHIN);
+        let until = self.world.plan.stop.unwrap_or(REST_WITHIN + DAY * self.world.plan.days);
         while self.world.elapsed() < until {
             if operator.is_finished() && self.runs.iter().all(|run| run.rests()) {
                 return self.world.say("case", "rests");
@@ -357,7 +391,7 @@ async fn pass_on(run: &OneRun, row: Row, rows: &mpsc::Sender<Row>) {
     }
 }
 
-fn a_source(number: usize) -> Arc<Source> {
+pub(super) fn a_source(number: usize) -> Arc<Source> {
     let last = u8::try_from(number + 1).expect("few sources");
     Arc::new(Source {
         name: format!("source{number}").into(),

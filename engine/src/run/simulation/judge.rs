@@ -1,12 +1,13 @@
 //! What must hold when everything rests.
 
-use super::case::{Case, OneRun};
+use super::case::{Case, OneRun, a_source};
 use super::world::Taken;
 use crate::clock::Timestamp;
 use crate::mail::{Kind, Outcome, RunId};
 use crate::metrics::{Connection, Queue};
 use crate::store::{Family, Manifest, Tally};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// Writes down everything that is wrong.
 pub(super) fn judge(case: &Case) {
@@ -19,6 +20,7 @@ pub(super) fn judge(case: &Case) {
         }
     }
     gauges(case);
+    caps(case);
     case.world.reach("runs that left", case.runs.iter().filter(|run| run.left.get()).count() as u64);
     if case.world.connected() > 0 {
         case.world.wrong("connections are left");
@@ -97,6 +99,20 @@ fn agrees(taken: Taken, kind: Option<Kind>, resend: bool) -> bool {
         (_, 1) => resend && kind == Some(Kind::Delivered),
         (_, 0) => resend && kind != Some(Kind::Delivered),
         _ => false,
+    }
+}
+
+/// No site had more from the source that warms up than that day's cap.
+fn caps(case: &Case) {
+    let plan = &case.world.plan;
+    let Some(first) = case.warmup.as_ref().map(|warmup| warmup.since) else { return };
+    let (warms_up, daily) = (a_source(0).ipv4.map(IpAddr::from), case.world.facts().daily.clone());
+    for ((day, site, from), messages) in daily.into_iter().filter(|((.., from), _)| *from == warms_up) {
+        let cap = plan.caps.get(day.after(first).unwrap_or(0) as usize).copied().unwrap_or(u32::MAX);
+        if messages > cap {
+            case.world.wrong(format_args!("site {site} took {messages} from {from:?} on {day}, and {cap} is its cap"));
+        }
+        case.world.reach("allowance used up", u64::from(messages == cap));
     }
 }
 

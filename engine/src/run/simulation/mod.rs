@@ -16,6 +16,7 @@ mod net;
 mod operator;
 mod plan;
 mod server;
+mod warmup;
 mod world;
 
 use crate::store::{Settings, Store};
@@ -31,7 +32,7 @@ const SEEDS: u64 = 2000;
 const TWICE: u64 = 100;
 
 /// What seeds that teach anything come to.
-const MUST_HAPPEN: [&str; 11] = [
+const MUST_HAPPEN: [&str; 12] = [
     "delivered",
     "bounced",
     "expired",
@@ -43,6 +44,7 @@ const MUST_HAPPEN: [&str; 11] = [
     "runs that left",
     "forgot",
     "said twice",
+    "allowance used up",
 ];
 
 /// A store in memory, where the machine has a file system for that.

@@ -26,6 +26,10 @@ pub(super) struct Plan {
     pub(super) outage: Option<(Duration, Duration)>,
     /// Dials in a thousand for which our machine has no descriptor.
     pub(super) exhausted: u64,
+    /// What the first source may send each site on its first days, if it warms up.
+    pub(super) caps: Vec<u32>,
+    /// Days that pass before everything must rest; the nights are short.
+    pub(super) days: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +116,7 @@ impl Plan {
             command_timeout: Some(PATIENCE),
         };
         let begin = dice.millis(0..20_000);
-        Plan {
+        let mut plan = Plan {
             seed,
             limits,
             shards: dice.size(1..3),
@@ -125,7 +129,14 @@ impl Plan {
             stop: dice.chance(150).then(|| dice.millis(500..60_000)),
             outage: (!calm && dice.chance(200)).then(|| (begin, begin + dice.millis(1000..20_000))),
             exhausted: if dice.chance(100) { 50 } else { 0 },
+            caps: Vec::new(),
+            days: 0,
+        };
+        // Where there is another source, nobody has to wait for tomorrow.
+        if plan.sources > 1 && dice.chance(400) {
+            plan.caps = vec![dice.pick(&[1, 2, 5, 10])];
         }
+        plan
     }
 }
 

@@ -4,6 +4,7 @@ use super::dice::Dice;
 use super::plan::{PATIENCE, Temper};
 use super::world::{Name, World};
 use crate::clock::Timestamp;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -17,6 +18,8 @@ struct Peer {
     world: Arc<World>,
     who: String,
     temper: Temper,
+    /// Where it is, and who is at the other end.
+    between: (usize, Option<IpAddr>),
     dice: Dice,
     stream: BufReader<DuplexStream>,
     /// MAIL FROM was taken, and this recipient.
@@ -48,7 +51,7 @@ const MISHAPS: [Mishap; 6] =
     [Mishap::Cut, Mishap::HalfCut, Mishap::HalfThenRest, Mishap::Silence, Mishap::Garbage, Mishap::Closing];
 
 /// Serves one connection to a host, until either side has enough.
-pub(super) async fn serve(world: Arc<World>, place: (usize, usize), who: String, stream: DuplexStream, dice: Dice) {
+pub(super) async fn serve(world: Arc<World>, place: (usize, usize), from: Option<IpAddr>, who: String, stream: DuplexStream, dice: Dice) {
     let temper = world.plan.sites[place.0].hosts[place.1].temper;
     let sessions = {
         let mut facts = world.facts();
@@ -57,9 +60,9 @@ pub(super) async fn serve(world: Arc<World>, place: (usize, usize), who: String,
         *sessions
     };
     let stream = BufReader::new(stream);
-    let world_of = world.clone();
+    let (world_of, between) = (world.clone(), (place.0, from));
     let (transaction, last, stuttered, forgot) = (None, None, false, false);
-    let mut peer = Peer { world: world_of, who, temper, dice, stream, transaction, last, stuttered, forgot };
+    let mut peer = Peer { world: world_of, who, temper, between, dice, stream, transaction, last, stuttered, forgot };
     if peer.greet(sessions).await.is_ok() {
         while peer.answer().await.is_ok() {}
     }
@@ -218,7 +221,7 @@ impl Peer {
             // Not taken.
             return self.say("250 2.0.0 taken", mishap).await;
         }
-        self.world.took(&self.who, name);
+        self.world.took(&self.who, self.between, name);
         self.say("250 2.0.0 taken", mishap).await?;
         // Whose replies were counted wrong does not know it for sure.
         if self.stuttered {
