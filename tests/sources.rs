@@ -23,9 +23,12 @@ fn noon() -> (String, String) {
 fn machine(desk: &Desk, mx: &Mx, warm: bool, cap: u32) {
     let (zone, today) = noon();
     desk.write("slow.toml", format!("[schedule.slow]\ncaps = [{cap}, 1000]\n").as_bytes());
-    let b = format!("name = \"b\"\nehlo = \"b.acme-health.example\"\nipv4 = \"127.0.0.5\"\n\
-warmup = {{ since = \"{today}\", schedule = \"slow\" }}\n");
-    let warmup = format!("[limits]\nconnections_per_provider = 2\n[warmup]\nschedules = \"slow.toml\"\nzone = \"{zone}\"\n");
+    let b = format!(
+        "name = \"b\"\nehlo = \"b.acme-health.example\"\nipv4 = \"127.0.0.5\"\n\
+warmup = {{ since = \"{today}\", schedule = \"slow\" }}\n"
+    );
+    let warmup =
+        format!("[limits]\nconnections_per_provider = 2\n[warmup]\nschedules = \"slow.toml\"\nzone = \"{zone}\"\n");
     desk.machine(mx.port, &warmup);
     let text = std::fs::read_to_string(desk.path("sealpost.toml")).expect("written");
     let a = "name = \"a\"\nehlo = \"out.acme-health.example\"\n";
@@ -58,7 +61,11 @@ fn what_a_new_source_may_not_send_a_warm_one_sends() {
     assert!(from_b > 0, "{said}");
     let sources = desk.sealpost(&["sources", "--json"]).json();
     let b = &sources["sources"][1];
-    assert_eq!((&b["name"], &b["warmup"]["day"], &b["warmup"]["cap"]), (&"b".into(), &1.into(), &20.into()), "{sources}");
+    assert_eq!(
+        (&b["name"], &b["warmup"]["day"], &b["warmup"]["cap"]),
+        (&"b".into(), &1.into(), &20.into()),
+        "{sources}"
+    );
     assert_eq!(b["providers"][0], serde_json::json!({"provider": "127.0.0.1", "sent_today": 20}), "{sources}");
     assert_eq!(sources["sources"][0]["warmup"], Value::Null, "{sources}");
     let text = desk.sealpost(&["sources"]).stdout;
@@ -75,7 +82,11 @@ fn without_a_warm_source_rows_wait_for_tomorrow_and_the_engine_says_so() {
     let engine = desk.start(&["send", &campaign]);
     until("the day's last message", || desk.run_of("small")["tomorrow"] == 40);
     let run = desk.run_of("small");
-    assert_eq!((&run["delivered"], &run["waiting"], &run["state"]), (&20.into(), &40.into(), &"running".into()), "{run}");
+    assert_eq!(
+        (&run["delivered"], &run["waiting"], &run["state"]),
+        (&20.into(), &40.into(), &"running".into()),
+        "{run}"
+    );
     let status = desk.sealpost(&["status"]).stdout;
     assert!(status.contains("40 of them wait for tomorrow: their sources warm up"), "{status}");
     assert!(desk.sealpost(&["sources"]).stdout.contains("20 of 20"), "while it is at work");

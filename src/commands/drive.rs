@@ -162,6 +162,7 @@ mod tests {
             cancelled_at: Vec::new(),
             braked: None,
             phi_in_clear: false,
+            tomorrow: 0,
         }
     }
 

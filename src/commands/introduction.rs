@@ -33,7 +33,7 @@ pub fn is_grave(introduced: &Introduced) -> bool {
 /// For programs.
 pub fn object(introduced: &Introduced) -> Value {
     let Introduced { source, address, seen } = introduced;
-    let mut object = json!({"source": source.name, "ehlo": source.ehlo, "address": address});
+    let mut object = json!({"source": &*source.name, "ehlo": source.ehlo, "address": address});
     match seen {
         Seen::Spared(why) => object["not_checked"] = json!(why),
         Seen::Unknown(trouble) => object["not_checked"] = json!(trouble.label()),
@@ -52,16 +52,17 @@ fn about(misgiving: Misgiving, who: &str, address: IpAddr, ehlo: &str, found: &I
     let (what, hint) = match misgiving {
         Misgiving::NoName => (
             "the address has no PTR record".to_owned(),
-            format!("have whoever gave you the address set its PTR record to {ehlo}: Gmail and others refuse mail without"),
+            format!(
+                "have whoever gave you the address set its PTR record to {ehlo}: Gmail and others refuse mail without"
+            ),
         ),
         Misgiving::Unconfirmed => (
             format!("its PTR record says {names}, and that name does not lead back to it"),
             format!("give that name an {record} record of {address}, or have the PTR record set to {ehlo}"),
         ),
-        Misgiving::EhloNowhere => (
-            format!("its ehlo name {ehlo} has no {record} record"),
-            format!("add: {ehlo}. {record} {address}"),
-        ),
+        Misgiving::EhloNowhere => {
+            (format!("its ehlo name {ehlo} has no {record} record"), format!("add: {ehlo}. {record} {address}"))
+        }
         Misgiving::EhloElsewhere => (
             format!("its ehlo name {ehlo} leads to {}", listed(&found.ehlo)),
             format!("add: {ehlo}. {record} {address}; or give the source the name that belongs to its address"),
@@ -97,14 +98,22 @@ mod tests {
             (lines(&introduced).join("\n"), is_grave(&introduced))
         };
         let (well, grave) = said(&[ehlo], &[ehlo], &["192.0.2.10"]);
-        assert_eq!((well.as_str(), grave), ("source a at 192.0.2.10: its name out.acme.example leads there and back", false));
+        assert_eq!(
+            (well.as_str(), grave),
+            ("source a at 192.0.2.10: its name out.acme.example leads there and back", false)
+        );
         let (other, grave) = said(&[pool], &[pool], &["192.0.2.10"]);
-        assert!(other.contains("says pool.isp.example, and it introduces itself as out.acme.example\n  hint: write ehlo = \"pool"));
+        assert!(other.contains(
+            "says pool.isp.example, and it introduces itself as out.acme.example\n  hint: write ehlo = \"pool"
+        ));
         assert!(!grave, "it only looks careless");
         let (none, grave) = said(&[], &[], &[]);
         assert!(grave && none.contains("no PTR record\n  hint: have whoever gave you"), "{none}");
         assert!(none.contains("has no A record\n  hint: add: out.acme.example. A 192.0.2.10"), "{none}");
         let (elsewhere, _) = said(&[pool], &[], &["192.0.2.11"]);
-        assert!(elsewhere.contains("that name does not lead back") && elsewhere.contains("leads to 192.0.2.11"), "{elsewhere}");
+        assert!(
+            elsewhere.contains("that name does not lead back") && elsewhere.contains("leads to 192.0.2.11"),
+            "{elsewhere}"
+        );
     }
 }

@@ -88,7 +88,7 @@ impl Standing<'_> {
         });
         let provider = |taken: &Taken| json!({"provider": taken.provider, "sent_today": taken.messages});
         json!({
-            "name": name, "ehlo": ehlo, "ipv4": ipv4, "ipv6": ipv6, "paused": self.paused, "warmup": warmup,
+            "name": &**name, "ehlo": ehlo, "ipv4": ipv4, "ipv6": ipv6, "paused": self.paused, "warmup": warmup,
             "providers": self.sent.iter().map(provider).collect::<Vec<_>>(),
         })
     }
@@ -99,7 +99,9 @@ fn about(warmup: &Warmup, today: Day) -> String {
     match warmup.cap(today) {
         Some(cap) => {
             let (number, days) = (warmup.number(today), warmup.schedule.days());
-            format!("warms up: day {number} of {days} (\"{schedule}\", since {since}), {cap} messages to each provider today")
+            format!(
+                "warms up: day {number} of {days} (\"{schedule}\", since {since}), {cap} messages to each provider today"
+            )
         }
         None => format!("warm (\"{schedule}\", since {since}): `warmup` can go"),
     }

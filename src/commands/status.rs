@@ -172,10 +172,17 @@ fn about(run: &RunView) -> Vec<String> {
     let hint = |refusal: &Refusal| refusal.hint.as_ref().map(|hint| format!("  hint: {hint}"));
     let failed = run.failed.iter().flat_map(|refusal| [Some(format!("  {}", refusal.what)), hint(refusal)]).flatten();
     let counts = format!("  {}", words(&run.tally()).join(" · "));
-    let tomorrow = (run.tomorrow > 0).then(|| {
-        format!("  {} of them wait for tomorrow: their sources warm up (`sealpost sources`)", run.tomorrow)
-    });
+    let tomorrow = (run.tomorrow > 0)
+        .then(|| format!("  {} of them wait for tomorrow: their sources warm up (`sealpost sources`)", run.tomorrow));
     let braked = drive::brake_lines(run).into_iter().map(|line| format!("  {line}"));
     let clear = run.phi_in_clear.then(|| "  its PHI may leave in clear ([transport] phi_in_clear)".to_owned());
-    [head, counts].into_iter().chain(tomorrow).chain(clear).chain(cancelled).chain(braked).chain(broke).chain(failed).collect()
+    [head, counts]
+        .into_iter()
+        .chain(tomorrow)
+        .chain(clear)
+        .chain(cancelled)
+        .chain(braked)
+        .chain(broke)
+        .chain(failed)
+        .collect()
 }

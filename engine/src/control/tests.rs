@@ -37,6 +37,7 @@ fn run_view() -> RunView {
         cancelled_at: vec![Target::Provider("mx.example".into())],
         braked: Some("60 of the last 100 rows were dropped".into()),
         phi_in_clear: true,
+        tomorrow: 0,
     }
 }
 

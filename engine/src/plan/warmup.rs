@@ -63,12 +63,7 @@ type Schedules = BTreeMap<String, Arc<Schedule>>;
 const OURS: &str = include_str!("../../../config/warmup.toml");
 
 /// Warm-ups of the sources, as of `now`.
-pub(super) fn warmups(
-    folder: &Path,
-    file: &MachineFile,
-    now: Timestamp,
-    fail: Fail<'_>,
-) -> Result<Warmups, Error> {
+pub(super) fn warmups(folder: &Path, file: &MachineFile, now: Timestamp, fail: Fail<'_>) -> Result<Warmups, Error> {
     let text = &file.warmup.zone;
     let zone = Zone::parse(text.get_ref()).ok_or_else(|| {
         let what = format!("\"{}\" in [warmup] zone is no distance from UTC", text.get_ref());
@@ -109,8 +104,9 @@ fn warmup(
     fail: &dyn Fn(String) -> Error,
 ) -> Result<Warmup, Error> {
     let (since, name) = (table.since.get_ref(), table.schedule.get_ref());
-    let day = Day::parse(since)
-        .ok_or_else(|| fail(format!("warms up since \"{since}\", which is no day")).hint("write it like \"2026-11-20\""))?;
+    let day = Day::parse(since).ok_or_else(|| {
+        fail(format!("warms up since \"{since}\", which is no day")).hint("write it like \"2026-11-20\"")
+    })?;
     if day > today {
         return Err(fail(format!("warms up since {day}, which is not yet: today is {today}"))
             .hint("add the source on the day on which it begins to send"));

@@ -122,8 +122,7 @@ impl OpenRun {
         let settle = &self.shared.settle;
         // What waits for tomorrow is like what is deferred: there is nothing to be done for it now.
         let tomorrow = self.shared.tomorrow.load(Ordering::SeqCst);
-        let done =
-            if self.until_empty || draining { settle.is_idle_but_for(tomorrow) } else { settle.is_at_rest() };
+        let done = if self.until_empty || draining { settle.is_idle_but_for(tomorrow) } else { settle.is_at_rest() };
         (read && done) || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 

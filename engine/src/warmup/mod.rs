@@ -14,9 +14,9 @@
 
 mod allowance;
 mod schedule;
-mod warming;
 #[cfg(test)]
 mod tests;
+mod warming;
 
 pub use allowance::{Allowance, Ledger, LedgerError, Taken, Ticket};
 pub use schedule::{Schedule, Unfit};

@@ -97,7 +97,11 @@ fn a_ticket_of_yesterday_is_exchanged_or_void() {
     assert!(!tickets[0].holds(at(2, 0)), "today's are taken");
     assert!(tickets[1].holds(at(1, 23)), "on its own day it holds");
     drop(tickets);
-    assert_eq!((book.messages(7), drain(&allowance, at(2, 1))), (3, 0), "what was yesterday's gives nothing back today");
+    assert_eq!(
+        (book.messages(7), drain(&allowance, at(2, 1))),
+        (3, 0),
+        "what was yesterday's gives nothing back today"
+    );
     let allowance = warming.allowance(ADDRESS, 8, "yahoo", at(1, 0)).expect("it warms up");
     let mut ticket = allowance.take(at(1, 23)).ok().flatten().expect("one");
     assert!(ticket.holds(at(2, 0)));

@@ -51,7 +51,14 @@ const MISHAPS: [Mishap; 6] =
     [Mishap::Cut, Mishap::HalfCut, Mishap::HalfThenRest, Mishap::Silence, Mishap::Garbage, Mishap::Closing];
 
 /// Serves one connection to a host, until either side has enough.
-pub(super) async fn serve(world: Arc<World>, place: (usize, usize), from: Option<IpAddr>, who: String, stream: DuplexStream, dice: Dice) {
+pub(super) async fn serve(
+    world: Arc<World>,
+    place: (usize, usize),
+    from: Option<IpAddr>,
+    who: String,
+    stream: DuplexStream,
+    dice: Dice,
+) {
     let temper = world.plan.sites[place.0].hosts[place.1].temper;
     let sessions = {
         let mut facts = world.facts();

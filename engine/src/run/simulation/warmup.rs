@@ -2,7 +2,7 @@
 
 use super::case::{Case, Story, a_source, play_out};
 use super::plan::{Blast, Domain, Host, Plan, Site, Temper};
-use crate::clock::{Clock, Day};
+use crate::clock::Day;
 use crate::queue::Limits;
 use crate::retry::Retry;
 use std::collections::BTreeMap;
@@ -110,7 +110,8 @@ fn each_day_has_exactly_its_cap_and_the_rest_waits_for_the_next() {
     // On the fifth day it is warm.
     assert_eq!(daily(&story, 0, 0), [50, 100, 200, 400, 250]);
     assert_eq!(daily(&story, 1, 0), [50, 100, 100], "each provider has its own");
-    let evenings: Vec<_> = story.evenings.iter().map(|(tally, tomorrow)| (tally.ended(), tally.waiting, *tomorrow)).collect();
+    let evenings: Vec<_> =
+        story.evenings.iter().map(|(tally, tomorrow)| (tally.ended(), tally.waiting, *tomorrow)).collect();
     assert_eq!(evenings, [(100, 1150, 1150), (300, 950, 950), (600, 650, 650), (1000, 250, 250)]);
     assert!(story.evenings.iter().all(|(tally, _)| tally.deferred == 0));
     assert!(story.reached.get("spilt").is_some_and(|rows| *rows > 500), "{:?}", story.reached);
