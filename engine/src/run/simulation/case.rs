@@ -114,7 +114,7 @@ fn deps(
     // The store has met other seeds, whose sites had the same names.
     let ledger = StoreLedger::since(Day(u32::MAX), store.clone()).expect("writable");
     let of = warmup(&world.plan, clock.now()).map(|warmup| (a_source(0).ipv4.expect("it has one").into(), warmup));
-    let warmups = Warmups { of: of.into_iter().collect(), ..Warmups::default() };
+    let warmups = Warmups { of: of.into_iter().collect(), zone: world.plan.zone };
     let warming = Arc::new(Warming::new(warmups, Arc::new(ledger)));
     Deps {
         resolver: net.clone(),
@@ -139,7 +139,7 @@ fn deps(
 /// How the first source warms up, since today.
 fn warmup(plan: &Plan, now: Timestamp) -> Option<Warmup> {
     let schedule = Schedule::new("simulated", plan.caps.clone()).ok()?;
-    Some(Warmup { since: Day::of(now), schedule: Arc::new(schedule) })
+    Some(Warmup { since: plan.zone.day(now), schedule: Arc::new(schedule) })
 }
 
 async fn act(world: &Arc<World>, store: &Arc<Store>) {

@@ -32,7 +32,7 @@ const SEEDS: u64 = 2000;
 const TWICE: u64 = 100;
 
 /// What seeds that teach anything come to.
-const MUST_HAPPEN: [&str; 12] = [
+const MUST_HAPPEN: [&str; 13] = [
     "delivered",
     "bounced",
     "expired",
@@ -45,6 +45,7 @@ const MUST_HAPPEN: [&str; 12] = [
     "forgot",
     "said twice",
     "allowance used up",
+    "sent on two days",
 ];
 
 /// A store in memory, where the machine has a file system for that.

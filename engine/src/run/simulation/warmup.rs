@@ -2,7 +2,7 @@
 
 use super::case::{Case, Story, a_source, play_out};
 use super::plan::{Blast, Domain, Host, Plan, Site, Temper};
-use crate::clock::Day;
+use crate::clock::{Day, Zone};
 use crate::queue::Limits;
 use crate::retry::Retry;
 use std::collections::BTreeMap;
@@ -23,7 +23,8 @@ pub(super) async fn days(case: Rc<Case>) {
         let evening = (run.settle.tally(), run.tomorrow.load(Ordering::SeqCst));
         case.world.facts().evenings.push(evening);
         let now = case.clock.now();
-        let tomorrow = Day::of(now).end();
+        let zone = case.world.plan.zone;
+        let tomorrow = zone.begins(Day(zone.day(now).0 + 1));
         // The last seconds are lived through: who looks at the clock too early would go on now.
         advance(tomorrow.since(now) - Duration::from_secs(2)).await;
     }
@@ -89,6 +90,7 @@ fn plan(rows: usize, sources: usize, caps: &[u32]) -> Plan {
         outage: None,
         exhausted: 0,
         caps: caps.to_vec(),
+        zone: Zone::default(),
         days: u32::try_from(caps.len()).expect("few"),
     }
 }

@@ -102,7 +102,7 @@ impl World {
     /// A server took a message: from now on it is its.
     pub(super) fn took(&self, who: &str, (site, from): (usize, Option<IpAddr>), name: Name) {
         self.say(who, format_args!("took {name:?}"));
-        let today = Day::of(self.now());
+        let today = self.plan.zone.day(self.now());
         let told = {
             let mut facts = self.facts();
             *facts.daily.entry((today, site, from)).or_default() += 1;
