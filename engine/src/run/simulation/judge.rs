@@ -108,14 +108,15 @@ fn caps(case: &Case) {
     let plan = &case.world.plan;
     let Some(first) = case.warmup.as_ref().map(|warmup| warmup.since) else { return };
     let (warms_up, daily) = (a_source(0).ipv4.map(IpAddr::from), case.world.facts().daily.clone());
-    let mut sums: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+    let mut sums: BTreeMap<usize, u64> = BTreeMap::new();
     for ((day, site, from), messages) in daily.into_iter().filter(|((.., from), _)| *from == warms_up) {
         let number = day.after(first).unwrap_or(0) as usize;
         let cap = plan.caps.get(number).copied().unwrap_or(u32::MAX);
         let late = if number == 0 { 0 } else { plan.limits.connections_per_provider as u64 };
-        let (taken, allowed) = sums.entry(site).or_default();
-        (*taken, *allowed) = (*taken + u64::from(messages), *allowed + u64::from(cap));
-        if u64::from(messages) > u64::from(cap) + late || taken > allowed {
+        let taken = sums.entry(site).or_default();
+        *taken += u64::from(messages);
+        let allowed = plan.caps.iter().take(number).map(|cap| u64::from(*cap)).sum::<u64>() + u64::from(cap);
+        if u64::from(messages) > u64::from(cap) + late || *taken > allowed {
             case.world.wrong(format_args!("site {site} took {messages} from {from:?} on {day}, and {cap} is its cap"));
         }
         case.world.reach("allowance used up", u64::from(messages == cap));
