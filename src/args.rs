@@ -1,8 +1,12 @@
 //! What can be typed.
 
+mod sandbox;
+mod shaping;
 mod steering;
 mod tls;
 
+pub use sandbox::Sandbox;
+pub use shaping::{Shaping, ShapingCheck, ShapingExplain};
 pub use steering::{Cancel, Doubt, Pausing};
 pub use tls::{Tls, TlsProbe, TlsReport};
 
@@ -84,6 +88,9 @@ pub enum Command {
     /// What domains and their MX hosts can do and have shown, and what they are told
     #[command(subcommand)]
     Tls(Tls),
+    /// How fast whom may be sent to, and why
+    #[command(subcommand)]
+    Shaping(Shaping),
     /// A campaign's outcomes: who did not get it, and why
     Report(Report),
     /// The embedded MX as a process of its own
@@ -249,61 +256,6 @@ pub struct Report {
     /// With --undeliverable: the same in a new file (mode 0600)
     #[arg(long, short, value_name = "FILE", requires = "undeliverable")]
     pub output: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Sandbox {
-    /// Loopback address and port; 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub listen: SocketAddr,
-
-    /// Write the CA's certificate here
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<PathBuf>,
-
-    /// Keep the CA here (mode 0600), so that clients still trust a sandbox that is started again
-    #[arg(long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-
-    /// Append accepted Message-IDs here, each before its reply
-    #[arg(long, value_name = "FILE")]
-    pub ledger: Option<PathBuf>,
-
-    /// Write recipients behind the Message-IDs
-    #[arg(long, requires = "ledger")]
-    pub recipients: bool,
-
-    /// Keep one message in a hundred in this folder, whole: for made-up rows only
-    #[arg(long, value_name = "FOLDER")]
-    pub sample: Option<PathBuf>,
-
-    /// Append what clients say here (not their messages)
-    #[arg(long, value_name = "FILE")]
-    pub transcript: Option<PathBuf>,
-
-    /// Share of recipients deferred once, in percent
-    #[arg(long, default_value_t = 0.0, value_parser = percent)]
-    pub defer: f64,
-
-    /// Share of recipients refused, in percent
-    #[arg(long, default_value_t = 0.0, value_parser = percent)]
-    pub bounce: f64,
-
-    /// How long a message takes
-    #[arg(long, default_value = "0ms", value_parser = span)]
-    pub latency: Duration,
-
-    /// Don't offer STARTTLS
-    #[arg(long)]
-    pub no_starttls: bool,
-
-    /// Don't offer PIPELINING
-    #[arg(long)]
-    pub no_pipelining: bool,
-
-    /// Don't offer CHUNKING
-    #[arg(long)]
-    pub no_chunking: bool,
 }
 
 fn percent(text: &str) -> Result<f64, String> {

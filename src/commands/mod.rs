@@ -13,6 +13,7 @@ pub mod report;
 pub mod sandbox;
 pub mod send;
 pub mod serve;
+pub mod shaping;
 pub mod sources;
 pub mod standing;
 pub mod status;

@@ -151,6 +151,7 @@ fn object(run: &RunView) -> Value {
     object.insert("cancelled_at".into(), json!(run.cancelled_at));
     object.insert("tomorrow".into(), run.tomorrow.into());
     object.insert("braked".into(), run.braked.clone().into());
+    object.insert("held".into(), json!(run.held));
     object.insert("phi_in_clear".into(), run.phi_in_clear.into());
     if let Some(refusal) = &run.failed {
         object.insert("failed".into(), refusal.what.clone().into());
@@ -175,6 +176,7 @@ fn about(run: &RunView) -> Vec<String> {
     let tomorrow = (run.tomorrow > 0)
         .then(|| format!("  {} of them wait for tomorrow: their sources warm up (`sealpost sources`)", run.tomorrow));
     let braked = drive::brake_lines(run).into_iter().map(|line| format!("  {line}"));
+    let held = run.held.iter().map(|why| format!("  held by its brake {why}"));
     let clear = run.phi_in_clear.then(|| "  its PHI may leave in clear ([transport] phi_in_clear)".to_owned());
     [head, counts]
         .into_iter()
@@ -182,6 +184,7 @@ fn about(run: &RunView) -> Vec<String> {
         .chain(clear)
         .chain(cancelled)
         .chain(braked)
+        .chain(held)
         .chain(broke)
         .chain(failed)
         .collect()

@@ -1,6 +1,7 @@
 //! What scenarios are made of.
 
 pub mod certificates;
+pub mod course;
 pub mod desk;
 pub mod dice;
 pub mod hosts;
@@ -15,6 +16,7 @@ pub mod web;
 pub mod world;
 
 pub use certificates::Authority;
+pub use course::Course;
 pub use desk::{Desk, Ran};
 pub use dice::Dice;
 pub use lasting::Lasting;

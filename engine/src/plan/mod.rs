@@ -6,7 +6,6 @@
 mod campaign;
 pub mod campaign_file;
 mod enclosed;
-mod error;
 pub mod file;
 mod machine;
 mod machine_tables;
@@ -16,7 +15,7 @@ mod smarthost;
 mod tls_reports;
 mod warmup;
 
+pub use crate::mail::Mistake as Error;
 pub use campaign::{Campaign, OnDoubt, Source, Transport};
-pub use error::Error;
 pub use machine::{Dkim, Machine, Metrics};
 pub use smarthost::Smarthost;

@@ -53,7 +53,7 @@ impl Owner {
         let controls = self.deps.controls.borrow().clone();
         let (mut warm, mut warming) = (Vec::new(), Vec::new());
         for source in &run.sources {
-            if source.name == lane.source.name || controls.pause(route.name(), &source.name) {
+            if source.name == lane.source.name || controls.pause(&route, &source.name) {
                 continue;
             }
             match self.allowance(source, &route, now) {

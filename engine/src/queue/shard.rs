@@ -15,6 +15,7 @@ use crate::route::Route;
 use crate::sign::Signing;
 use crate::smtp::{Connector, Dial, Source};
 use crate::standing::TlsStanding;
+use crate::store::Store;
 use crate::tlsrpt::Book;
 use crate::warmup::{Ticket, Warming};
 use std::rc::Rc;
@@ -40,6 +41,18 @@ pub struct Job {
     pub turn: u64,
     /// What it took of its source's allowance when it had its turn, where that warms up.
     pub ticket: Option<Ticket>,
+}
+
+impl Job {
+    /// Whether it may be begun.
+    pub(super) fn goes_on(&self) -> bool {
+        self.run.goes_on() && !self.run.settle.holds(self.route.provider.0)
+    }
+
+    /// Whether it is to be let go.
+    pub(super) fn leaves(&self) -> bool {
+        self.run.leaves_at(self.route.provider)
+    }
 }
 
 /// A row that rayon has seen.
@@ -95,6 +108,8 @@ pub struct Deps {
     pub controls: watch::Receiver<Arc<Controls>>,
     /// When to stop.
     pub stop: watch::Receiver<Stop>,
+    /// Where what is learned of providers is kept.
+    pub store: Arc<Store>,
 }
 
 /// A shard's thread and the way in.
@@ -172,6 +187,7 @@ pub(super) async fn work(
             owner.wind_down();
         }
     }
+    owner.keep_learned();
     // What comes later finds nobody, and is let go by who brought it.
     results.close();
     while let Ok(rendered) = results.try_recv() {

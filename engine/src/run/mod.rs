@@ -39,6 +39,7 @@ mod refresh;
 mod rehearsal;
 pub mod reports;
 mod resumption;
+pub mod rules;
 mod setup;
 mod shelf;
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! What the embedded MX accepted.
+//! What the embedded MX accepted, and what it refused.
 
+use super::course::{Course, Event, Recorder};
 use std::collections::HashSet;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,6 +24,7 @@ struct Book {
     transcript: Option<File>,
     recipients: bool,
     sample: Option<Sample>,
+    course: Option<Recorder>,
 }
 
 /// Where whole messages are kept, and how many there were to choose from.
@@ -37,15 +39,21 @@ const ONE_IN: u64 = 100;
 /// Counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Totals {
+    /// Messages begun (MAIL).
+    pub offered: u64,
     /// Messages answered with 250 after the final dot.
     pub accepted: u64,
     /// Of them, those whose Message-ID was accepted before.
     pub twice: u64,
+    /// Messages refused because they came too fast.
+    pub refused_rate: u64,
+    /// Connections refused because there were too many at once.
+    pub refused_connections: u64,
     /// Recipients refused with 450.
     pub deferred: u64,
     /// Recipients refused with 550.
     pub bounced: u64,
-    /// Sessions.
+    /// Connections that were let in.
     pub sessions: u64,
     /// Sessions that came to TLS.
     pub encrypted: u64,
@@ -79,13 +87,57 @@ impl Ledger {
         self
     }
 
+    /// Counts second by second, too.
+    pub fn with_course(self) -> Ledger {
+        self.with(|book| book.course = Some(Recorder::new()));
+        self
+    }
+
+    /// What happened second by second, if that was asked for.
+    pub fn course(&self) -> Option<Course> {
+        self.with(|book| book.course.as_mut().map(Recorder::course))
+    }
+
     /// The counts now.
     pub fn totals(&self) -> Totals {
         self.book.lock().expect("no holder panics").totals
     }
 
+    /// A connection came, and was let in.
     pub(super) fn session(&self) {
-        self.with(|book| book.totals.sessions += 1);
+        self.with(|book| {
+            book.totals.sessions += 1;
+            book.note(Event::Opened);
+        });
+    }
+
+    /// One that was let in is over.
+    pub(super) fn ended(&self) {
+        self.with(|book| book.note(Event::Closed));
+    }
+
+    /// A connection came, and was one too many.
+    pub(super) fn turned_away(&self) {
+        self.with(|book| {
+            book.totals.refused_connections += 1;
+            book.note(Event::RefusedConnection);
+        });
+    }
+
+    /// A message was begun.
+    pub(super) fn offered(&self) {
+        self.with(|book| {
+            book.totals.offered += 1;
+            book.note(Event::Offered);
+        });
+    }
+
+    /// One was too fast.
+    pub(super) fn too_fast(&self) {
+        self.with(|book| {
+            book.totals.refused_rate += 1;
+            book.note(Event::RefusedRate);
+        });
     }
 
     pub(super) fn encrypted(&self) {
@@ -93,14 +145,20 @@ impl Ledger {
     }
 
     pub(super) fn bounced(&self) {
-        self.with(|book| book.totals.bounced += 1);
+        self.with(|book| {
+            book.totals.bounced += 1;
+            book.note(Event::Bounced);
+        });
     }
 
     /// Whether this is the first time that this recipient is to be put off.
     pub(super) fn put_off(&self, recipient: &str) -> bool {
         self.with(|book| {
             let first = book.deferred.insert(hash(recipient.as_bytes()));
-            book.totals.deferred += u64::from(first);
+            if first {
+                book.totals.deferred += 1;
+                book.note(Event::Deferred);
+            }
             first
         })
     }
@@ -118,6 +176,7 @@ impl Ledger {
             }
             book.totals.accepted += 1;
             book.totals.twice += u64::from(!book.seen.insert(hash(message_id)));
+            book.note(Event::Accepted);
             Ok(())
         })
     }
@@ -151,6 +210,14 @@ impl Ledger {
 
     fn with<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
         change(&mut self.book.lock().expect("no holder panics"))
+    }
+}
+
+impl Book {
+    fn note(&mut self, event: Event) {
+        if let Some(course) = &mut self.course {
+            course.note(event);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! How the embedded MX answers.
 
+use super::Schedule;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -18,12 +19,21 @@ pub struct Recipe {
     pub bounce: f64,
     /// Wait before the reply to each message.
     pub latency: Duration,
+    /// What it takes of one client.
+    pub limits: Schedule,
 }
 
 impl Default for Recipe {
     fn default() -> Self {
-        let (starttls, pipelining, chunking) = (true, true, true);
-        Recipe { starttls, pipelining, chunking, greylist: 0.0, bounce: 0.0, latency: Duration::ZERO }
+        Recipe {
+            starttls: true,
+            pipelining: true,
+            chunking: true,
+            greylist: 0.0,
+            bounce: 0.0,
+            latency: Duration::ZERO,
+            limits: Schedule::default(),
+        }
     }
 }
 

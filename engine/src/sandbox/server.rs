@@ -1,8 +1,9 @@
 //! The embedded MX's thread and its sockets.
 
 use super::authority::Authority;
-use super::speaker::Speaker;
-use super::{Ledger, Recipe};
+use super::gate::Gate;
+use super::speaker::meet;
+use super::{Ledger, Recipe, Schedule};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub struct Sandbox {
     address: SocketAddr,
     authority: Arc<Authority>,
     ledger: Arc<Ledger>,
+    gate: Arc<Gate>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -72,16 +74,17 @@ impl Sandbox {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let book = ledger.clone();
+        let gate = Arc::new(Gate::new(recipe.limits.clone()));
+        let (book, door) = (ledger.clone(), gate.clone());
         let thread = std::thread::Builder::new().name("sandbox".into()).spawn(move || {
             let recipe = Rc::new(recipe);
             let accept = async move {
                 let Ok(listener) = TcpListener::from_std(listener) else { return };
                 loop {
                     match listener.accept().await {
-                        Ok((stream, _)) => {
-                            let speaker = Speaker::new(recipe.clone(), book.clone(), acceptor.clone());
-                            tokio::task::spawn_local(speaker.talk(stream));
+                        Ok((stream, client)) => {
+                            let (recipe, book, acceptor) = (recipe.clone(), book.clone(), acceptor.clone());
+                            tokio::task::spawn_local(meet(stream, client.ip(), door.clone(), recipe, book, acceptor));
                         }
                         // Out of descriptors: wait for sessions to end.
                         Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
@@ -95,7 +98,7 @@ impl Sandbox {
                 }
             });
         })?;
-        Ok(Sandbox { address, authority, ledger, stop: Some(stop), thread: Some(thread) })
+        Ok(Sandbox { address, authority, ledger, gate, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -111,6 +114,11 @@ impl Sandbox {
     /// Its CA's certificate in PEM.
     pub fn root_pem(&self) -> &str {
         self.authority.pem()
+    }
+
+    /// Other limits from now on.
+    pub fn limit(&self, limits: Schedule) {
+        self.gate.change(limits);
     }
 
     /// What it accepted.

@@ -1,12 +1,14 @@
 //! One session of the embedded MX.
 
+use super::gate::{Gate, Seat};
 use super::recipe::Answer;
 use super::talk::{MAX_SIZE, Talk, message_id};
-use super::{Ledger, Recipe};
+use super::{Ledger, Recipe, Step};
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -14,6 +16,7 @@ pub(super) struct Speaker {
     recipe: Rc<Recipe>,
     ledger: Arc<Ledger>,
     acceptor: TlsAcceptor,
+    seat: Seat,
 }
 
 /// How a stretch of conversation ended.
@@ -33,15 +36,31 @@ struct Transaction {
 }
 
 const BAD_SEQUENCE: &str = "503 5.5.1 bad sequence\r\n";
+const TOO_MANY: &[u8] = b"421 4.7.0 too many concurrent connections from your address\r\n";
+
+/// Lets a connection in and talks until it is over, or turns it away.
+pub(super) async fn meet(
+    mut stream: TcpStream,
+    client: IpAddr,
+    gate: Arc<Gate>,
+    recipe: Rc<Recipe>,
+    ledger: Arc<Ledger>,
+    acceptor: TlsAcceptor,
+) {
+    // Not before this task has its turn: sessions whose end is known have given back their seats by then.
+    let Some(seat) = gate.enter(client) else {
+        ledger.turned_away();
+        stream.write_all(TOO_MANY).await.ok();
+        return;
+    };
+    ledger.session();
+    Speaker { recipe, ledger: ledger.clone(), acceptor, seat }.talk(stream).await;
+    ledger.ended();
+}
 
 impl Speaker {
-    pub(super) fn new(recipe: Rc<Recipe>, ledger: Arc<Ledger>, acceptor: TlsAcceptor) -> Speaker {
-        Speaker { recipe, ledger, acceptor }
-    }
-
     /// Talks until the client quits or the connection breaks; both end a session and neither is an error here.
-    pub(super) async fn talk(self, stream: TcpStream) {
-        self.ledger.session();
+    async fn talk(self, stream: TcpStream) {
         if let Ok(peer) = stream.peer_addr() {
             self.ledger.said(&format!("FROM {}", peer.ip()));
         }
@@ -75,15 +94,21 @@ impl Speaker {
                 }
                 "MAIL" | "DATA" if open.chunks.is_some() => talk.say(BAD_SEQUENCE),
                 "MAIL" => {
-                    open = Transaction { sender: true, utf8: line.ends_with(" SMTPUTF8"), ..Transaction::default() };
-                    talk.say("250 2.1.0 ok\r\n");
+                    self.ledger.offered();
+                    open = Transaction { utf8: line.ends_with(" SMTPUTF8"), ..Transaction::default() };
+                    if !self.too_fast(talk, Step::Mail).await? {
+                        open.sender = true;
+                        talk.say("250 2.1.0 ok\r\n");
+                    }
                 }
                 // RFC 6531 section 3.5.
                 "RCPT" if open.sender && !open.utf8 && !line.is_ascii() => talk.say("553 5.6.7 no SMTPUTF8\r\n"),
                 "RCPT" if open.sender => {
-                    let (taken, reply) = self.recipient(&line);
-                    open.recipient = open.recipient.or(taken);
-                    talk.say(reply);
+                    if !self.too_fast(talk, Step::Rcpt).await? {
+                        let (taken, reply) = self.recipient(&line);
+                        open.recipient = open.recipient.or(taken);
+                        talk.say(reply);
+                    }
                 }
                 "DATA" if open.recipient.is_some() => {
                     talk.say("354 go ahead\r\n");
@@ -143,6 +168,9 @@ impl Speaker {
             talk.flush().await?;
             tokio::time::sleep(self.recipe.latency).await;
         }
+        if self.too_fast(talk, Step::Message).await? {
+            return Ok(());
+        }
         let recipient = open.recipient.as_deref().unwrap_or_default();
         talk.say(match message_id.map(|id| self.ledger.accept(&id, recipient)) {
             Some(Ok(())) => "250 2.0.0 accepted\r\n",
@@ -150,6 +178,19 @@ impl Speaker {
             None => "554 5.6.0 no Message-ID, or too large\r\n",
         });
         Ok(())
+    }
+
+    /// Whether a message is one too many at this step. It is told so; where that is a 421 the session is over (RFC 5321 section
+    /// 3.8).
+    async fn too_fast<S: AsyncRead + AsyncWrite + Unpin>(&self, talk: &mut Talk<S>, step: Step) -> io::Result<bool> {
+        let Some(reply) = self.seat.refuses(step) else { return Ok(false) };
+        self.ledger.too_fast();
+        talk.say(&reply);
+        if reply.starts_with("421") {
+            talk.hang_up().await?;
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(true)
     }
 
     fn offer(&self, encrypted: bool) -> String {
@@ -192,17 +233,28 @@ impl Speaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::Sandbox;
+    use crate::sandbox::{Sandbox, Schedule};
     use std::io::{Read, Write};
 
-    /// The codes that a client hears who says all of this at once, and how many messages were accepted.
-    fn answers(said: &str) -> (Vec<u16>, u64) {
-        let address = "127.0.0.1:0".parse().expect("an address");
-        let sandbox = Sandbox::start(address, Recipe::default(), Arc::default()).expect("it starts");
+    fn a_sandbox(limits: &str) -> Sandbox {
+        let recipe = Recipe { limits: Schedule::parse(limits).expect("good"), ..Recipe::default() };
+        let ledger = Arc::new(Ledger::default().with_course());
+        Sandbox::start("127.0.0.1:0".parse().expect("an address"), recipe, ledger).expect("it starts")
+    }
+
+    /// What a client hears who says all of this at once.
+    fn heard(sandbox: &Sandbox, said: &str) -> String {
         let mut stream = std::net::TcpStream::connect(sandbox.address()).expect("it listens");
         stream.write_all(format!("{said}QUIT\r\n").as_bytes()).expect("written");
         let mut heard = String::new();
         stream.read_to_string(&mut heard).expect("to the end");
+        heard
+    }
+
+    /// The codes of that, and how many messages were accepted.
+    fn answers(said: &str) -> (Vec<u16>, u64) {
+        let sandbox = a_sandbox("limits = []");
+        let heard = heard(&sandbox, said);
         let codes = heard.lines().map(|line| line[..3].parse().expect("a code")).collect();
         (codes, sandbox.ledger().totals().accepted)
     }
@@ -236,5 +288,49 @@ mod tests {
     fn a_pipeline_ends_where_it_says_so() {
         let said = format!("{OPEN}DATA\r\n{}\r\n.\r\n{OPEN}RSET\r\n", "Message-ID: <1@us.example>\r\n");
         assert_eq!(answers(&said), (vec![220, 250, 250, 354, 250, 250, 250, 250, 221], 1));
+    }
+
+    #[test]
+    fn a_message_too_many_is_refused_at_the_step_that_is_named() {
+        let message = "DATA\r\nMessage-ID: <1@us.example>\r\n\r\n.\r\n";
+        let slow = "rate = \"1/d\"";
+        for (limits, second) in [
+            (
+                slow.to_owned(),
+                vec!["451 4.7.1 rate limited, try again later", "503", "503", "502", "502", "502", "221"],
+            ),
+            (format!("{slow}\nrefuse_at = \"rcpt\""), vec!["250", "451", "503", "502", "502", "502", "221"]),
+            (format!("{slow}\nrefuse_at = \"message\""), vec!["250", "250", "354", "451", "221"]),
+            (format!("{slow}\nreply = \"421 4.7.28 too fast\""), vec!["421 4.7.28 too fast"]),
+        ] {
+            let sandbox = a_sandbox(&format!("[[limits]]\n{limits}\n"));
+            let heard = heard(&sandbox, &format!("{OPEN}{message}{OPEN}{message}"));
+            let second_said: Vec<_> = heard.lines().skip(5).collect();
+            let as_told = second_said.len() == second.len();
+            assert!(
+                as_told && second_said.iter().zip(&second).all(|(said, told)| said.starts_with(told)),
+                "{limits}: {heard}"
+            );
+            let totals = sandbox.ledger().totals();
+            assert_eq!((totals.offered, totals.accepted, totals.refused_rate), (2, 1, 1), "{limits}");
+        }
+    }
+
+    #[test]
+    fn a_connection_too_many_is_told_so_and_left() {
+        let sandbox = a_sandbox("[[limits]]\nmost_connections = 1\n");
+        let mut first = std::net::TcpStream::connect(sandbox.address()).expect("it listens");
+        let mut greeting = [0; 4];
+        first.read_exact(&mut greeting).expect("a greeting");
+        let mut second = std::net::TcpStream::connect(sandbox.address()).expect("it listens");
+        let mut heard = String::new();
+        second.read_to_string(&mut heard).expect("to the end");
+        assert_eq!(heard, "421 4.7.0 too many concurrent connections from your address\r\n");
+        sandbox.limit(Schedule::default());
+        assert!(self::heard(&sandbox, "").starts_with("220 "), "there is no limit any longer");
+        let totals = sandbox.ledger().totals();
+        assert_eq!((totals.sessions, totals.refused_connections), (2, 1));
+        let course = sandbox.ledger().course().expect("it was asked for");
+        assert_eq!((course.most_open, course.seconds.iter().map(|second| second.connections).sum::<u32>()), (2, 3));
     }
 }

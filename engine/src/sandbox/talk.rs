@@ -4,11 +4,14 @@
 use super::Ledger;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The largest message.
 pub(super) const MAX_SIZE: usize = 25 << 20;
 const MAX_LINE: usize = 4096;
+/// How long a client that was hung up on is heard.
+const LINGER: Duration = Duration::from_secs(1);
 const END: &[u8] = b"\r\n.\r\n";
 
 pub(super) struct Talk<S> {
@@ -41,6 +44,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             self.replies.clear();
             self.spoke = true;
         }
+        Ok(())
+    }
+
+    /// Hands over what was said, and closes our side. What the client still says is read for a moment: a close with input unread
+    /// is a reset, which may overtake the reply.
+    pub(super) async fn hang_up(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.stream.shutdown().await?;
+        let rest = async { while !matches!(self.stream.read(&mut [0; 4096]).await, Ok(0) | Err(_)) {} };
+        tokio::time::timeout(LINGER, rest).await.ok();
         Ok(())
     }
 

@@ -23,13 +23,15 @@ pub enum Family {
     Tls,
     /// How sessions travelled.
     Session,
+    /// How fast providers may be sent to.
+    Provider,
     /// What sources that warm up have sent today.
     Allowance,
 }
 
 impl Family {
     /// All of them. `engine` comes first: it is made first, and a store without it is of format 1.
-    pub(super) const ALL: [Family; 11] = [
+    pub(super) const ALL: [Family; 12] = [
         Family::Engine,
         Family::Key,
         Family::Run,
@@ -40,6 +42,7 @@ impl Family {
         Family::Sent,
         Family::Tls,
         Family::Session,
+        Family::Provider,
         Family::Allowance,
     ];
 
@@ -55,6 +58,7 @@ impl Family {
             Family::Sent => "sent",
             Family::Tls => "tls",
             Family::Session => "session",
+            Family::Provider => "provider",
             Family::Allowance => "allowance",
         }
     }

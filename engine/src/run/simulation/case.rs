@@ -18,6 +18,7 @@ use crate::run::engine::WIND_DOWN;
 use crate::run::ledger::StoreLedger;
 use crate::secret::{DataKey, TokenKey};
 use crate::settle::{Rules, Settle};
+use crate::shaping::Shaping;
 use crate::sign::{Signer, Signing};
 use crate::smtp::{Access, Connector, Root, Source};
 use crate::standing::TlsStanding;
@@ -83,13 +84,8 @@ static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| {
     Connector::new(&[Root::Der(made.cert.der().to_vec())], None).expect("a connector")
 });
 
-/// Plays `seed` on `store`, which must not have met it before.
-pub(super) fn play(seed: u64, store: &Arc<Store>) -> Story {
-    play_out(Plan::of(seed), store)
-}
-
-/// Plays a plan.
-pub(super) fn play_out(plan: Plan, store: &Arc<Store>) -> Story {
+/// Plays `plan` on `store`, which must not have met its seed before.
+pub(super) fn play(plan: Plan, store: &Arc<Store>) -> Story {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
@@ -133,6 +129,7 @@ fn deps(
         conditions,
         controls: watch::channel(Arc::default()).1,
         stop: watch::channel(Stop::No).1,
+        store: store.clone(),
     }
 }
 
@@ -240,7 +237,7 @@ impl Case {
         let (rows, inbox) = mpsc::channel(4);
         let dispatch = Dispatch {
             run: run.shared.clone(),
-            router: Arc::new(Router::new(net.clone(), Demand::new(Level::Opportunistic), Access::default())),
+            router: Arc::new(self.router(net.clone())),
             shards: jobs.to_vec(),
             metrics: self.metrics.clone(),
             conditions: self.conditions.clone(),
@@ -252,6 +249,11 @@ impl Case {
             spawn_local(retry(run, rows)),
             spawn_local(dispatch.work(inbox)),
         ]
+    }
+
+    fn router(&self, net: Arc<Net>) -> Router {
+        let shaping = Shaping::none(self.world.plan.limits.bounds());
+        Router::new(net, Demand::new(Level::Opportunistic), Access::default()).shaped(Arc::new(shaping))
     }
 
     fn run(&self, id: RunId, blast: &Blast, key: &Arc<DataKey>) -> Run {

@@ -82,6 +82,7 @@ fn rows(case: &Case, number: usize, run: &OneRun) {
         let trace = format!("{:>8} ({number}, {ordinal}) {kind} {reason} after {attempts}", outcome.at.0);
         case.world.facts().trace.push(trace);
         case.world.reach(kind, 1);
+        case.world.reach("later attempts", u64::from(attempts > 1));
         case.world.reach("taken more than once", u64::from(case.world.taken((number, ordinal)).times > 1));
     }
 }

@@ -21,6 +21,7 @@ mod world;
 
 use crate::store::{Settings, Store};
 use case::Story;
+use plan::Plan;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,9 +31,11 @@ use std::sync::{Arc, Mutex};
 const SEEDS: u64 = 2000;
 /// How many of them are played twice.
 const TWICE: u64 = 100;
+/// Seeds of worlds in which only limits stand in the way.
+const HURRIED: u64 = 500;
 
 /// What seeds that teach anything come to.
-const MUST_HAPPEN: [&str; 13] = [
+const MUST_HAPPEN: [&str; 14] = [
     "delivered",
     "bounced",
     "expired",
@@ -44,6 +47,7 @@ const MUST_HAPPEN: [&str; 13] = [
     "runs that left",
     "forgot",
     "said twice",
+    "too fast",
     "allowance used up",
     "sent on two days",
 ];
@@ -92,14 +96,14 @@ fn everywhere(seeds: u64, each: impl Fn(u64, &Arc<Store>) -> Option<String> + Sy
 fn whatever_happens_every_row_is_accounted_for() {
     if let Some(seed) = told("SEED") {
         let (_folder, store) = a_store();
-        let story = case::play(seed, &store);
-        println!("{:#?}\n{}", plan::Plan::of(seed), story.trace.join("\n"));
+        let story = case::play(Plan::of(seed), &store);
+        println!("{:#?}\n{}", Plan::of(seed), story.trace.join("\n"));
         assert!(story.wrong.is_empty(), "seed {seed}: {}", story.wrong.join("\n"));
         return;
     }
     let reached = Mutex::new(BTreeMap::new());
     let faults = everywhere(told("SEEDS").unwrap_or(SEEDS), |seed, store| {
-        let story = case::play(seed, store);
+        let story = case::play(Plan::of(seed), store);
         for (what, times) in &story.reached {
             *reached.lock().expect("no holder panics").entry(*what).or_insert(0) += times;
         }
@@ -117,10 +121,33 @@ fn whatever_happens_every_row_is_accounted_for() {
 fn a_seed_always_tells_the_same_story() {
     let faults = everywhere(TWICE, |seed, store| {
         let (_folder, other) = a_store();
-        let (one, two) = (case::play(seed, store).trace, case::play(seed, &other).trace);
+        let (one, two) = (case::play(Plan::of(seed), store).trace, case::play(Plan::of(seed), &other).trace);
         let differs = one.iter().zip(&two).position(|(one, two)| one != two);
         let at = differs.or((one.len() != two.len()).then_some(one.len().min(two.len())))?;
         Some(format!("seed {seed} differs at line {at}: {:?} and {:?}", one.get(at), two.get(at)))
     });
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Where servers refuse nothing but what is too much for them, every row is delivered, and none has paid with an attempt.
+#[test]
+fn who_is_too_fast_pays_with_time_alone() {
+    let (first, seeds) = told("SEED").map_or((0, told("SEEDS").unwrap_or(HURRIED)), |seed| (seed, seed + 1));
+    let refused = AtomicU64::new(0);
+    let faults = everywhere(seeds, |seed, store| {
+        if seed < first {
+            return None;
+        }
+        let story = case::play(Plan::hurried(seed), store);
+        refused.fetch_add(story.reached.get("too fast").copied().unwrap_or(0), Ordering::SeqCst);
+        if told("SEED").is_some() {
+            println!("{:#?}\n{}", Plan::hurried(seed), story.trace.join("\n"));
+        }
+        let otherwise = |what: &&str| story.reached.get(what).is_some_and(|times| *times > 0);
+        let ended =
+            ["bounced", "dropped", "expired", "cancelled", "in_doubt", "later attempts"].into_iter().find(otherwise);
+        fault(seed, &story).or_else(|| ended.map(|what| format!("seed {seed}: {what}: {:?}", story.reached)))
+    });
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(refused.into_inner() > 0, "nobody was refused anything");
 }

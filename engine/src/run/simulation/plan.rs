@@ -4,7 +4,9 @@ use super::dice::Dice;
 use crate::clock::Zone;
 use crate::queue::Limits;
 use crate::retry::Retry;
+use crate::sandbox::{Allowed, Rate, Step, Window};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// One seed's world.
@@ -63,6 +65,8 @@ pub(super) struct Temper {
     pub(super) greylist: u64,
     /// Sessions at once.
     pub(super) sessions: usize,
+    /// Messages in a time.
+    pub(super) pace: Option<Pace>,
     pub(super) pipelining: bool,
     pub(super) chunking: bool,
     /// Messages after which it throws away what was sent behind them, although it offers PIPELINING.
@@ -72,6 +76,15 @@ pub(super) struct Temper {
     pub(super) ehlo: bool,
     /// The longest ordinary wait before a reply, in milliseconds.
     pub(super) slow: u64,
+}
+
+/// A limit on messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) allowed: Allowed,
+    /// Which step of a message too many is refused.
+    pub(super) at: Step,
+    pub(super) reply: &'static str,
 }
 
 #[derive(Clone, Debug)]
@@ -147,6 +160,49 @@ impl Plan {
         }
         plan
     }
+
+    /// The same world where nothing is wrong but that every server refuses what is too much for it.
+    pub(super) fn hurried(seed: u64) -> Plan {
+        let (mut plan, mut dice) = (Plan::of(seed), Dice::of(seed, "hurry", 0));
+        calm(&mut plan);
+        for host in plan.sites.iter_mut().flat_map(|site| &mut site.hosts) {
+            host.temper = hurried(&mut dice, host.temper);
+        }
+        plan
+    }
+}
+
+/// What keeps rows from their servers, but for limits.
+fn calm(plan: &mut Plan) {
+    (plan.orders, plan.stop, plan.outage, plan.exhausted) = (0, None, None, 0);
+    for domain in &mut plan.domains {
+        (domain.exists, domain.moves, domain.fails) = (true, None, 0);
+    }
+    for run in &mut plan.runs {
+        run.lifetime = Duration::from_secs(3600);
+    }
+}
+
+/// A server that has limits, and no other fault.
+fn hurried(dice: &mut Dice, temper: Temper) -> Temper {
+    let pace = temper.pace.or_else(|| Some(a_pace(dice)));
+    let Temper { sessions, pipelining, chunking, ehlo, slow, .. } = temper;
+    let (refuse, turn_away, mishap, bounce, greylist, forget, stutter) = (0, 0, 0, 0, 0, 0, 0);
+    Temper {
+        refuse,
+        turn_away,
+        mishap,
+        bounce,
+        greylist,
+        sessions,
+        pace,
+        pipelining,
+        chunking,
+        forget,
+        stutter,
+        ehlo,
+        slow,
+    }
 }
 
 fn a_site(dice: &mut Dice, site: u64, calm: bool) -> Site {
@@ -180,7 +236,22 @@ fn a_temper(dice: &mut Dice, calm: bool) -> Temper {
         chunking: dice.chance(500),
         ehlo: dice.chance(900),
         slow: dice.pick(&[5, 50, 500, 3000]),
+        pace: (!calm && dice.chance(250)).then(|| a_pace(dice)),
     }
+}
+
+fn a_pace(dice: &mut Dice) -> Pace {
+    let (count, seconds) = dice.pick(&[(1, 1), (2, 1), (5, 1), (30, 60)]);
+    let count = NonZeroU32::new(count).expect("none is zero");
+    let rate = Rate { count, per: Duration::from_secs(seconds) };
+    let allowed = Allowed { rate, window: dice.pick(&[Window::Bucket, Window::Fixed]), burst: dice.pick(&[1, 2, 5]) };
+    let reply = dice.pick(&[
+        "450 4.7.0 rate limited",
+        "451 4.7.1 try again later, you send too fast",
+        "421 4.7.28 unusual rate of mail",
+        "452 4.7.0 too many messages, slow down",
+    ]);
+    Pace { allowed, at: dice.pick(&[Step::Mail, Step::Rcpt, Step::Message]), reply }
 }
 
 fn a_domain(dice: &mut Dice, number: u64, sites: usize, calm: bool) -> Domain {

@@ -4,6 +4,7 @@ use super::dice::Dice;
 use super::plan::{PATIENCE, Temper};
 use super::world::{Name, World};
 use crate::clock::Timestamp;
+use crate::sandbox::{Meter, Step};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,11 @@ struct Over;
 /// One connection.
 struct Peer {
     world: Arc<World>,
+    place: (usize, usize),
     who: String,
     temper: Temper,
-    /// Where it is, and who is at the other end.
-    between: (usize, Option<IpAddr>),
+    /// Who is at the other end.
+    from: Option<IpAddr>,
     dice: Dice,
     stream: BufReader<DuplexStream>,
     /// MAIL FROM was taken, and this recipient.
@@ -50,6 +52,9 @@ enum Mishap {
 const MISHAPS: [Mishap; 6] =
     [Mishap::Cut, Mishap::HalfCut, Mishap::HalfThenRest, Mishap::Silence, Mishap::Garbage, Mishap::Closing];
 
+/// What sessions are turned away with; the last one whatever the reason is.
+const REPLIES: [&str; 3] = ["421 4.7.0 too many connections", "421 too many", "554 not you"];
+
 /// Serves one connection to a host, until either side has enough.
 pub(super) async fn serve(
     world: Arc<World>,
@@ -67,9 +72,10 @@ pub(super) async fn serve(
         *sessions
     };
     let stream = BufReader::new(stream);
-    let (world_of, between) = (world.clone(), (place.0, from));
+    let world_of = world.clone();
     let (transaction, last, stuttered, forgot) = (None, None, false, false);
-    let mut peer = Peer { world: world_of, who, temper, between, dice, stream, transaction, last, stuttered, forgot };
+    let mut peer =
+        Peer { world: world_of, place, from, who, temper, dice, stream, transaction, last, stuttered, forgot };
     if peer.greet(sessions).await.is_ok() {
         while peer.answer().await.is_ok() {}
     }
@@ -82,8 +88,10 @@ pub(super) async fn serve(
 impl Peer {
     async fn greet(&mut self, sessions: usize) -> Result<(), Over> {
         if sessions > self.temper.sessions || self.dice.chance(self.temper.turn_away) {
-            let code = self.dice.pick(&["421 too many", "554 not you"]);
-            self.write(code).await?;
+            let replies = if self.temper.turn_away > 0 { &REPLIES[..] } else { &REPLIES[..2] };
+            let reply = self.dice.pick(replies);
+            self.world.say(&self.who, reply);
+            self.write(reply).await?;
             return Err(Over);
         }
         self.reply("220 here").await
@@ -129,13 +137,35 @@ impl Peer {
         if self.dice.chance(self.temper.bounce / 4) {
             return self.reply("451 not now").await;
         }
+        if self.too_fast(Step::Mail).await? {
+            return Ok(());
+        }
         self.transaction = Some(None);
         self.reply("250 2.1.0 go on").await
+    }
+
+    /// Whether a message is one too many at this step. It is told so, and the connection is over where that is a 421.
+    async fn too_fast(&mut self, step: Step) -> Result<bool, Over> {
+        let Some(pace) = self.temper.pace.filter(|pace| pace.at == step) else { return Ok(false) };
+        let now = self.world.elapsed();
+        let takes = {
+            let mut facts = self.world.facts();
+            facts.meters.entry(self.place).or_insert_with(|| Meter::new(pace.allowed)).takes(now)
+        };
+        if takes {
+            return Ok(false);
+        }
+        self.world.reach("too fast", 1);
+        self.reply(pace.reply).await?;
+        if pace.reply.starts_with("421") { Err(Over) } else { Ok(true) }
     }
 
     async fn rcpt(&mut self, line: &str) -> Result<(), Over> {
         let name = name(line).expect("recipients are rows");
         let Some(None) = self.transaction else { return self.reply("503 MAIL first").await };
+        if self.too_fast(Step::Rcpt).await? {
+            return Ok(());
+        }
         let before = {
             let mut facts = self.world.facts();
             let before = facts.greylisted.entry(name).or_default();
@@ -214,6 +244,9 @@ impl Peer {
 
     /// The message is here: who is responsible for it now?
     async fn final_dot(&mut self, name: Name) -> Result<(), Over> {
+        if self.too_fast(Step::Message).await? {
+            return Ok(());
+        }
         // Nowhere does more depend on what goes wrong.
         let worse = self.dice.chance(self.temper.mishap);
         let mishap = if worse { self.dice.pick(&MISHAPS) } else { self.mishap() };
@@ -228,7 +261,7 @@ impl Peer {
             // Not taken.
             return self.say("250 2.0.0 taken", mishap).await;
         }
-        self.world.took(&self.who, self.between, name);
+        self.world.took(&self.who, (self.place.0, self.from), name);
         self.say("250 2.0.0 taken", mishap).await?;
         // Whose replies were counted wrong does not know it for sure.
         if self.stuttered {

@@ -1,6 +1,6 @@
 //! A source that nobody knows yet, over several days: what each day's cap leaves waits for the next.
 
-use super::case::{Case, Story, a_source, play_out};
+use super::case::{Case, Story, a_source, play};
 use super::plan::{Blast, Domain, Host, Plan, Site, Temper};
 use crate::clock::{Day, Zone};
 use crate::queue::Limits;
@@ -39,6 +39,7 @@ fn plan(rows: usize, sources: usize, caps: &[u32]) -> Plan {
         bounce: 0,
         greylist: 0,
         sessions: 100,
+        pace: None,
         pipelining: true,
         chunking: true,
         forget: 0,
@@ -107,7 +108,7 @@ fn daily(story: &Story, site: usize, source: usize) -> Vec<u32> {
 #[test]
 fn each_day_has_exactly_its_cap_and_the_rest_waits_for_the_next() {
     let (_folder, store) = super::a_store();
-    let story = play_out(plan(1250, 1, &[50, 100, 200, 400]), &store);
+    let story = play(plan(1250, 1, &[50, 100, 200, 400]), &store);
     assert!(story.wrong.is_empty(), "{:#?}", story.wrong);
     // On the fifth day it is warm.
     assert_eq!(daily(&story, 0, 0), [50, 100, 200, 400, 250]);
@@ -122,7 +123,7 @@ fn each_day_has_exactly_its_cap_and_the_rest_waits_for_the_next() {
 #[test]
 fn what_a_new_source_may_not_send_a_warm_one_sends_at_once() {
     let (_folder, store) = super::a_store();
-    let story = play_out(Plan { days: 0, ..plan(500, 2, &[50]) }, &store);
+    let story = play(Plan { days: 0, ..plan(500, 2, &[50]) }, &store);
     assert!(story.wrong.is_empty(), "{:#?}", story.wrong);
     assert_eq!([daily(&story, 0, 0), daily(&story, 0, 1)], [[50], [350]]);
     assert_eq!([daily(&story, 1, 0), daily(&story, 1, 1)], [[50], [50]]);

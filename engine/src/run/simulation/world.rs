@@ -4,6 +4,7 @@
 use super::plan::Plan;
 use crate::clock::{Clock, Day, Timestamp};
 use crate::mail::RunId;
+use crate::sandbox::Meter;
 use crate::store::{Store, Tally};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -44,6 +45,8 @@ pub(super) struct Facts {
     pub(super) reached: BTreeMap<&'static str, u64>,
     /// Sessions that a host has.
     pub(super) sessions: BTreeMap<(usize, usize), usize>,
+    /// What hosts count messages by.
+    pub(super) meters: BTreeMap<(usize, usize), Meter>,
 }
 
 /// How often a server took responsibility for a row.
