@@ -72,6 +72,8 @@ pub enum Command {
     Serve,
     /// How the runs of this state directory stand, during a run and after
     Status,
+    /// Our addresses: how each warms up, and what it has sent whom today
+    Sources,
     /// Begin no further message: of a run, to a provider, from a source, or at all
     Pause(Pausing),
     /// Take a pause back

@@ -38,6 +38,7 @@ fn main() {
         Command::Rehearse(options) => commands::rehearse::run(&args, options),
         Command::Send(options) => commands::send::run(&args, options),
         Command::Serve => commands::serve::run(&args),
+        Command::Sources => commands::sources::run(&args),
         Command::Status => commands::status::run(&args),
         Command::Pause(options) => commands::steer::pause(&args, &options.target()),
         Command::Resume(options) => commands::steer::resume(&args, &options.target()),

@@ -48,12 +48,12 @@ impl Progress {
                     bar.set_style(style.expect("the template is constant and right"));
                 }
                 bar.set_position(tally.ended());
-                bar.set_message(format!("{paused}{}", self.line(tally, rows)));
+                bar.set_message(format!("{paused}{}", self.line(run)));
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
                 let of = rows.map_or_else(String::new, |rows| format!("/{rows}"));
-                eprintln!("{}{of} settled · {paused}{}", tally.ended(), self.line(tally, rows));
+                eprintln!("{}{of} settled · {paused}{}", tally.ended(), self.line(run));
             }
             None => {}
         }
@@ -74,7 +74,8 @@ impl Progress {
         }
     }
 
-    fn line(&self, tally: &Tally, rows: Option<u64>) -> String {
+    fn line(&self, run: &RunView) -> String {
+        let (tally, rows) = (&run.tally(), run.rows);
         let rate = self.recent.per_second(self.clock.now(), tally.ended());
         let mut parts = vec![format!("{rate:.0}/s")];
         #[expect(clippy::cast_precision_loss, reason = "shown, not counted")]
@@ -82,6 +83,9 @@ impl Progress {
             parts.push(format!("{} left", hours(left as f64 / rate)));
         }
         parts.extend(words(tally));
+        if run.tomorrow > 0 {
+            parts.push(format!("{} of them for tomorrow (warm-up)", run.tomorrow));
+        }
         parts.join(" · ")
     }
 }
@@ -142,7 +146,7 @@ mod tests {
                 delivered += per_second;
                 progress.show(&view(delivered));
             }
-            progress.line(&view(delivered).tally(), Some(10_000))
+            progress.line(&view(delivered))
         };
         // Two minutes at 50 a second, then 10 a second, then nothing.
         assert!(line(0..120, 0, 50).starts_with("50/s · 1 min 20 s left"));
@@ -150,5 +154,7 @@ mod tests {
         assert!(slow.starts_with("10/s · 6 min 0 s left"), "{slow}");
         let stalled = line(160..200, 6400, 0);
         assert!(stalled.starts_with("0/s · 6400 delivered"), "{stalled}");
+        let held = progress.line(&RunView { waiting: 3600, tomorrow: 3500, ..view(6400) });
+        assert!(held.ends_with("3600 waiting · 3500 of them for tomorrow (warm-up)"), "{held}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 /// Lowest first. A module may use those of lower layers; within a layer only where [`WITHIN`] says.
 const LAYERS: [&[&str]; 4] = [
     &["clock", "condition", "mail", "metrics", "secret"],
-    &["render", "resolve", "retry", "sandbox", "shaping", "sign", "smtp", "store", "sts"],
+    &["render", "resolve", "retry", "sandbox", "shaping", "sign", "smtp", "store", "sts", "warmup"],
     &["gate", "route", "settle", "standing", "probe", "throttle", "tlsrpt", "queue"],
     &["control", "plan", "report", "run"],
 ];

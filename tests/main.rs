@@ -26,6 +26,7 @@ mod resume;
 mod sealed;
 mod shaping;
 mod smarthost;
+mod sources;
 mod standing;
 mod steering;
 mod support;

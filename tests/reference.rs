@@ -62,8 +62,8 @@ fn every_key_is_in_the_reference() {
         (
             "sealpost.toml",
             &[
-                "", "[source", "dkim", "keys", "dns", "smtp", "tls", "retry", "limits", "shaping", "signing", "store",
-                "metrics",
+                "", "[source", "warmup", "dkim", "keys", "dns", "smtp", "tls", "retry", "limits", "shaping", "signing",
+                "store", "metrics",
             ][..],
         ),
         ("campaign.toml", &["campaign", "input", "message", "transport"]),

@@ -3,10 +3,12 @@
 //! `plan` says what to do · `run` starts it · `gate` may it get its message? · `route` where to · `queue` a shard's backlogs,
 //! sessions and ready messages · `render` the message · `sign` its signatures · `smtp` the conversation · `settle` how it
 //! ended · `retry` when again · `store` what survives · `report` who did not get it, and why. Beside it: `resolve` asks the DNS,
-//! `shaping` says who belongs to which provider and how fast that may be sent to, `sts` asks domains for their MTA-STS policies, `tlsrpt` tells them how TLS fared, `probe` looks at hosts without sending.
+//! `shaping` says who belongs to which provider and how fast that may be sent to, `sts` asks domains for their MTA-STS policies,
+//! `warmup` bounds what new addresses of ours send a day, `tlsrpt` tells domains how TLS fared, `probe` looks at hosts without
+//! sending.
 //!
 //! Layers, downwards only (`tests/layering.rs` checks): words `clock condition mail metrics secret` ← mechanisms `render resolve retry sandbox
-//! shaping sign smtp store sts` ← decisions `gate probe queue route settle standing throttle tlsrpt` ← assembly `control plan report run`.
+//! shaping sign smtp store sts warmup` ← decisions `gate probe queue route settle standing throttle tlsrpt` ← assembly `control plan report run`.
 
 pub mod control;
 pub mod plan;
@@ -35,6 +37,7 @@ pub mod resolve;
 pub mod sandbox;
 pub mod shaping;
 pub mod sts;
+pub mod warmup;
 
 pub mod clock;
 pub mod condition;

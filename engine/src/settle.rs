@@ -319,6 +319,11 @@ impl Settle {
         self.counters.in_hand.load(Ordering::SeqCst) == 0
     }
 
+    /// Whether no more than these many rows are in the engine.
+    pub fn is_idle_but_for(&self, rows: u64) -> bool {
+        self.counters.in_hand.load(Ordering::SeqCst) <= rows
+    }
+
     /// Whether no row is in the engine and none waits for a time.
     pub fn is_at_rest(&self) -> bool {
         // A row that becomes due is in hand before it stops being deferred, and one that is deferred is so before it leaves

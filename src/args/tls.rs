@@ -1,8 +1,8 @@
 //! What is asked of domains, and told to them.
 
 use clap::Subcommand;
+use engine::clock::Day;
 use engine::mail::Level;
-use engine::tlsrpt::Day;
 
 #[derive(Debug, Subcommand)]
 pub enum Tls {

@@ -1,13 +1,14 @@
 //! `sealpost check`.
 
 use super::forecast::Foreseen;
+use super::introduction;
 use crate::args::{Args, Check};
 use crate::failure::{Failure, ROWS_LEFT, SETTLED};
 use crate::output::outln;
 use engine::clock::{Clock, SystemClock};
 use engine::plan::{Campaign, Machine};
 use engine::resolve::NoRoute;
-use engine::run::{Blueprint, Machinery, Options, Sample, Setup, Signatures, signatures};
+use engine::run::{Blueprint, Machinery, Options, Sample, Setup, Signatures, introductions, signatures};
 use engine::secret::TokenKey;
 use engine::smtp::Connector;
 use serde_json::{Value, json};
@@ -42,6 +43,10 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
         outln!("sources    {}", sources.join(", "));
         outln!("templates and keys are good");
     }
+    let introduced = introductions(&machine, &setup.sources)?;
+    if !args.json {
+        introduced.iter().flat_map(introduction::lines).for_each(|line| outln!("{line}"));
+    }
     let most = (!options.all).then_some(SAMPLE);
     let sample = blueprint.sample(TokenKey::new(&[0; 32]), most, SystemClock.now())?;
     if !args.json {
@@ -50,12 +55,14 @@ pub fn run(args: &Args, options: &Check) -> Result<u8, Failure> {
     let foreseen = Foreseen::of(&machine, campaign, options.probe)?;
     if args.json {
         let mut object = object(&name, &sample);
+        object["sources"] = introduced.iter().map(introduction::object).collect();
         object["forecast"] = foreseen.as_ref().map(Foreseen::json).unwrap_or_default();
         outln!("{object}");
     } else {
         foreseen.iter().for_each(Foreseen::print);
     }
-    Ok(if foreseen.is_none_or(|foreseen| foreseen.is_whole()) { SETTLED } else { ROWS_LEFT })
+    let well = foreseen.is_none_or(|foreseen| foreseen.is_whole()) && !introduced.iter().any(introduction::is_grave);
+    Ok(if well { SETTLED } else { ROWS_LEFT })
 }
 
 /// What is known of DNSSEC, for people. Without signatures a run that asks for them would wait for ever.

@@ -163,6 +163,7 @@ mod tests {
             held: Vec::new(),
             braked: None,
             phi_in_clear: false,
+            tomorrow: 0,
         }
     }
 

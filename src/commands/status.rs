@@ -126,7 +126,7 @@ impl Status {
 }
 
 /// The engine's own view. Where it is at work and does not answer, the store has to do.
-fn live(state_dir: &Path) -> Result<Option<EngineView>, Failure> {
+pub fn live(state_dir: &Path) -> Result<Option<EngineView>, Failure> {
     if Lock::look(state_dir)? != Some(Holder::Somebody) {
         return Ok(None);
     }
@@ -149,6 +149,7 @@ fn object(run: &RunView) -> Value {
     object.insert("messages_per_second".into(), rounded(run.messages_per_second()));
     object.insert("recent_messages_per_second".into(), rounded(run.recent));
     object.insert("cancelled_at".into(), json!(run.cancelled_at));
+    object.insert("tomorrow".into(), run.tomorrow.into());
     object.insert("braked".into(), run.braked.clone().into());
     object.insert("held".into(), json!(run.held));
     object.insert("phi_in_clear".into(), run.phi_in_clear.into());
@@ -172,11 +173,14 @@ fn about(run: &RunView) -> Vec<String> {
     let hint = |refusal: &Refusal| refusal.hint.as_ref().map(|hint| format!("  hint: {hint}"));
     let failed = run.failed.iter().flat_map(|refusal| [Some(format!("  {}", refusal.what)), hint(refusal)]).flatten();
     let counts = format!("  {}", words(&run.tally()).join(" · "));
+    let tomorrow = (run.tomorrow > 0)
+        .then(|| format!("  {} of them wait for tomorrow: their sources warm up (`sealpost sources`)", run.tomorrow));
     let braked = drive::brake_lines(run).into_iter().map(|line| format!("  {line}"));
     let held = run.held.iter().map(|why| format!("  held by its brake {why}"));
     let clear = run.phi_in_clear.then(|| "  its PHI may leave in clear ([transport] phi_in_clear)".to_owned());
     [head, counts]
         .into_iter()
+        .chain(tomorrow)
         .chain(clear)
         .chain(cancelled)
         .chain(braked)

@@ -88,7 +88,7 @@ impl Knot {
     }
 
     /// One that does not answer yet and has no zones.
-    pub(super) fn still() -> Knot {
+    pub fn still() -> Knot {
         let knot = Knot { folder: tempfile::tempdir().expect("a folder"), port: super::free_port() };
         std::fs::create_dir(knot.path("zones")).expect("a folder");
         knot
@@ -115,7 +115,14 @@ impl Knot {
         self.script("queries", &[zone]).trim().parse().expect("a number")
     }
 
-    pub(super) fn write(&self, zone: &str, records: &str) {
+    /// From now on a zone, or a part of one that is delegated, answers SERVFAIL.
+    pub fn fail(&self, zone: &str) {
+        std::fs::write(self.path(&format!("zones/{zone}.broken")), "").expect("written");
+        self.script("reload", &[]);
+    }
+
+    /// A zone's records, for the next start or reload.
+    pub fn write(&self, zone: &str, records: &str) {
         std::fs::write(self.path(&format!("zones/{zone}.zone")), format!("{ZONE}{records}")).expect("written");
     }
 

@@ -62,8 +62,7 @@ impl World {
 
     /// From now on a zone, or a part of one that is delegated, answers SERVFAIL.
     pub fn fail(&self, zone: &str) {
-        std::fs::write(self.knot.path(&format!("zones/{zone}.broken")), "").expect("written");
-        self.knot.script("reload", &[]);
+        self.knot.fail(zone);
     }
 
     /// Changes a zone *after* it was signed: its lines with signatures and denials, `owner. TTL TYPE data` each, are served as

@@ -3,9 +3,11 @@
 //! The engine goes by [`SteadyClock`], which no setting of the wall clock moves at once; what is over in a moment reads
 //! [`SystemClock`].
 
+mod day;
 mod recent;
 mod steady;
 
+pub use day::{Day, Zone};
 pub use recent::Recent;
 pub use steady::{Sources, SteadyClock, SystemSources};
 

@@ -38,6 +38,7 @@ fn run_view() -> RunView {
         held: vec!["at mx.b.example: 60 of the last 100 answers".into()],
         braked: Some("60 of the last 100 rows were dropped".into()),
         phi_in_clear: true,
+        tomorrow: 0,
     }
 }
 

@@ -98,6 +98,9 @@ pub struct RunView {
     /// Whether its PHI may leave in clear.
     #[serde(default)]
     pub phi_in_clear: bool,
+    /// How many of its waiting rows wait for tomorrow: its sources warm up, and have sent what they may today.
+    #[serde(default)]
+    pub tomorrow: u64,
 }
 
 /// What a run is doing.
@@ -162,6 +165,7 @@ impl RunView {
             braked: manifest.braked.as_ref().filter(|_| state == RunState::Braked).map(|braked| braked.why.clone()),
             held: manifest.held_providers.iter().map(|held| held.why.clone()).collect(),
             phi_in_clear: manifest.phi_in_clear,
+            tomorrow: 0,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::machine_tables::{MetricsTable, ShapingTable, SigningTable, StoreTable};
 use super::tls_reports::ReportsTable;
+use super::warmup::{WarmupTable, WarmupsTable};
 use crate::mail::Level;
 use crate::resolve::{Dnssec, Family};
 use serde::{Deserialize, Deserializer, de};
@@ -33,6 +34,9 @@ pub struct MachineFile {
     /// Who we are to the servers we send to.
     #[serde(default)]
     pub source: Vec<SourceTable>,
+    /// How sources warm up.
+    #[serde(default)]
+    pub warmup: WarmupsTable,
     /// Signing keys by `d=` domain.
     #[serde(default)]
     pub dkim: BTreeMap<String, DkimTable>,
@@ -81,6 +85,8 @@ pub struct SourceTable {
     pub ipv4: Option<Ipv4Addr>,
     /// Our address towards IPv6 hosts.
     pub ipv6: Option<Ipv6Addr>,
+    /// Since when it warms up, and by which schedule.
+    pub warmup: Option<Spanned<WarmupTable>>,
 }
 
 /// `[dkim."domain"]`.

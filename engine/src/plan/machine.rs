@@ -7,6 +7,8 @@ use super::file::{
 use super::machine_tables::MetricsTable;
 use super::smarthost::{Smarthost, smarthost};
 use super::tls_reports;
+use super::warmup::warmups;
+use crate::clock::{Clock, SystemClock};
 use crate::mail::{Address, Level, is_host_name};
 use crate::metrics;
 use crate::queue::{Limits, Sync};
@@ -16,6 +18,7 @@ use crate::secret::KeyPlace;
 use crate::sign::Together;
 use crate::smtp::{Root, Source};
 use crate::tlsrpt::Sender;
+use crate::warmup::Warmups;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -32,6 +35,8 @@ pub struct Machine {
     pub state_dir: PathBuf,
     /// Who we are to the servers we send to; never empty.
     pub sources: Vec<Source>,
+    /// Which of their addresses warm up.
+    pub warmups: Warmups,
     /// Signing keys by domain.
     pub dkim: BTreeMap<String, Dkim>,
     /// Where the master key is.
@@ -117,6 +122,7 @@ impl Machine {
         let folder = path.parent().unwrap_or(Path::new("."));
         let fail = |offset: usize, what: String| Error::new(path, what).at(text, offset);
         let sources = sources(path, &file.source, &fail)?;
+        let warmups = warmups(folder, &file, SystemClock.now(), &fail)?;
         let routes = file
             .dns
             .routes
@@ -147,6 +153,7 @@ impl Machine {
             path: path.to_owned(),
             state_dir: folder.join(file.state_dir),
             sources,
+            warmups,
             master,
             routes,
             smarthost: file.smarthost.as_ref().map(|table| smarthost(folder, table, &fail)).transpose()?,

@@ -13,6 +13,7 @@ mod message;
 mod message_file;
 mod smarthost;
 mod tls_reports;
+mod warmup;
 
 pub use crate::mail::Mistake as Error;
 pub use campaign::{Campaign, OnDoubt, Source, Transport};

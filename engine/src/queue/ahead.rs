@@ -146,9 +146,11 @@ fn next_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Taken {
     Taken::Nothing
 }
 
-/// A ready message, unless its run is paused, and it goes back to its line, or leaves, and it is let go.
-fn if_it_goes_on(owner: &Owner, lane: &Lane, job: Job, message: Message) -> Option<(Job, Message)> {
-    if job.goes_on() {
+/// A ready message, unless its run is paused, or it was made yesterday and today's allowance is used, and it goes back to its
+/// line; or its run leaves, and it is let go.
+fn if_it_goes_on(owner: &Owner, lane: &Lane, mut job: Job, message: Message) -> Option<(Job, Message)> {
+    let now = owner.deps.clock.now();
+    if job.goes_on() && job.ticket.as_mut().is_none_or(|ticket| ticket.holds(now)) {
         return Some((job, message));
     }
     leaves_ready(owner, &message);

@@ -15,6 +15,7 @@ use crate::metrics::{Connection, Stage};
 use crate::settle::Via;
 use crate::smtp::{Fate, Leaving, Proof, Scope, Sent, Verdict, of_stop};
 use crate::throttle::Refusal;
+use crate::warmup::Ticket;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -276,7 +277,11 @@ fn broken_off(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, started: bool, sessi
     owner.let_go(&job);
 }
 
-fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict, session: u64) {
+fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, mut job: Job, verdict: Verdict, session: u64) {
+    if verdict.scope != Scope::Pace {
+        // Whatever came of it, the provider has seen it.
+        job.ticket.take().into_iter().for_each(Ticket::spend);
+    }
     let suspends = verdict.scope == Scope::Site;
     owner.deps.metrics.providers.attempt(job.route.name(), verdict.fate.word());
     let via = Via { provider: job.route.provider.0, host: job.route.name(), session: Some(session) };

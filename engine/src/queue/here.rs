@@ -42,7 +42,7 @@ impl Glance {
         let has_place = owner.connections.get() < owner.deps.limits.connections && !owner.drought.holds();
         let is_asleep = |lane: &Rc<Lane>| {
             let mut state = lane.state.borrow_mut();
-            if state.suspension(now).is_some() || !owner.may_send(lane) {
+            if state.suspension(now).is_some() || !owner.may_send(lane) || !lane.has_allowance(now) {
                 return false;
             }
             let waits = state.lines.iter().any(|line| !line.is_empty() && line.run.goes_on());

@@ -9,6 +9,7 @@ use crate::mail::{Message, RunId};
 use crate::resolve::MxHost;
 use crate::route::{Class, ProviderId, Route, SiteId};
 use crate::smtp::{Source, Verdict};
+use crate::warmup::Allowance;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ pub(super) struct Lane {
     /// The newest that a row brought: hosts and their order are the same in all.
     pub(super) route: RefCell<Arc<Route>>,
     pub(super) source: Arc<Source>,
+    /// What the source may send the provider today, where it warms up.
+    pub(super) allowance: Option<Arc<Allowance>>,
     /// Whose window and rate it has.
     pub(super) group: Rc<Group>,
     pub(super) state: RefCell<State>,
@@ -88,7 +91,12 @@ impl Lane {
     /// A lane whose first session begins at the `turn`-th of equal hosts.
     pub(super) fn new(key: LaneKey, job: &Job, group: Rc<Group>, turn: usize, now: Timestamp) -> Lane {
         let (route, state) = (RefCell::new(job.route.clone()), RefCell::new(State::new(turn, now)));
-        Lane { key, route, source: job.source.clone(), group, state, bell: Notify::new() }
+        Lane { key, route, source: job.source.clone(), allowance: None, group, state, bell: Notify::new() }
+    }
+
+    /// The same, whose source may send only so much.
+    pub(super) fn within(self, allowance: Option<Arc<Allowance>>) -> Lane {
+        Lane { allowance, ..self }
     }
 
     /// Takes a row in as the last of its run.
@@ -102,6 +110,8 @@ impl Lane {
     }
 
     fn line_of(&self, job: Job, put: impl Fn(&mut Line, Job)) {
+        // While it waits others may use its ticket.
+        let job = Job { ticket: None, ..job };
         let lines = &mut self.state.borrow_mut().lines;
         let known = lines.iter().position(|line| line.run.id == job.run.id);
         let index = known.unwrap_or_else(|| {
@@ -109,6 +119,21 @@ impl Lane {
             lines.len() - 1
         });
         put(&mut lines[index], job);
+    }
+
+    /// Whether its source may send its provider another message today.
+    pub(super) fn has_allowance(&self, now: Timestamp) -> bool {
+        self.allowance.as_ref().is_none_or(|allowance| allowance.has_room(now))
+    }
+
+    /// The row whose turn it is, with what it takes of the allowance; none where nothing is left of that.
+    pub(super) fn next_to_send(&self, now: Timestamp) -> Option<Job> {
+        let Some(allowance) = &self.allowance else { return self.next_row() };
+        if !allowance.has_room(now) || self.state.borrow().lines.iter().all(|line| !line.has_turn()) {
+            return None;
+        }
+        let ticket = allowance.take(now).ok()?;
+        self.next_row().map(|job| Job { ticket, ..job })
     }
 
     /// The row whose turn it is.

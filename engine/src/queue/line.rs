@@ -6,6 +6,7 @@ use crate::route::Route;
 use crate::smtp::Source;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// One run's rows in a lane: `front`, then what was spilled, then `back`.
 pub(crate) struct Line {
@@ -20,6 +21,8 @@ pub(crate) struct Line {
     place: u64,
     /// What smooth weighted round robin owes it.
     credit: i64,
+    /// How many of its rows the run counts among those that wait for tomorrow.
+    tomorrow: u64,
 }
 
 /// Rows written to the store, or read back, at once; few in a simulation, whose rows are few.
@@ -27,7 +30,7 @@ const CHUNK: usize = if cfg!(test) { 4 } else { 64 };
 
 impl Line {
     pub(crate) fn new(run: Arc<Run>, place: u64) -> Line {
-        Line { run, front: VecDeque::new(), spilled: 0, last_turn: 0, back: Vec::new(), place, credit: 0 }
+        Line { run, front: VecDeque::new(), spilled: 0, last_turn: 0, back: Vec::new(), place, credit: 0, tomorrow: 0 }
     }
 
     /// Rows that wait here, wherever they are.
@@ -46,6 +49,13 @@ impl Line {
 
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether its rows wait for tomorrow, because their source has sent all that it may today.
+    pub(super) fn waits_for_tomorrow(&mut self, waits: bool) {
+        let rows = if waits { self.len() as u64 } else { 0 };
+        self.run.tomorrow.fetch_add(rows, Ordering::SeqCst);
+        self.run.tomorrow.fetch_sub(std::mem::replace(&mut self.tomorrow, rows), Ordering::SeqCst);
     }
 
     /// Takes a row in as the last.
@@ -115,7 +125,7 @@ impl Line {
                 self.spilled = self.spilled.saturating_sub(1);
                 let place = self.run.room.squeeze_in();
                 let (route, source, run) = (route.clone(), source.clone(), self.run.clone());
-                self.front.push_back(Job { row, route, source, run, place, turn: 0 });
+                self.front.push_back(Job { row, route, source, run, place, turn: 0, ticket: None });
             }
         }
         if self.spilled == 0 {
@@ -138,6 +148,12 @@ impl Line {
     /// A run paused or leaving has no turn.
     pub(super) fn has_turn(&self) -> bool {
         !self.is_empty() && self.run.goes_on()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.run.tomorrow.fetch_sub(self.tomorrow, Ordering::SeqCst);
     }
 }
 

@@ -18,6 +18,9 @@
 //! [`Throttle`](crate::throttle::Throttle), which says what the window and the rate are. A message that is refused because all of us
 //! came too fast costs its row no attempt: it comes back once the group's hold is over.
 //!
+//! Where a source warms up, a row takes a ticket of the day's allowance with its turn; rows for which there is none go to another
+//! source of their campaign, or wait for tomorrow ([`overflow`]).
+//!
 //! A lane is *open*, or *suspended* until a time because a session met trouble that every other would meet: then its rows
 //! are settled by that verdict, without being rendered.
 //!
@@ -38,6 +41,7 @@ mod lane;
 mod limits;
 mod line;
 mod opened;
+mod overflow;
 mod owner;
 mod pace;
 mod pool;

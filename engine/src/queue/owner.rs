@@ -86,7 +86,8 @@ impl Owner {
         let key = key(&job);
         let known = self.lanes.borrow().get(&key).cloned();
         let lane = known.unwrap_or_else(|| {
-            let lane = Rc::new(Lane::new(key.clone(), &job, self.group(&job, now), turn, now));
+            let lane = Lane::new(key.clone(), &job, self.group(&job, now), turn, now);
+            let lane = Rc::new(lane.within(self.allowance(&job.source, &job.route, now)));
             self.lanes.borrow_mut().insert(key, lane.clone());
             lane
         });
@@ -132,7 +133,8 @@ impl Owner {
         if !self.may_send(lane) {
             return;
         }
-        self.render_ahead(lane);
+        self.pass_on(lane, now);
+        self.render_ahead(lane, now);
         let mut state = lane.state.borrow_mut();
         let idle = state.sessions - state.busy;
         if state.ready.len() <= idle || !lane.group.may_begin_soon(now) {
@@ -170,7 +172,7 @@ impl Owner {
     }
 
     /// Gives rayon as many rows as the lane's sessions will want: some for each, and some to open one for.
-    fn render_ahead(self: &Rc<Self>, lane: &Rc<Lane>) {
+    fn render_ahead(self: &Rc<Self>, lane: &Rc<Lane>, now: Timestamp) {
         loop {
             let state = lane.state.borrow();
             let ahead = state.ready.len() + state.rendering;
@@ -180,7 +182,7 @@ impl Owner {
                 return;
             }
             drop(state);
-            let Some(job) = lane.next_row() else { return };
+            let Some(job) = lane.next_to_send(now) else { return };
             self.gauges.backlog.dec();
             lane.state.borrow_mut().rendering += 1;
             self.gauges.rendering.inc();

@@ -4,8 +4,9 @@ use super::{Press, Room};
 use crate::mail::RunId;
 use crate::route::ProviderId;
 use crate::settle::Settle;
+use crate::smtp::Source;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// A run at work. Shared by its feeders and all shards.
 pub struct Run {
@@ -19,6 +20,10 @@ pub struct Run {
     pub exclusive: bool,
     /// Its turns at a site, for each turn of a run of weight 1.
     pub weight: u32,
+    /// Where its messages come from; never empty. What one may not send today, another may.
+    pub sources: Vec<Arc<Source>>,
+    /// How many of its rows wait for tomorrow, because all its sources have sent their providers what they may today.
+    pub tomorrow: AtomicU64,
     /// How many of its rows may be in memory.
     pub room: Arc<Room>,
     /// Whether it goes on.

@@ -17,6 +17,7 @@ use crate::smtp::{Connector, Dial, Source};
 use crate::standing::TlsStanding;
 use crate::store::Store;
 use crate::tlsrpt::Book;
+use crate::warmup::{Ticket, Warming};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -38,6 +39,8 @@ pub struct Job {
     pub place: Place,
     /// Which of its lane's rows it is, once it has had its turn.
     pub turn: u64,
+    /// What it took of its source's allowance when it had its turn, where that warms up.
+    pub ticket: Option<Ticket>,
 }
 
 impl Job {
@@ -95,6 +98,8 @@ pub struct Deps {
     pub signing: Arc<Signing>,
     /// Opens connections.
     pub dial: Arc<dyn Dial>,
+    /// What sources that warm up may send.
+    pub warming: Arc<Warming>,
     /// Leases what was rendered.
     pub clerk: Clerk,
     /// What keeps the engine from sending.

@@ -64,6 +64,10 @@ impl Owner {
         }
         for lane in self.all_lanes() {
             self.make_room(&lane, now);
+            if round && lane.allowance.is_some() {
+                let waits = !lane.has_allowance(now);
+                lane.state.borrow_mut().lines.iter_mut().for_each(|line| line.waits_for_tomorrow(waits));
+            }
             // Also beside an idle session, which looks for ready messages only: nobody else notices that a suspension is over.
             let unserved = |state: &State| state.sessions == 0 || state.ready.is_empty();
             let rests = |state: &State| unserved(state) && state.rendering == 0 && !state.is_empty();

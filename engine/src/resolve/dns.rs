@@ -223,6 +223,28 @@ impl Dns {
         Ok(found.map(|found| found.records.iter().filter_map(text).collect()).unwrap_or_default())
     }
 
+    /// The names that PTR records at `name` give.
+    pub(super) async fn names(&self, name: &str) -> Result<Vec<String>, NoRoute> {
+        let found = self.of(name, RecordType::PTR).await?;
+        let text = |record: &RData| match record {
+            RData::PTR(ptr) => Some(ptr.0.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
+            _ => None,
+        };
+        Ok(found.map(|found| found.records.iter().filter_map(text).collect()).unwrap_or_default())
+    }
+
+    /// The addresses of `name`, of the same family as `like`, denied or not.
+    pub(super) async fn addresses_of(&self, name: &str, like: IpAddr) -> Result<Vec<IpAddr>, NoRoute> {
+        let kind = if like.is_ipv4() { RecordType::A } else { RecordType::AAAA };
+        let found = self.of(name, kind).await?;
+        Ok(found.map(|found| found.records.iter().filter_map(RData::ip_addr).collect()).unwrap_or_default())
+    }
+
+    /// Waits on a runtime of our own.
+    pub(super) fn wait_for<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.runtime().block_on(answer)
+    }
+
     /// Whether a name server has an answer, of whatever kind, to a question that nobody has asked before.
     pub(super) async fn says_anything(&self) -> bool {
         let Some(ours) = &self.0.config.ours else { return false };
@@ -239,7 +261,7 @@ impl Dns {
     /// # Errors
     /// They don't ([`NoRoute::Bogus`]), or nobody answers.
     pub fn signatures_arrive(&self) -> Result<(), NoRoute> {
-        self.runtime().block_on(self.root_is_proven())
+        self.wait_for(self.root_is_proven())
     }
 
     /// Whether the root's denial of a name that nobody has asked for is secure.

@@ -4,7 +4,8 @@
 //! 2. [`dns`] asks name servers: MX, else A and AAAA (RFC 5321 section 5.1), null MX (RFC 7505), TLSA (RFC 7672 section 2.2) and
 //!    TXT; answers are kept as long as their TTL says;
 //! 3. [`dnssec`] says who looks at signatures, [`proof`] what an answer is worth;
-//! 4. [`nets`] are networks where no public MX host can be.
+//! 4. [`nets`] are networks where no public MX host can be;
+//! 5. [`own`] looks at ourselves as receivers do.
 //!
 //! Promises: a look-up that did not get through is told from one that found nothing; what is bogus is believed in neither sense;
 //! an address of a denied network never comes out of the DNS. Domains are looked up when a row is routed, hosts when a session is opened: a TTL that runs out in
@@ -14,6 +15,7 @@ mod dns;
 mod dnssec;
 mod fixed;
 mod nets;
+mod own;
 mod proof;
 
 pub use crate::mail::TlsaRecord;
@@ -21,6 +23,7 @@ pub use dns::{Dns, DnsConfig, DnsError, Family};
 pub use dnssec::Dnssec;
 pub use fixed::{Fixed, StaticRoute};
 pub use nets::{Nets, parse as parse_net};
+pub use own::{Introduction, Misgiving};
 
 use std::net::SocketAddr;
 use std::pin::Pin;

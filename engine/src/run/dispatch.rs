@@ -25,8 +25,6 @@ pub(super) struct Dispatch {
     pub(super) run: Arc<Run>,
     pub(super) router: Arc<Router>,
     pub(super) shards: Vec<mpsc::Sender<Job>>,
-    /// The campaign's pool; never empty.
-    pub(super) sources: Vec<Arc<Source>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) conditions: Arc<Conditions>,
     pub(super) clock: Arc<dyn Clock>,
@@ -239,7 +237,8 @@ impl Dispatch {
                 let shard = &self.shards[route.shard(self.shards.len())];
                 let source = self.source(&row);
                 let place = self.run.room.enter().await;
-                let job = Job { row, route: route.clone(), source, run: self.run.clone(), place, turn: 0 };
+                let job =
+                    Job { row, route: route.clone(), source, run: self.run.clone(), place, turn: 0, ticket: None };
                 if shard.send(job).await.is_err() {
                     self.run.settle.let_go();
                 }
@@ -250,8 +249,9 @@ impl Dispatch {
 
     /// Sources take turns over rows, and a row over its attempts: what refuses one may take another.
     fn source(&self, row: &Row) -> Arc<Source> {
-        let turn = row.ordinal.wrapping_add(u64::from(row.attempts)) % self.sources.len() as u64;
-        self.sources[usize::try_from(turn).unwrap_or(0)].clone()
+        let sources = &self.run.sources;
+        let turn = row.ordinal.wrapping_add(u64::from(row.attempts)) % sources.len() as u64;
+        sources[usize::try_from(turn).unwrap_or(0)].clone()
     }
 
     fn unroutable(&self, row: Row, trouble: NoRoute) {

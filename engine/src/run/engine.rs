@@ -1,6 +1,7 @@
 //! The one engine of a state directory: lock, store, clerk, shards, and the runs that are open.
 
 use super::feeders::thread;
+use super::ledger::StoreLedger;
 use super::shelf::StoreShelf;
 use super::slot::{Slot, state_of};
 use super::{Error, Exporter, Lock, Machinery, probing, refresh, reports, steward};
@@ -17,6 +18,7 @@ use crate::standing::TlsStanding;
 use crate::store::{Settings, Store};
 use crate::sts::Sts;
 use crate::tlsrpt::Book;
+use crate::warmup::Warming;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -98,6 +100,7 @@ impl Engine {
             signing: signing(&gear, &threads, &metrics)?,
             pool: Pool::Rayon(threads),
             dial: Arc::new(Tcp),
+            warming: warming(&gear, &store)?,
             clerk,
             conditions: conditions.clone(),
             controls: ordered,
@@ -297,6 +300,13 @@ pub(super) fn open(gear: &Machinery, conditions: &Arc<Conditions>) -> Result<Sto
         Ok(_) => Ok(store),
         Err(copied) => Err(Error::Copied { path: gear.state_dir.clone(), why: copied.to_string() }),
     }
+}
+
+/// What sources that warm up may send, and have sent.
+fn warming(gear: &Machinery, store: &Arc<Store>) -> Result<Arc<Warming>, Error> {
+    let today = gear.warmups.zone.day(gear.clock.now());
+    let ledger = StoreLedger::since(today, store.clone())?;
+    Ok(Arc::new(Warming::new(gear.warmups.clone(), Arc::new(ledger))))
 }
 
 type Clerks = (Clerk, Option<JoinHandle<()>>);

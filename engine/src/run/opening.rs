@@ -22,7 +22,7 @@ use crate::settle::{Brake, Rules, Settle, Shares};
 use crate::store::{Family, Manifest, Store, Tally};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// What a run is opened with, once it has a record.
@@ -159,6 +159,8 @@ impl Engine {
             press: Press::new(renderer, setup.signer.clone()).requiring_tls(setup.campaign.transport.requiretls),
             exclusive: transport.exclusive,
             weight: setup.campaign.priority,
+            sources: setup.sources.iter().cloned().map(Arc::new).collect(),
+            tomorrow: AtomicU64::new(0),
             room: Room::new(self.gear.limits.rows_in_memory),
             hold: Hold::default(),
         });
@@ -265,7 +267,6 @@ impl Engine {
             run: shared.clone(),
             router: Arc::new(router().telling(self.met.clone())),
             shards,
-            sources: setup.sources.iter().cloned().map(Arc::new).collect(),
             metrics: self.metrics.clone(),
             conditions: self.conditions.clone(),
             clock: self.gear.clock.clone(),

@@ -13,6 +13,7 @@ use crate::settle::Limits;
 use crate::shaping::Shaping;
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer, generate};
 use crate::smtp::{Access, Root, Source};
+use crate::warmup::Warmups;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub fn rehearsal(
         resolver: Arc::new(Everywhere(sandbox.address())),
         relay: Access::default(),
         identity: None,
+        // Nobody judges an address on loopback.
+        warmups: Warmups::default(),
         roots: vec![Root::Der(sandbox.root())],
         exclusive_confirm: Duration::ZERO,
         tls_domains: Arc::default(),

@@ -7,12 +7,12 @@
 use super::engine::Engine;
 use super::feeders::thread;
 use super::{Error, Machinery, offline, setup};
-use crate::clock::Timestamp;
+use crate::clock::{Day, Timestamp};
 use crate::plan::Machine;
 use crate::queue::Stop;
 use crate::smtp::Connector;
 use crate::store::Store;
-use crate::tlsrpt::{Book, Day, Page, Place, Postman, Report};
+use crate::tlsrpt::{Book, Page, Place, Postman, Report};
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;

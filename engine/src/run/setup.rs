@@ -12,6 +12,7 @@ use crate::shaping::Shaping;
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer, Together};
 use crate::smtp::{Access, Identity, Login, Root, Source};
 use crate::store::Bounds;
+use crate::warmup::Warmups;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -63,6 +64,8 @@ pub struct Machinery {
     pub relay: Access,
     /// Our certificate there.
     pub identity: Option<Identity>,
+    /// Which addresses of ours warm up.
+    pub warmups: Warmups,
     /// Whom TLS trusts.
     pub roots: Vec<Root>,
     /// How long a host must fall short before rows are dropped for it.
@@ -114,6 +117,7 @@ impl Machinery {
             resolver: Arc::new(resolver(machine)?),
             relay: machine.smarthost.as_ref().map(relay).transpose()?.unwrap_or_default(),
             identity: machine.smarthost.as_ref().map(identity).transpose()?.flatten(),
+            warmups: machine.warmups.clone(),
             roots: machine.roots.clone(),
             exclusive_confirm: machine.exclusive_confirm,
             tls_domains: machine.tls_domains.clone(),
@@ -149,12 +153,12 @@ pub(super) fn resolver(machine: &Machine) -> Result<Fixed, Error> {
 }
 
 /// How the DNS is asked, if it is.
-fn asked(machine: &Machine) -> Option<&DnsConfig> {
+pub(super) fn asked(machine: &Machine) -> Option<&DnsConfig> {
     let relay = machine.smarthost.as_ref().is_some_and(|smarthost| matches!(smarthost.host.place, Place::RelayAt(_)));
     (!relay && !machine.routes.contains_key("*")).then_some(&machine.dns)
 }
 
-fn start(machine: &Machine, config: &DnsConfig) -> Result<Dns, Error> {
+pub(super) fn start(machine: &Machine, config: &DnsConfig) -> Result<Dns, Error> {
     Dns::start(config.clone()).map_err(|cause| Error::Dns { machine: machine.path.clone(), cause })
 }
 

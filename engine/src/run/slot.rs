@@ -13,6 +13,7 @@ use crate::queue::{Room, Run};
 use crate::secret::DataKey;
 use crate::store::{HeldProvider, Latency, Manifest, Store, Tally};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A run that this engine opened.
@@ -122,7 +123,9 @@ impl OpenRun {
         let read = self.feeders.read().is_some();
         let settle = &self.shared.settle;
         self.rested = read && settle.is_at_rest();
-        let done = if self.until_empty || draining { settle.is_idle() } else { settle.is_at_rest() };
+        // What waits for tomorrow is like what is deferred: there is nothing to be done for it now.
+        let tomorrow = self.shared.tomorrow.load(Ordering::SeqCst);
+        let done = if self.until_empty || draining { settle.is_idle_but_for(tomorrow) } else { settle.is_at_rest() };
         (read && done) || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
@@ -181,6 +184,7 @@ impl OpenRun {
         view.input_broke = broke;
         view.seconds = self.since.elapsed().as_secs_f64();
         view.delivered_now = tally.count(Kind::Delivered).saturating_sub(self.before.count(Kind::Delivered));
+        view.tomorrow = self.shared.tomorrow.load(Ordering::SeqCst);
         view.recent = self.recent.per_second(now, tally.count(Kind::Delivered));
         view
     }

@@ -25,11 +25,13 @@ pub enum Family {
     Session,
     /// How fast providers may be sent to.
     Provider,
+    /// What sources that warm up have sent today.
+    Allowance,
 }
 
 impl Family {
     /// All of them. `engine` comes first: it is made first, and a store without it is of format 1.
-    pub(super) const ALL: [Family; 11] = [
+    pub(super) const ALL: [Family; 12] = [
         Family::Engine,
         Family::Key,
         Family::Run,
@@ -41,6 +43,7 @@ impl Family {
         Family::Tls,
         Family::Session,
         Family::Provider,
+        Family::Allowance,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -56,6 +59,7 @@ impl Family {
             Family::Tls => "tls",
             Family::Session => "session",
             Family::Provider => "provider",
+            Family::Allowance => "allowance",
         }
     }
 }

@@ -16,6 +16,7 @@
 //! | `lease` | run (8), ordinal (8) | hold (1: 1 leased, 2 started, 3 again; 1 and 2 + 128 where *doubted*), boot id (16), first attempt (8), time of `started` (8, only there) |
 //! | `sent` | HMAC of campaign and key (16, see [`crate::secret::IndexKey`]) | run (8), ordinal (8), time (8), kept (1) |
 //! | `session` | number (8) | [`SessionRecord`] as JSON: how a session travelled; nothing of a row |
+//! | `allowance` | provider (8), address (4 or 16) | what a source that warms up has sent it on the last day on which it sent: day, messages, the provider's name (JSON) |
 //! | `tls` | `h`, `d`, `p`, `f` or `r`, name of host or domain | what a host or domain has shown, a policy, what a probe found, or what is to be reported (JSON) |
 //!
 //! A sealed row is JSON: recipient, fields, attempts, first attempt, and *doubted* (left out: no). *Doubted* is a row of which
@@ -40,6 +41,7 @@
 //! * Rows past the memory's bound, and deferred rows that are due, stand in `backlog` (the latter move there in one batch)
 //!   until they are settled: the batch of the outcome or deferral removes them. A row that gets another provider moves in one
 //!   batch.
+//! * What a message takes of a day's allowance is written before it is made, and so before its lease.
 //! * A session's record is written before the first message is begun on it, and so stands in the WAL before every outcome that
 //!   refers to it.
 //! * So at every moment a row stands in exactly one of: nowhere (not read, or waiting in memory), `backlog`, `deferred`,
@@ -54,7 +56,7 @@
 //! Writes go to the WAL, which reaches the operating system at once: they survive the death of the process. On the disk, when
 //! the call returns, are: keys, manifests that open or end a run, the standing, leases (a group at a time, and with them
 //! everything written before, reservations above all, since the WAL is one), *again*, and the end of a run's backlog. Not
-//! synced are sessions, `started`, outcomes, deferrals and backlog: after power loss their rows are in doubt by their leases, or stand
+//! synced are sessions, `started`, outcomes, deferrals, allowances and backlog: after power loss their rows are in doubt by their leases, or stand
 //! where they stood before.
 //!
 //! # Recovery
@@ -77,6 +79,7 @@
 //! A store whose files are not those named in its standing, or which is behind the file, is a copy and does not send until a
 //! person adopts it ([`Store::take_standing`]).
 
+mod allowance;
 mod backlog;
 mod ballast;
 mod batch;

@@ -2,10 +2,9 @@
 
 use super::meeting::Meeting;
 use super::page::Page;
-use super::report::Day;
 use super::rua::places;
 use super::tally::Counted;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Day, Timestamp};
 use crate::resolve::Resolver;
 use crate::store::Store;
 use crate::sts::Standing;

@@ -28,6 +28,6 @@ pub use book::Book;
 pub use meeting::{Ending, Meeting, Records};
 pub use page::Page;
 pub use postman::{Postman, Sender, Undeliverable};
-pub use report::{Day, Report};
+pub use report::Report;
 pub use rua::{Place, places};
 pub use tally::Counted;

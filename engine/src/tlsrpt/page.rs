@@ -1,9 +1,8 @@
 //! What the store keeps of a domain's day: its counts, and how far its report has come.
 
-use super::report::Day;
 use super::rua::Place;
 use super::tally::Counted;
-use crate::clock::Timestamp;
+use crate::clock::{Day, Timestamp};
 use crate::store::{About, Error, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

@@ -5,47 +5,14 @@ use super::postman::Sender;
 use super::tally::Counted;
 use crate::clock::Timestamp;
 use aws_lc_rs::digest;
-use chrono::{DateTime, NaiveDate};
+use chrono::DateTime;
 use data_encoding::HEXLOWER;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
-use std::fmt;
 use std::io::Write;
 
-/// A day in UTC, counted from 1970-01-01.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Day(u64);
-
 const SECONDS: u64 = 24 * 3600;
-
-impl Day {
-    /// The day of `at`.
-    pub fn of(at: Timestamp) -> Day {
-        Day(at.seconds() / SECONDS)
-    }
-
-    /// Reads `2026-11-22`.
-    pub fn parse(text: &str) -> Option<Day> {
-        let date: NaiveDate = text.parse().ok()?;
-        u64::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok().map(Day)
-    }
-
-    /// When it is over.
-    pub fn end(self) -> Timestamp {
-        Timestamp((self.0 + 1) * SECONDS * 1000)
-    }
-
-    fn first_second(self) -> u64 {
-        self.0 * SECONDS
-    }
-}
-
-impl fmt::Display for Day {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", utc(self.first_second()).format("%Y-%m-%d"))
-    }
-}
 
 fn utc(seconds: u64) -> DateTime<chrono::Utc> {
     i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or_default()
@@ -84,7 +51,7 @@ struct DateRange {
 impl Report {
     /// The report of `page` as it stands at `now`: of a day that is not over, up to then.
     pub fn of(page: &Page, sender: &Sender, now: Timestamp) -> Report {
-        let start = page.day.first_second();
+        let start = page.day.begin().seconds();
         let end = now.seconds().clamp(start, start + SECONDS - 1);
         let submitter = sender.from.domain();
         let named = format!("{submitter} {} {start} {end}", page.domain);
@@ -175,16 +142,5 @@ mod tests {
         assert_eq!(report.file, format!("company-x.example!company-y.example!1459468800!1459555199!{unique}.json.gz"));
         let again = Report::of(&page, &sender(), Timestamp(u64::MAX));
         assert_eq!((again.id, again.json), (report.id, report.json));
-    }
-
-    #[test]
-    fn days_are_read_and_written() {
-        for text in ["1970-01-01", "2016-02-29", "2026-11-22"] {
-            let day = Day::parse(text).expect("a day");
-            assert_eq!(day.to_string(), text);
-            assert_eq!(Day::of(Timestamp(day.end().0 - 1)), day);
-            assert_ne!(Day::of(day.end()), day);
-        }
-        assert!(["", "yesterday", "2026-02-30", "1969-12-31"].iter().all(|text| Day::parse(text).is_none()));
     }
 }

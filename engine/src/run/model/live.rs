@@ -98,6 +98,7 @@ impl Live {
             run: self.run.clone(),
             place,
             turn: 0,
+            ticket: None,
         });
         Ok(())
     }

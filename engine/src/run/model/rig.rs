@@ -88,6 +88,8 @@ impl Rig {
             press: press(RUNS[index]),
             exclusive: false,
             weight: 1,
+            sources: vec![self.source.clone()],
+            tomorrow: AtomicU64::new(0),
             room: Room::new(1000),
             hold: Hold::default(),
         })

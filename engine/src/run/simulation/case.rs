@@ -4,8 +4,9 @@ use super::judge;
 use super::net::Net;
 use super::operator;
 use super::plan::{Blast, Plan};
-use super::world::{SimulatedClock, World};
-use crate::clock::Clock;
+use super::warmup::days;
+use super::world::{Facts, SimulatedClock, World};
+use crate::clock::{Clock, Day, Timestamp};
 use crate::condition::Conditions;
 use crate::mail::{Address, Demand, Fields, Level, Mailbox, Origin, Row, RunId};
 use crate::metrics::{Config, Metrics, Queue};
@@ -14,6 +15,7 @@ use crate::render::{MessagePlan, Renderer, Template, Wording};
 use crate::route::Router;
 use crate::run::dispatch::Dispatch;
 use crate::run::engine::WIND_DOWN;
+use crate::run::ledger::StoreLedger;
 use crate::secret::{DataKey, TokenKey};
 use crate::settle::{Rules, Settle};
 use crate::shaping::Shaping;
@@ -21,10 +23,12 @@ use crate::sign::{Signer, Signing};
 use crate::smtp::{Access, Connector, Root, Source};
 use crate::standing::TlsStanding;
 use crate::store::{Store, Tally};
+use crate::warmup::{Schedule, Warming, Warmup, Warmups};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -36,6 +40,10 @@ pub(super) struct Story {
     pub(super) trace: Vec<String>,
     pub(super) wrong: Vec<String>,
     pub(super) reached: BTreeMap<&'static str, u64>,
+    /// Messages that sites took, by day, site and our address.
+    pub(super) daily: BTreeMap<(Day, usize, Option<IpAddr>), u32>,
+    /// How the first run stood when each day was over, and how many of its rows waited for the next.
+    pub(super) evenings: Vec<(Tally, u64)>,
 }
 
 /// Everything of one seed.
@@ -48,6 +56,8 @@ pub(super) struct Case {
     pub(super) controls: Vec<watch::Sender<Arc<Controls>>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) runs: Vec<Rc<OneRun>>,
+    /// How the first source warms up.
+    pub(super) warmup: Option<Warmup>,
 }
 
 /// One run of it.
@@ -65,6 +75,7 @@ pub(super) struct OneRun {
 
 /// Nothing that a plan can hold takes longer.
 const REST_WITHIN: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const BRIEF: Duration = Duration::from_millis(20);
 const GLANCE: Duration = Duration::from_millis(250);
 
@@ -82,7 +93,8 @@ pub(super) fn play(plan: Plan, store: &Arc<Store>) -> Story {
         act(&world, store).await;
         let mut facts = world.facts();
         let facts = std::mem::take(&mut *facts);
-        Story { trace: facts.trace, wrong: facts.wrong, reached: facts.reached }
+        let Facts { trace, wrong, reached, daily, evenings, .. } = facts;
+        Story { trace, wrong, reached, daily, evenings }
     })
 }
 
@@ -95,6 +107,11 @@ fn deps(
     metrics: Arc<Metrics>,
     conditions: Arc<Conditions>,
 ) -> Deps {
+    // The store has met other seeds, whose sites had the same names.
+    let ledger = StoreLedger::since(Day(u32::MAX), store.clone()).expect("writable");
+    let of = warmup(&world.plan, clock.now()).map(|warmup| (a_source(0).ipv4.expect("it has one").into(), warmup));
+    let warmups = Warmups { of: of.into_iter().collect(), zone: world.plan.zone };
+    let warming = Arc::new(Warming::new(warmups, Arc::new(ledger)));
     Deps {
         resolver: net.clone(),
         connector: CONNECTOR.clone(),
@@ -107,12 +124,19 @@ fn deps(
         metrics,
         pool: Pool::Here,
         dial: net.clone(),
+        warming,
         clerk: Clerk::here(store.clone(), Sync::Never),
         conditions,
         controls: watch::channel(Arc::default()).1,
         stop: watch::channel(Stop::No).1,
         store: store.clone(),
     }
+}
+
+/// How the first source warms up, since today.
+fn warmup(plan: &Plan, now: Timestamp) -> Option<Warmup> {
+    let schedule = Schedule::new("simulated", plan.caps.clone()).ok()?;
+    Some(Warmup { since: plan.zone.day(now), schedule: Arc::new(schedule) })
 }
 
 async fn act(world: &Arc<World>, store: &Arc<Store>) {
@@ -139,6 +163,7 @@ async fn act(world: &Arc<World>, store: &Arc<Store>) {
         metrics: metrics.clone(),
         conditions,
         controls,
+        warmup: warmup(&world.plan, clock.now()),
         clock,
         runs: Vec::new(),
     };
@@ -151,6 +176,7 @@ async fn act(world: &Arc<World>, store: &Arc<Store>) {
     let case = Rc::new(case);
     let operator = spawn_local(operator::work(case.clone()));
     let watcher = spawn_local(watch(world.clone(), glances));
+    let sun = spawn_local(days(case.clone()));
     case.rest(&operator).await;
     if world.plan.stop.is_some() {
         case.runs.iter().for_each(|run| run.leave());
@@ -174,6 +200,8 @@ async fn act(world: &Arc<World>, store: &Arc<Store>) {
     operator.abort();
     operator.await.ok();
     watcher.abort();
+    sun.abort();
+    sun.await.ok();
     case.runs.iter().for_each(|run| run.halt.set(true));
     case.end(feeders, shards).await;
     in_the_end.abort();
@@ -211,7 +239,6 @@ impl Case {
             run: run.shared.clone(),
             router: Arc::new(self.router(net.clone())),
             shards: jobs.to_vec(),
-            sources: (0..self.world.plan.sources).map(a_source).collect(),
             metrics: self.metrics.clone(),
             conditions: self.conditions.clone(),
             clock: self.clock.clone(),
@@ -239,6 +266,8 @@ impl Case {
             press: press(id),
             exclusive: false,
             weight: blast.weight,
+            sources: (0..self.world.plan.sources).map(a_source).collect(),
+            tomorrow: AtomicU64::new(0),
             room: Room::new(blast.room),
             hold: Hold::default(),
         }
@@ -246,7 +275,7 @@ impl Case {
 
     /// Waits until everything that can be done is done, or for the moment at which the engine is to stop.
     async fn rest(&self, operator: &JoinHandle<()>) {
-        let until = self.world.plan.stop.unwrap_or(REST_WITHIN);
+        let until = self.world.plan.stop.unwrap_or(REST_WITHIN + DAY * self.world.plan.days);
         while self.world.elapsed() < until {
             if operator.is_finished() && self.runs.iter().all(|run| run.rests()) {
                 return self.world.say("case", "rests");
@@ -364,7 +393,7 @@ async fn pass_on(run: &OneRun, row: Row, rows: &mpsc::Sender<Row>) {
     }
 }
 
-fn a_source(number: usize) -> Arc<Source> {
+pub(super) fn a_source(number: usize) -> Arc<Source> {
     let last = u8::try_from(number + 1).expect("few sources");
     Arc::new(Source {
         name: format!("source{number}").into(),

@@ -1,12 +1,13 @@
 //! What must hold when everything rests.
 
-use super::case::{Case, OneRun};
+use super::case::{Case, OneRun, a_source};
 use super::world::Taken;
 use crate::clock::Timestamp;
 use crate::mail::{Kind, Outcome, RunId};
 use crate::metrics::{Connection, Queue};
 use crate::store::{Family, Manifest, Tally};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// Writes down everything that is wrong.
 pub(super) fn judge(case: &Case) {
@@ -19,6 +20,7 @@ pub(super) fn judge(case: &Case) {
         }
     }
     gauges(case);
+    caps(case);
     case.world.reach("runs that left", case.runs.iter().filter(|run| run.left.get()).count() as u64);
     if case.world.connected() > 0 {
         case.world.wrong("connections are left");
@@ -98,6 +100,28 @@ fn agrees(taken: Taken, kind: Option<Kind>, resend: bool) -> bool {
         (_, 1) => resend && kind == Some(Kind::Delivered),
         (_, 0) => resend && kind != Some(Kind::Delivered),
         _ => false,
+    }
+}
+
+/// No site had more from the source that warms up than that day's cap; what was on the wire at midnight may have been begun a day
+/// before it was taken.
+fn caps(case: &Case) {
+    let plan = &case.world.plan;
+    let Some(first) = case.warmup.as_ref().map(|warmup| warmup.since) else { return };
+    let (warms_up, daily) = (a_source(0).ipv4.map(IpAddr::from), case.world.facts().daily.clone());
+    let mut sums: BTreeMap<usize, u64> = BTreeMap::new();
+    for ((day, site, from), messages) in daily.into_iter().filter(|((.., from), _)| *from == warms_up) {
+        let number = day.after(first).unwrap_or(0) as usize;
+        let cap = plan.caps.get(number).copied().unwrap_or(u32::MAX);
+        let late = if number == 0 { 0 } else { plan.limits.connections_per_provider as u64 };
+        let taken = sums.entry(site).or_default();
+        *taken += u64::from(messages);
+        let allowed = plan.caps.iter().take(number).map(|cap| u64::from(*cap)).sum::<u64>() + u64::from(cap);
+        if u64::from(messages) > u64::from(cap) + late || *taken > allowed {
+            case.world.wrong(format_args!("site {site} took {messages} from {from:?} on {day}, and {cap} is its cap"));
+        }
+        case.world.reach("allowance used up", u64::from(messages == cap));
+        case.world.reach("sent on two days", number as u64);
     }
 }
 

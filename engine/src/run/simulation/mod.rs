@@ -16,6 +16,7 @@ mod net;
 mod operator;
 mod plan;
 mod server;
+mod warmup;
 mod world;
 
 use crate::store::{Settings, Store};
@@ -34,7 +35,7 @@ const TWICE: u64 = 100;
 const HURRIED: u64 = 500;
 
 /// What seeds that teach anything come to.
-const MUST_HAPPEN: [&str; 12] = [
+const MUST_HAPPEN: [&str; 14] = [
     "delivered",
     "bounced",
     "expired",
@@ -47,6 +48,8 @@ const MUST_HAPPEN: [&str; 12] = [
     "forgot",
     "said twice",
     "too fast",
+    "allowance used up",
+    "sent on two days",
 ];
 
 /// A store in memory, where the machine has a file system for that.

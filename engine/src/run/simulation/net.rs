@@ -65,7 +65,7 @@ impl Dial for Net {
             }
             self.world.say(&who, format_args!("connected from {:?}", target.from));
             let (ours, theirs) = tokio::io::duplex(dice.pick(&[64, 1024, 65536]));
-            tokio::task::spawn_local(server::serve(self.world.clone(), (site, host), who, theirs, dice));
+            tokio::task::spawn_local(server::serve(self.world.clone(), (site, host), target.from, who, theirs, dice));
             Ok(Box::new(Line(ours, connected)) as Wire)
         })
     }

@@ -1,6 +1,7 @@
 //! What a seed makes of the world: who is there, and how they behave.
 
 use super::dice::Dice;
+use crate::clock::Zone;
 use crate::queue::Limits;
 use crate::retry::Retry;
 use crate::sandbox::{Allowed, Rate, Step, Window};
@@ -28,6 +29,12 @@ pub(super) struct Plan {
     pub(super) outage: Option<(Duration, Duration)>,
     /// Dials in a thousand for which our machine has no descriptor.
     pub(super) exhausted: u64,
+    /// What the first source may send each site on its first days, if it warms up.
+    pub(super) caps: Vec<u32>,
+    /// Where its days begin.
+    pub(super) zone: Zone,
+    /// Days that pass before everything must rest; the nights are short.
+    pub(super) days: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -125,7 +132,7 @@ impl Plan {
             command_timeout: Some(PATIENCE),
         };
         let begin = dice.millis(0..20_000);
-        Plan {
+        let mut plan = Plan {
             seed,
             limits,
             shards: dice.size(1..3),
@@ -138,7 +145,20 @@ impl Plan {
             stop: dice.chance(150).then(|| dice.millis(500..60_000)),
             outage: (!calm && dice.chance(200)).then(|| (begin, begin + dice.millis(1000..20_000))),
             exhausted: if dice.chance(100) { 50 } else { 0 },
+            caps: Vec::new(),
+            zone: Zone::default(),
+            days: 0,
+        };
+        // Where there is another source, nobody has to wait for tomorrow.
+        if plan.sources > 1 && dice.chance(400) {
+            let cap = dice.pick(&[1, 2, 5, 10]);
+            plan.caps = vec![cap, cap + dice.pick(&[0, 3])];
+            // Half of the time midnight comes 40 seconds after the simulation begins.
+            if dice.chance(500) {
+                plan.zone = Zone::parse("+09:46").expect("a zone");
+            }
         }
+        plan
     }
 
     /// The same world where nothing is wrong but that every server refuses what is too much for it.

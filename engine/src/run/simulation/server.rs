@@ -5,6 +5,7 @@ use super::plan::{PATIENCE, Temper};
 use super::world::{Name, World};
 use crate::clock::Timestamp;
 use crate::sandbox::{Meter, Step};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -19,6 +20,8 @@ struct Peer {
     place: (usize, usize),
     who: String,
     temper: Temper,
+    /// Who is at the other end.
+    from: Option<IpAddr>,
     dice: Dice,
     stream: BufReader<DuplexStream>,
     /// MAIL FROM was taken, and this recipient.
@@ -53,7 +56,14 @@ const MISHAPS: [Mishap; 6] =
 const REPLIES: [&str; 3] = ["421 4.7.0 too many connections", "421 too many", "554 not you"];
 
 /// Serves one connection to a host, until either side has enough.
-pub(super) async fn serve(world: Arc<World>, place: (usize, usize), who: String, stream: DuplexStream, dice: Dice) {
+pub(super) async fn serve(
+    world: Arc<World>,
+    place: (usize, usize),
+    from: Option<IpAddr>,
+    who: String,
+    stream: DuplexStream,
+    dice: Dice,
+) {
     let temper = world.plan.sites[place.0].hosts[place.1].temper;
     let sessions = {
         let mut facts = world.facts();
@@ -64,7 +74,8 @@ pub(super) async fn serve(world: Arc<World>, place: (usize, usize), who: String,
     let stream = BufReader::new(stream);
     let world_of = world.clone();
     let (transaction, last, stuttered, forgot) = (None, None, false, false);
-    let mut peer = Peer { world: world_of, place, who, temper, dice, stream, transaction, last, stuttered, forgot };
+    let mut peer =
+        Peer { world: world_of, place, from, who, temper, dice, stream, transaction, last, stuttered, forgot };
     if peer.greet(sessions).await.is_ok() {
         while peer.answer().await.is_ok() {}
     }
@@ -250,7 +261,7 @@ impl Peer {
             // Not taken.
             return self.say("250 2.0.0 taken", mishap).await;
         }
-        self.world.took(&self.who, name);
+        self.world.took(&self.who, (self.place.0, self.from), name);
         self.say("250 2.0.0 taken", mishap).await?;
         // Whose replies were counted wrong does not know it for sure.
         if self.stuttered {

@@ -2,10 +2,10 @@
 //! against.
 
 use super::plan::Plan;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Day, Timestamp};
 use crate::mail::RunId;
 use crate::sandbox::Meter;
-use crate::store::Store;
+use crate::store::{Store, Tally};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -37,6 +37,10 @@ pub(super) struct Facts {
     pub(super) greylisted: BTreeMap<Name, u64>,
     connected: BTreeMap<(usize, Option<IpAddr>), usize>,
     dialled: u64,
+    /// Messages that a site took from an address of ours, by day.
+    pub(super) daily: BTreeMap<(Day, usize, Option<IpAddr>), u32>,
+    /// How the run stood at the end of each day.
+    pub(super) evenings: Vec<(Tally, u64)>,
     /// How often something happened that is not to be missed.
     pub(super) reached: BTreeMap<&'static str, u64>,
     /// Sessions that a host has.
@@ -99,10 +103,12 @@ impl World {
     }
 
     /// A server took a message: from now on it is its.
-    pub(super) fn took(&self, who: &str, name: Name) {
+    pub(super) fn took(&self, who: &str, (site, from): (usize, Option<IpAddr>), name: Name) {
         self.say(who, format_args!("took {name:?}"));
+        let today = self.plan.zone.day(self.now());
         let told = {
             let mut facts = self.facts();
+            *facts.daily.entry((today, site, from)).or_default() += 1;
             let taken = facts.taken.entry(name).or_default();
             taken.times += 1;
             taken.told
