@@ -1,4 +1,4 @@
-//! What becomes of rows whose source has sent their provider all that it may today (`warmup`).
+//! What becomes of rows whose source has sent their provider all that it may today (`warmup`), or is not welcome there.
 //!
 //! They go to another source of their campaign: a warm one, else one that warms up too and has something left of its allowance. Of
 //! the same provider, it is in the same shard: a row moves from lane to lane of one owner. Where there is none they stay in their
@@ -27,17 +27,30 @@ impl Owner {
 
     /// Passes rows on to other sources, where this one may send its provider nothing more today.
     pub(super) fn pass_on(self: &Rc<Self>, lane: &Rc<Lane>, now: Timestamp) {
-        if lane.has_allowance(now) {
-            return;
+        if !lane.has_allowance(now) {
+            self.rotate(lane, now);
         }
-        for _ in 0..AT_ONCE {
-            let Some((run, sources)) = self.elsewhere(lane, now) else { return };
-            let Some(job) = lane.next_of(|id| id == run.id) else { return };
+    }
+
+    /// Gives some of a lane's rows to other sources of their campaigns. Whether there were any to give, and to give to.
+    pub(super) fn rotate(self: &Rc<Self>, lane: &Rc<Lane>, now: Timestamp) -> bool {
+        for moved in 0..AT_ONCE {
+            let Some((run, sources)) = self.elsewhere(lane, now) else { return moved > 0 };
+            let Some(job) = lane.next_of(|id| id == run.id) else { return moved > 0 };
             let turn = usize::try_from(job.row.ordinal).unwrap_or(0) % sources.len();
             self.gauges.backlog.dec();
             self.held.set(self.held.get() - 1);
             self.take(Job { source: sources[turn].clone(), ..job });
         }
+        true
+    }
+
+    /// Whether the site of `lane` is suspended for `source`, too.
+    fn is_suspended(&self, lane: &Lane, source: &Source, now: Timestamp) -> bool {
+        let (provider, site, _, class, exclusive) = lane.key.clone();
+        let lanes = self.lanes.borrow();
+        let other = lanes.get(&(provider, site, source.name.clone(), class, exclusive));
+        other.is_some_and(|other| other.state.borrow_mut().suspension(now).is_some())
     }
 
     /// A run that has rows in `lane`, and its sources that may send them.
@@ -53,7 +66,8 @@ impl Owner {
         let controls = self.deps.controls.borrow().clone();
         let (mut warm, mut warming) = (Vec::new(), Vec::new());
         for source in &run.sources {
-            if source.name == lane.source.name || controls.pause(&route, &source.name) {
+            let is_other = source.name != lane.source.name && !controls.pause(&route, &source.name);
+            if !is_other || self.is_suspended(lane, source, now) {
                 continue;
             }
             match self.allowance(source, &route, now) {

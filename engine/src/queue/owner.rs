@@ -8,7 +8,7 @@ use super::group::{Group, GroupKey};
 use super::lane::{Lane, LaneKey};
 use super::shard::{Deps, Job, Rendered, Stop};
 use crate::clock::Timestamp;
-use crate::mail::{Message, hint};
+use crate::mail::{Class, Message, hint};
 use crate::metrics::Stage;
 use crate::render::Unrenderable;
 use crate::smtp::{Fate, Verdict};
@@ -128,6 +128,10 @@ impl Owner {
         self.cancel_waiting(lane);
         let suspension = lane.state.borrow_mut().suspension(now);
         if let Some((verdict, until)) = suspension {
+            // It is our address that is not wanted: another of the campaign's may be.
+            if verdict.class == Class::Reputation && self.may_send(lane) && self.rotate(lane, now) {
+                return;
+            }
             return self.postpone(lane, &verdict, until);
         }
         if !self.may_send(lane) {
