@@ -1,22 +1,27 @@
-//! The pace that a provider taught us: none at all until it refuses a message for going too fast.
+//! The pace that a provider taught us: none at all until it refuses a message for going too fast. See `door` for what happens then;
+//! here it is decided where to go on.
 //!
-//! ```text
-//!          refused              until its hold is over,            accepted
-//!   open ───────────▶ closed ──────────────────────────▶ probing ───────────▶ open, under a new curve
-//!                       ▲             one message            │
-//!                       └────────────────────────────────────┘ refused: held twice as long
-//! ```
+//! What was accepted from one opening to the next, over that time, *is* the limit of a token bucket (empty at both ends), and of a
+//! fixed or sliding window (as many openings as windows). Of a limit without a burst it says less than the pace that was refused, and
+//! of one that punishes refusals it says too little, since the time for which it was shut is no one's measure. So it
+//! depends on what was tried, and on whether the first message after a moment was accepted:
 //!
-//! - Answers to what was on a wire when the door closed are of the same event: a wave is one refusal, not forty.
-//! - What was accepted from one opening to the next, over that time, *is* the limit of a token bucket (empty at both ends) and of
-//!   a fixed or sliding window (as many openings as windows). It is wrong in one case, a probe: it was quicker than the
-//!   average at its end, and a limit without a burst is there. So a lone refusal, after many messages and with the next one
-//!   accepted, makes 98 % of the pace that was refused the new level; anything else makes it what was accepted.
-//! - How long the next probe waits is what this one cost: with time closed at most a fiftieth of the time open, refusals at
-//!   most a hundredth of messages. A level of which few messages tell is tried sooner.
-//! - A refusal below the level is a surprise: the limit may have fallen, and it goes on at half. Else at nine tenths.
+//! | refused | opened after a moment | shut for longer |
+//! |---|---|---|
+//! | a probe above the level | 99 % of its pace | two thirds of the way from the level to 87 % of its pace |
+//! | at the level, just reached | what was accepted, at least 93 % of the pace | 80 % of the pace; the second time in a row what was accepted |
+//! | at the level, long held | 99 % of the pace | the same |
+//! | after few messages | what was accepted | what was accepted |
+//!
+//! It is never above 99 % of what was refused, nor below what was accepted. After a probe it goes on at nine tenths of that; a
+//! refusal at the level is a surprise, the limit may have fallen, and it goes on at half.
+//!
+//! How long the next probe waits is what this one cost (`door`), less where the level is a guess: where few messages tell of it, or it
+//! is far below what was refused. How quickly a probe grows is how far back the provider seems to count: who is shut for
+//! half a minute counts by the minute, and a pace that is clean for ten seconds says nothing about it.
 
 use super::curve::Curve;
+use super::door::{Closed, Door, Tried, WAIT};
 use super::gcra::Gcra;
 use super::meter::Meter;
 use crate::clock::Timestamp;
@@ -31,6 +36,12 @@ pub(super) struct Ceiling {
     door: Door,
     /// Nothing before this time: what the process before was told.
     held: Timestamp,
+    /// How long it stays closed before the first knock.
+    hold: Duration,
+    /// How far back the provider seems to count: the longest that it was shut lately.
+    memory: Duration,
+    /// Refusals below the level, in a row.
+    surprises: u32,
     /// When it was last opened, and what it took since.
     opened: Timestamp,
     taken: u32,
@@ -46,49 +57,30 @@ pub(super) struct Ceiling {
     heard: Timestamp,
 }
 
-#[derive(Clone, Debug)]
-enum Door {
-    Open,
-    Closed(Closed),
-}
-
-#[derive(Clone, Debug)]
-struct Closed {
-    since: Timestamp,
-    until: Timestamp,
-    hold: Duration,
-    /// The pace that was refused.
-    pace: f64,
-    /// Whether more than the level had been tried.
-    was_probe: bool,
-    refused: u32,
-    /// What was begun before it closed and has no answer.
-    tail: u32,
-    probe: Option<Timestamp>,
-    /// Probes that were refused.
-    knocks: u32,
-}
-
 /// Quiet for a moment; long enough for whoever counts by the second to begin a new one before long.
 const HOLD: Duration = Duration::from_millis(500);
-/// The door of an hourly limit stays shut for an hour; it is knocked at each ten minutes.
-const LONGEST_HOLD: Duration = Duration::from_secs(600);
-/// An answer that takes longer is not waited for any more.
-const UNANSWERED: Duration = Duration::from_secs(60);
-/// While the answer to a probe is on its way, it is asked for this often.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Where it was shut for longer, the first knock comes as late as this part of it, so that those who punish knocks hear fewer.
+const KNOCKS_AFTER: f64 = 0.75;
+/// What is left of that memory after each refusal that says nothing of it.
+const FORGETS: f64 = 0.9;
+const LONGEST_FIRST_HOLD: Duration = Duration::from_secs(30);
 /// Where no message was begun for so long and none had to wait, there was nothing to send.
 const IDLE: Duration = Duration::from_secs(2);
 /// A refusal after so many messages is a lone one.
 const MANY: u32 = 100;
-/// A level of which so many messages tell is known.
+/// A level of which so many messages tell is known; one that is known no better than [`GUESSED`] is left quickly.
 const KNOWN: f64 = 50.0;
-const LONE_UNDER: f64 = 0.98;
-const WAIT: Duration = Duration::from_secs(60);
-const WAIT_FOR_TIME: u32 = 50;
-const LONGEST_WAIT_FOR_TIME: Duration = Duration::from_secs(600);
-const WAIT_FOR_REFUSALS: f64 = 100.0;
-const LONGEST_WAIT: f64 = 3600.0;
+const GUESSED: f64 = 0.3;
+/// Slower paces are held like this one.
+const SLOWEST: f64 = 0.1;
+/// Where it goes on, as part of the level.
+const GENTLY: f64 = 0.9;
+const HALF: f64 = 0.5;
+/// The table above.
+const UNDER: f64 = 0.99;
+const SURPRISE_UNDER: f64 = 0.93;
+const DEAR_UNDER: f64 = 0.87;
+const DEAR_SURPRISE_UNDER: f64 = 0.8;
 
 impl Ceiling {
     pub(super) fn new(now: Timestamp) -> Ceiling {
@@ -97,6 +89,9 @@ impl Ceiling {
             gcra: Gcra::paced(1.0),
             door: Door::Open,
             held: Timestamp(0),
+            hold: HOLD,
+            memory: Duration::ZERO,
+            surprises: 0,
             opened: now,
             taken: 0,
             meter: Meter::new(now),
@@ -112,7 +107,7 @@ impl Ceiling {
     pub(super) fn restore(&mut self, level: Option<f64>, trust: f64, held: Timestamp) {
         self.held = held;
         if let Some(level) = level.filter(|level| level.is_finite() && *level > 0.0) {
-            self.follow(Curve::new(level, 0.9, WAIT.mul_f64(trust)));
+            self.follow(Curve::new(level, GENTLY, WAIT.mul_f64(trust)));
         }
     }
 
@@ -138,7 +133,7 @@ impl Ceiling {
         self.is_bound |= is_tight;
         self.in_flight += 1;
         if let Door::Closed(closed) = &mut self.door {
-            closed.probe = Some(now);
+            closed.probe(now);
         }
         if self.curve.is_some() {
             self.gcra.take(now);
@@ -169,7 +164,7 @@ impl Ceiling {
         self.meter.count(now);
         match &mut self.door {
             Door::Closed(closed) if closed.is_of_the_probe(now) => self.open(now),
-            Door::Closed(closed) => closed.tail = closed.tail.saturating_sub(1),
+            Door::Closed(closed) => closed.accepted(),
             Door::Open => self.pass(most, now),
         }
     }
@@ -181,18 +176,18 @@ impl Ceiling {
         if let Door::Closed(closed) = &mut self.door {
             return closed.refused(now);
         }
+        let tried = self.tried(now);
+        let moment = self.moment(tried.pace);
+        let hold = self.hold.max(moment);
+        self.door = Door::Closed(Closed::new(tried, hold, hold == moment, self.in_flight, now));
+    }
+
+    /// What was sent when a message was refused.
+    fn tried(&self, now: Timestamp) -> Tried {
         let lately = self.meter.rate(now);
-        self.door = Door::Closed(Closed {
-            since: now,
-            until: now.after(HOLD),
-            hold: HOLD,
-            pace: self.curve.as_ref().map_or(lately, |curve| curve.pace().min(lately)),
-            was_probe: self.curve.as_ref().is_some_and(Curve::is_probing),
-            refused: 1,
-            tail: self.in_flight,
-            probe: None,
-            knocks: 0,
-        });
+        let Some(curve) = &self.curve else { return Tried { pace: lately, was_probe: false, was_soon: false } };
+        let pace = if self.meter.is_sure() { curve.pace().min(lately) } else { curve.pace() };
+        Tried { pace, was_probe: curve.is_probing(), was_soon: curve.is_new() && !curve.is_probing() }
     }
 
     /// Messages a second that it is bounded by.
@@ -227,18 +222,48 @@ impl Ceiling {
     /// The probe was accepted: what did it all say?
     fn open(&mut self, now: Timestamp) {
         let Door::Closed(closed) = std::mem::replace(&mut self.door, Door::Open) else { return };
-        let average = f64::from(self.taken) / now.since(self.opened).as_secs_f64().max(0.001);
-        let is_lone = closed.knocks == 0 && self.taken > MANY && closed.pace > 0.0;
-        let under = closed.pace * LONE_UNDER;
-        let level = if is_lone || under == 0.0 { under.max(average) } else { average.min(under) };
-        let is_surprise = self.curve.is_some() && !closed.was_probe;
-        let start = if is_lone && !is_surprise { 0.9 } else { 0.5 };
-        let known = (f64::from(self.taken) / KNOWN).min(1.0);
+        let (level, tried) = (self.level(&closed, now), closed.tried);
+        let is_surprise = self.curve.is_some() && !tried.was_probe;
+        self.surprises = if is_surprise { self.surprises.saturating_add(1) } else { 0 };
+        self.memory = now.since(closed.since).max(self.memory.mul_f64(FORGETS));
+        self.hold = closed.shut().mul_f64(KNOCKS_AFTER).clamp(HOLD, LONGEST_FIRST_HOLD);
+        let start = if tried.was_probe && self.is_lone(&closed) { GENTLY } else { HALF };
+        let known = (f64::from(self.taken) / KNOWN).min(1.0) * (level / tried.pace.max(level)).powi(3);
         let former = self.curve.as_ref().and_then(|curve| curve.former_of(level));
-        let wait = closed.wait(level, now).mul_f64(known);
-        self.follow(Curve::new(level, start, wait).below(former));
+        let curve = Curve::new(level, start, closed.wait(level, now).mul_f64(known)).below(former);
+        self.follow(if known < GUESSED { curve.doubling_sooner() } else { curve }.doubling_in(self.memory * 2));
+        self.gcra.take(now);
         (self.opened, self.taken, self.meter) = (now, 0, Meter::new(now));
         (self.moved, self.is_bound) = (now, false);
+    }
+
+    /// Whether it is one refusal after many messages.
+    fn is_lone(&self, closed: &Closed) -> bool {
+        closed.is_brief() && self.taken > MANY
+    }
+
+    /// What the limit seems to be: the table above.
+    fn level(&self, closed: &Closed, now: Timestamp) -> f64 {
+        let Tried { pace, was_probe, was_soon } = closed.tried;
+        let accepted = f64::from(self.taken) / now.since(self.opened).as_secs_f64().max(0.001);
+        if pace == 0.0 {
+            return accepted;
+        }
+        let least = match &self.curve {
+            _ if self.is_lone(closed) && was_soon => pace * SURPRISE_UNDER,
+            _ if self.is_lone(closed) => pace * UNDER,
+            _ if closed.is_brief() => self.meter.rate(now),
+            Some(curve) if was_probe => toward(curve.level(), pace * DEAR_UNDER),
+            Some(_) if self.surprises == 0 => pace * DEAR_SURPRISE_UNDER,
+            _ => 0.0,
+        };
+        accepted.max(least).min(pace * UNDER)
+    }
+
+    /// How long the door is closed at least: a bucket that fills slowly has nothing for the next one sooner.
+    fn moment(&self, pace: f64) -> Duration {
+        let is_known = self.curve.is_some() || self.meter.is_sure();
+        if is_known { HOLD.max(Duration::from_secs_f64(2.0 / pace.max(SLOWEST))) } else { HOLD }
     }
 
     /// Time went by without a refusal. A curve that has passed all that is allowed anyway has nothing to say any more.
@@ -255,54 +280,12 @@ impl Ceiling {
     }
 
     fn follow(&mut self, curve: Curve) {
-        if self.curve.is_none() {
-            self.gcra = Gcra::paced(curve.pace());
-        }
-        self.gcra.pace(curve.pace());
+        self.gcra = Gcra::paced(curve.pace());
         self.curve = Some(curve);
     }
 }
 
-impl Closed {
-    fn ready_at(&self, now: Timestamp) -> Timestamp {
-        match self.probe {
-            Some(begun) if now.since(begun) < UNANSWERED => self.until.max(now.after(LOOK_AGAIN)),
-            _ => self.until.max(now),
-        }
-    }
-
-    /// Of what is out there the oldest is lost first, and the probe is the youngest.
-    fn unanswered(&mut self) {
-        if self.tail > 0 {
-            self.tail -= 1;
-        } else {
-            self.probe = None;
-        }
-    }
-
-    /// Whether an answer that comes now is the probe's: all that was begun before it has been answered, or never will be.
-    fn is_of_the_probe(&self, now: Timestamp) -> bool {
-        self.probe.is_some() && (self.tail == 0 || now.since(self.since) > UNANSWERED)
-    }
-
-    fn refused(&mut self, now: Timestamp) {
-        self.refused = self.refused.saturating_add(1);
-        if self.is_of_the_probe(now) {
-            self.probe = None;
-            self.knocks += 1;
-            self.hold = (self.hold * 2).min(LONGEST_HOLD);
-        } else {
-            self.tail = self.tail.saturating_sub(1);
-        }
-        self.until = self.until.max(now.after(self.hold));
-    }
-
-    /// How long to stay under `level` before more is tried again.
-    fn wait(&self, level: f64, now: Timestamp) -> Duration {
-        let for_time = (now.since(self.since) * WAIT_FOR_TIME).min(LONGEST_WAIT_FOR_TIME);
-        // What a first wave, or a fallen limit, cost is not what a probe would.
-        let refused = if self.was_probe { f64::from(self.refused) } else { 1.0 };
-        let for_refusals = (refused * WAIT_FOR_REFUSALS / level).min(LONGEST_WAIT);
-        WAIT.max(for_time).max(Duration::from_secs_f64(for_refusals))
-    }
+/// Two thirds of the way from `low` to `high`, as factors go; no lower.
+fn toward(low: f64, high: f64) -> f64 {
+    (low * high * high).cbrt().max(low)
 }

@@ -24,6 +24,8 @@ pub(super) struct Curve {
     start: f64,
     /// How long it stays under the level.
     wait: Duration,
+    /// How long it then takes to twice the level.
+    doubles: Duration,
     /// A level that held before the limit fell: reached again, it is waited under as well.
     former: Option<f64>,
     /// How far along the curve we are.
@@ -34,15 +36,31 @@ pub(super) struct Curve {
 const UNDER: f64 = 0.99;
 const RETURN: Duration = Duration::from_secs(5);
 /// The probe is at twice the level after this time, at ten times after twice of it.
-const DOUBLES: Duration = Duration::from_secs(30);
+const DOUBLES: Duration = Duration::from_secs(40);
+const SLOWLY_DOUBLES: Duration = Duration::from_secs(120);
+const LONGEST_DOUBLES: Duration = Duration::from_secs(300);
 /// A return is no shorter than this many messages, and doubling no shorter than [`DOUBLES_IN`]: a few messages say nothing.
 const RETURNS_IN: f64 = 20.0;
-const DOUBLES_IN: f64 = 30.0;
+const DOUBLES_IN: f64 = 60.0;
 
 impl Curve {
     /// From `start` of `level`, which is a guess that is worth waiting `wait` for.
     pub(super) fn new(level: f64, start: f64, wait: Duration) -> Curve {
-        Curve { level, start, wait, former: None, clock: Duration::ZERO }
+        let doubles =
+            Duration::from_secs_f64(DOUBLES_IN / level.max(DOUBLES_IN / 1000.0)).clamp(DOUBLES, SLOWLY_DOUBLES);
+        Curve { level, start, wait, doubles, former: None, clock: Duration::ZERO }
+    }
+
+    /// The same, with twice the level in half of the time.
+    pub(super) fn doubling_sooner(mut self) -> Curve {
+        self.doubles /= 2;
+        self
+    }
+
+    /// The same, with twice the level no sooner than this.
+    pub(super) fn doubling_in(mut self, time: Duration) -> Curve {
+        self.doubles = self.doubles.max(time.min(LONGEST_DOUBLES));
+        self
     }
 
     /// The same, for a limit that was at `former` before.
@@ -57,24 +75,39 @@ impl Curve {
         (level < held * FALLEN).then_some(held)
     }
 
+    /// Messages a second that were refused, or nearly.
+    pub(super) fn level(&self) -> f64 {
+        self.level
+    }
+
     /// Messages a second.
     pub(super) fn pace(&self) -> f64 {
+        self.pace_before(Duration::ZERO)
+    }
+
+    /// The same, some time ago.
+    pub(super) fn pace_before(&self, time: Duration) -> f64 {
         let (back, up) = (self.returning(), self.returning() + self.wait);
-        let factor = if self.clock < back {
-            let left = 1.0 - self.clock.as_secs_f64() / back.as_secs_f64();
+        let clock = self.clock.saturating_sub(time);
+        let factor = if clock < back {
+            let left = 1.0 - clock.as_secs_f64() / back.as_secs_f64();
             UNDER - (UNDER - self.start) * left.powi(3)
-        } else if self.clock <= up {
+        } else if clock <= up {
             UNDER
         } else {
-            let doubles = DOUBLES.as_secs_f64().max(DOUBLES_IN / self.level);
-            UNDER * (1.0 + ((self.clock - up).as_secs_f64() / doubles).powi(3))
+            UNDER * (1.0 + ((clock - up).as_secs_f64() / self.doubles.as_secs_f64()).powi(3))
         };
         self.level * factor
     }
 
-    /// Messages a second that are known to be taken, or nearly.
+    /// Messages a second that are known to be taken, or nearly: of a probe, what was clean for a minute.
     pub(super) fn known(&self) -> f64 {
-        self.level.max(if self.is_probing() { self.pace() * PROVEN } else { 0.0 })
+        self.level.max(self.pace_before(PROVEN_IN))
+    }
+
+    /// Whether it is at its level for a moment only.
+    pub(super) fn is_new(&self) -> bool {
+        self.clock < self.returning() + DOUBLES
     }
 
     /// Whether more than the level is tried.
@@ -99,7 +132,7 @@ impl Curve {
         if let Some(former) = self.former
             && self.pace() >= former * UNDER
         {
-            *self = Curve { level: former, start: UNDER, wait: LONG_WAIT, former: None, clock: Duration::ZERO };
+            *self = Curve::new(former, UNDER, LONG_WAIT);
         }
     }
 
@@ -108,8 +141,8 @@ impl Curve {
     }
 }
 
-/// The part of a probe that was clean so far which a limit is sure to be above: by now it may have been refused, and we not know it.
-const PROVEN: f64 = 0.9;
+/// What many who count count by.
+const PROVEN_IN: Duration = Duration::from_secs(60);
 /// A limit that is below this part of what it was has fallen; less is noise.
 const FALLEN: f64 = 0.7;
 /// The longest step of a probe.
@@ -134,8 +167,8 @@ mod tests {
         let pace = |seconds| after(curve.clone(), seconds, true);
         assert!((pace(0) - 50.0).abs() < 1.0 && pace(2) > 85.0);
         assert!((pace(5) - 99.0).abs() < 0.1 && (pace(65) - 99.0).abs() < 0.1);
-        assert!(pace(70) < 101.0, "gently at first: {}", pace(70));
-        assert!((pace(95) - 198.0).abs() < 5.0 && pace(130) > 1000.0);
+        assert!(pace(72) < 101.0, "gently at first: {}", pace(72));
+        assert!((pace(105) - 198.0).abs() < 5.0 && pace(152) > 1000.0);
         assert!((after(curve, 1000, false) - 99.0).abs() < 0.1, "nothing is probed where nothing waits");
     }
 

@@ -35,6 +35,11 @@ impl Meter {
         }
     }
 
+    /// Whether there were enough of them to tell.
+    pub(super) fn is_sure(&self) -> bool {
+        self.before.is_some() || self.count >= FEW
+    }
+
     /// Messages a second.
     pub(super) fn rate(&self, now: Timestamp) -> f64 {
         let (since, before) = self.before.unwrap_or((self.since, 0));

@@ -6,7 +6,7 @@
 //!
 //! - **Rates** (`budget`): the configured ones, each held by itself and exactly. A second's and a minute's are paced (`gcra`), an hour's
 //!   and a day's counted (`quota`).
-//! - **Ceiling** (`ceiling`, `curve`, `meter`): the pace that was learned. A refusal for going too fast closes the door for a moment; one
+//! - **Ceiling** (`ceiling`, `door`, `curve`, `meter`): the pace that was learned. A refusal for going too fast closes the door for a moment; one
 //!   message asks whether it is open again; then the pace returns to just under what was taken, waits, and probes.
 //! - **Window** (`window`): how many sessions may be open, by Postfix's cohorts, and by what was refused. Where cohort after cohort
 //!   fails the provider is *dead* until a time, and returns with one probe.
@@ -17,6 +17,7 @@
 mod budget;
 mod ceiling;
 mod curve;
+mod door;
 mod gcra;
 mod learned;
 mod meter;
@@ -181,10 +182,8 @@ impl Throttle {
 
     /// Whether a new one, made from what was [`learned`](Throttle::learned), would know no less.
     pub fn is_at_rest(&self, now: Timestamp) -> bool {
-        let paces = self.rates.iter().filter(|rate| !rate.is_kept()).chain(&self.connections);
-        paces.fold(true, |rest, rate| rest && rate.is_at_rest(now))
-            && self.ceiling.is_at_rest(now)
-            && self.window.is_at_rest(now)
+        let mut paces = self.rates.iter().filter(|rate| !rate.is_kept()).chain(&self.connections);
+        paces.all(|rate| rate.is_at_rest(now)) && self.ceiling.is_at_rest(now) && self.window.is_at_rest(now)
     }
 
     /// What the next process should know; `None` where nothing was learned. Where no server said anything since, it is the same.

@@ -110,7 +110,6 @@ impl Quota {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "below 61")]
 fn at(number: u64) -> usize {
     (number % SPAN) as usize
 }

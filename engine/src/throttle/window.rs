@@ -161,6 +161,7 @@ impl Window {
     pub(super) fn failed(&mut self, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         (self.size, self.successes, self.clean) = (1, 0, 0);
+        self.held = now.after((HOLD * self.failures).min(LONGEST_HOLD));
         if self.failures >= DEAD_AFTER {
             let doublings = (self.failures - DEAD_AFTER).min(16);
             self.dead = now.after((DEAD * (1 << doublings)).min(LONGEST_DEAD));

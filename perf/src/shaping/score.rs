@@ -6,7 +6,7 @@ use super::world::Second;
 /// Figures of one play.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Score {
-    /// Shares in the steady state: from [`SETTLED`] on.
+    /// Shares in the steady state: once it had time to settle.
     pub refused: f64,
     pub throughput: f64,
     /// Refused in the first minute.
@@ -18,14 +18,14 @@ pub struct Score {
     pub second_wave: u32,
 }
 
-/// The first two minutes are for finding the limit.
-pub const SETTLED: usize = 120;
+/// The first two minutes, and a tenth of the play, are for finding the limit.
+const SETTLED: usize = 120;
 const FOLLOWED: f64 = 0.02;
 const BACK: f64 = 0.95;
 
 /// Judges a play.
 pub fn score(receiver: &Receiver, seconds: &[Second]) -> Score {
-    let steady = &seconds[SETTLED.min(seconds.len())..];
+    let steady = &seconds[SETTLED.max(seconds.len() / 10)..];
     let mut score = Score {
         refused: share(steady),
         throughput: used(steady),

@@ -188,6 +188,11 @@ impl World<'_> {
                 }
             }
         }
+        if self.open() + self.opening == 0
+            && let Err(next) = self.sender.connect(time)
+        {
+            self.wake(next);
+        }
         while let Some(session) = self.idle.last().copied() {
             match self.sender.take(time) {
                 Ok(()) => self.begin(session),
