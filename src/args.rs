@@ -1,10 +1,12 @@
 //! What can be typed.
 
 mod sandbox;
+mod shaping;
 mod steering;
 mod tls;
 
 pub use sandbox::Sandbox;
+pub use shaping::{Shaping, ShapingCheck, ShapingExplain};
 pub use steering::{Cancel, Doubt, Pausing};
 pub use tls::{Tls, TlsProbe, TlsReport};
 
@@ -84,6 +86,9 @@ pub enum Command {
     /// What domains and their MX hosts can do and have shown, and what they are told
     #[command(subcommand)]
     Tls(Tls),
+    /// How fast whom may be sent to, and why
+    #[command(subcommand)]
+    Shaping(Shaping),
     /// A campaign's outcomes: who did not get it, and why
     Report(Report),
     /// The embedded MX as a process of its own

@@ -44,6 +44,7 @@ fn main() {
         Command::Cancel(options) => commands::steer::cancel(&args, &options.named.target()),
         Command::Drain => commands::steer::drain(&args),
         Command::Doubt(options) => commands::doubt::run(&args, options),
+        Command::Shaping(options) => commands::shaping::run(&args, options),
         Command::Tls(options) => commands::tls::run(&args, options),
         Command::Report(options) => commands::report::run(&args, options),
         Command::Sandbox(options) => commands::sandbox::run(options),

@@ -15,6 +15,7 @@ pub struct News {
     told_doubt: bool,
     told_broke: bool,
     told_brake: bool,
+    told_held: usize,
 }
 
 impl News {
@@ -52,6 +53,9 @@ impl News {
         if let Some(why) = run.braked.as_ref().filter(|_| !std::mem::replace(&mut self.told_brake, true)) {
             lines.push(format!("{} is stopped by its brake: {why}", run.campaign));
         }
+        let held = run.held.iter().skip(self.told_held);
+        lines.extend(held.map(|why| format!("{} is held by its brake {why}; the rest of it goes on", run.campaign)));
+        self.told_held = self.told_held.max(run.held.len());
         // A paused run whose deadline has come, or that is cancelled, was not resumed.
         let paused = run.state == RunState::Paused || (self.paused && run.state != RunState::Running);
         if paused != std::mem::replace(&mut self.paused, paused) {

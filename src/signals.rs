@@ -1,9 +1,11 @@
-//! SIGINT and SIGTERM: the first asks to stop, the second stops at once.
+//! SIGINT and SIGTERM: the first asks to stop, the second stops at once. SIGHUP: read the shaping rules again, where an engine is
+//! ours; where none is, or the terminal that started us has gone, it ends the process as it ever did.
 
 use crate::failure::{Failure, ROWS_LEFT};
-use std::io::Write;
+use engine::run::Engine;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What is said at a signal.
@@ -36,6 +38,7 @@ pub fn end(code: u8) -> ! {
 pub struct Signals {
     asked: Arc<AtomicBool>,
     words: Arc<Mutex<Words>>,
+    engine: Arc<Mutex<Weak<Engine>>>,
 }
 
 impl Signals {
@@ -44,19 +47,30 @@ impl Signals {
     /// # Errors
     /// The handlers can't be installed.
     pub fn watch(words: Words) -> Result<Signals, Failure> {
-        let signals = Signals { asked: Arc::default(), words: Arc::new(Mutex::new(words)) };
-        let (flag, words) = (signals.asked.clone(), signals.words.clone());
+        let signals = Signals { asked: Arc::default(), words: Arc::new(Mutex::new(words)), engine: Arc::default() };
+        let (flag, words, engine) = (signals.asked.clone(), signals.words.clone(), signals.engine.clone());
+        let terminal = has_terminal();
         let fail = |error: std::io::Error| Failure::internal(format!("signals: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
-        let (mut interrupt, mut terminate) = {
+        let [mut interrupt, mut terminate, mut hang_up] = {
             let _guard = runtime.enter();
-            (signal(SignalKind::interrupt()).map_err(fail)?, signal(SignalKind::terminate()).map_err(fail)?)
+            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+            let [interrupt, terminate, hang_up] = kinds.map(signal);
+            [interrupt.map_err(fail)?, terminate.map_err(fail)?, hang_up.map_err(fail)?]
         };
         let work = async move {
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = hang_up.recv() => {
+                        let engine = engine.lock().expect("no holder panics").upgrade();
+                        match engine.filter(|_| !terminal || has_terminal()) {
+                            Some(engine) => read_rules_again(&engine),
+                            None => _ = signal_hook::low_level::emulate_default_handler(SignalKind::hangup().as_raw_value()),
+                        }
+                        continue;
+                    }
                 }
                 let words = *words.lock().expect("no holder panics");
                 if flag.swap(true, Ordering::SeqCst) {
@@ -75,8 +89,25 @@ impl Signals {
         *self.words.lock().expect("no holder panics") = words;
     }
 
+    /// From now on SIGHUP is for this engine, as long as it lives.
+    pub fn serve(&self, engine: &Arc<Engine>) {
+        *self.engine.lock().expect("no holder panics") = Arc::downgrade(engine);
+    }
+
     /// Whether one has come.
     pub fn asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst)
+    }
+}
+
+/// Whether somebody may be looking at us. A terminal that was closed is none any more, and what is written there fails.
+fn has_terminal() -> bool {
+    std::io::stdin().is_terminal() || std::io::stdout().is_terminal() || std::io::stderr().is_terminal()
+}
+
+/// The engine itself logs what is wrong with them.
+fn read_rules_again(engine: &Engine) {
+    if let Ok(Some(rules)) = engine.read_rules_again() {
+        eprintln!("shaping rules were read again: {}, {} providers", rules.path().display(), rules.providers().len());
     }
 }

@@ -104,7 +104,11 @@ fn a_canary_in_every_column_is_found_nowhere_at_rest() {
     assert_eq!(sent.code, 3, "two rows wait for five minutes: {sent:?}");
     let state = desk.sealpost(&["status", "--json"]).json()["runs"][0].clone();
     let report = desk.sealpost(&["report", &campaign, "--json"]).json();
-    assert_eq!(report["deferred_reasons"], serde_json::json!([{"reason": "450 4.2.1", "rows": 2}]), "{report}");
+    assert_eq!(
+        report["deferred_reasons"],
+        serde_json::json!([{"reason": "450 4.2.1", "class": "greylist", "rows": 2}]),
+        "{report}"
+    );
     for (count, rows) in [("delivered", 2), ("bounced", 2), ("deferred", 2), ("invalid", 3), ("duplicate", 1)] {
         assert_eq!(state[count], rows, "{count}: {state}");
     }

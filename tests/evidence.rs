@@ -88,7 +88,7 @@ fn whom_dropped_rows_were_for_is_said_on_request_only() {
 
     let plain = desk.sealpost(&["report", &campaign, "--undeliverable", "--plain"]).stdout;
     let mut lines = plain.lines();
-    assert_eq!(lines.next(), Some("row,outcome,reason,at,doubted,address,key"));
+    assert_eq!(lines.next(), Some("row,outcome,reason,class,at,doubted,address,key"));
     let last = lines.next_back().expect("rows");
     assert!(last.starts_with("20,dropped,no_starttls,20") && last.ends_with(",false,r20@mail.example,20"), "{last}");
     let ask = ["report", &campaign, "--undeliverable", "--output", "letters.json", "--json"];

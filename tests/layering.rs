@@ -12,14 +12,15 @@ const LAYERS: [&[&str]; 4] = [
     &["control", "plan", "report", "run"],
 ];
 
-/// Words build on words; policies are found by the DNS; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 15] = [
+/// Words build on words; policies are found by the DNS; rules look at MX hosts; a shard routes and settles; a run is planned.
+const WITHIN: [(&str, &str); 16] = [
     ("mail", "clock"),
     ("condition", "clock"),
     ("run", "control"),
     ("metrics", "condition"),
     ("metrics", "mail"),
     ("secret", "mail"),
+    ("shaping", "resolve"),
     ("sts", "resolve"),
     ("probe", "route"),
     ("probe", "standing"),

@@ -3,6 +3,7 @@
 mod attach;
 mod bad_input;
 mod brake;
+mod brakes;
 mod canary;
 mod commands;
 mod damage;
@@ -23,6 +24,7 @@ mod reference;
 mod resources;
 mod resume;
 mod sealed;
+mod shaping;
 mod smarthost;
 mod standing;
 mod steering;

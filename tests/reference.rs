@@ -61,7 +61,10 @@ fn every_key_is_in_the_reference() {
     let cases = [
         (
             "sealpost.toml",
-            &["", "[source", "dkim", "keys", "dns", "smtp", "tls", "retry", "limits", "signing", "store", "metrics"][..],
+            &[
+                "", "[source", "dkim", "keys", "dns", "smtp", "tls", "retry", "limits", "shaping", "signing", "store",
+                "metrics",
+            ][..],
         ),
         ("campaign.toml", &["campaign", "input", "message", "transport"]),
     ];

@@ -1,7 +1,7 @@
 //! Who did not get it, and why? A run's accounts read back from the store.
 
 use crate::clock::Timestamp;
-use crate::mail::{Kind, MxTrust, Outcome, Peer, RunId, hint};
+use crate::mail::{Class, Kind, MxTrust, Outcome, Peer, RunId, hint};
 use crate::secret::DataKey;
 use crate::store::{Error, Latency, Manifest, SessionRecord, Store, Tally};
 use data_encoding::HEXLOWER;
@@ -18,7 +18,7 @@ pub struct Report {
     /// Where its rows stand.
     pub tally: Tally,
     /// Outcomes by kind and reason (reply codes or closed labels; no PHI).
-    pub reasons: BTreeMap<(Kind, String), u64>,
+    pub reasons: BTreeMap<(Kind, Why), u64>,
     /// Rows by outcome of which an attempt before the last was in doubt: they may have been delivered besides.
     pub doubted: BTreeMap<Kind, u64>,
     /// Delivered rows by number of attempts.
@@ -26,9 +26,18 @@ pub struct Report {
     /// Delivered rows by how they travelled.
     pub travelled: BTreeMap<Travelled, u64>,
     /// Deferred rows by the reason they wait for.
-    pub deferred: BTreeMap<String, u64>,
+    pub deferred: BTreeMap<Why, u64>,
     /// When the first of them is due.
     pub next_due: Option<Timestamp>,
+}
+
+/// Reply codes or a closed label, and the word of the refusal's class where there was one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Why {
+    /// Codes and label.
+    pub why: String,
+    /// The class's word.
+    pub class: Option<String>,
 }
 
 /// How rows travelled, as reports count it.
@@ -66,7 +75,7 @@ impl Report {
         let (mut attempts, mut doubted) = (BTreeMap::new(), BTreeMap::new());
         let mut over: HashMap<Option<u64>, u64> = HashMap::new();
         store.scan_outcomes(run, None, |_, outcome| {
-            *reasons.entry((outcome.kind, outcome.why())).or_default() += 1;
+            *reasons.entry((outcome.kind, Why::of(outcome.why(), outcome.class))).or_default() += 1;
             if outcome.doubted {
                 *doubted.entry(outcome.kind).or_default() += 1;
             }
@@ -79,7 +88,7 @@ impl Report {
         let mut deferred = BTreeMap::new();
         let mut next_due = None;
         store.scan_deferred(run, |due, why| {
-            *deferred.entry(why.to_owned()).or_default() += 1;
+            *deferred.entry(Why::waiting(why)).or_default() += 1;
             // The family is ordered by time.
             next_due.get_or_insert(due);
         })?;
@@ -99,16 +108,16 @@ impl Report {
         latency_into(&mut object, self.manifest.latency);
         object.insert("phi_in_clear".into(), self.manifest.phi_in_clear.into());
         object.insert("braked".into(), self.braked().into());
+        let held = self.manifest.held_providers.iter().map(|held| held.why.clone());
+        object.insert("held".into(), held.collect());
         let travelled = self.travelled.iter().map(|(way, rows)| way.json(*rows));
         object.insert("delivered_over".into(), travelled.collect());
-        let reasons = self
-            .reasons
-            .iter()
-            .map(|((kind, why), rows)| with_hint(json!({"outcome": kind.word(), "reason": why, "rows": rows}), why));
+        let reasons =
+            self.reasons.iter().map(|((kind, why), rows)| why.json(json!({"outcome": kind.word(), "rows": rows})));
         object.insert("reasons".into(), reasons.collect());
         let doubted = self.doubted.iter().map(|(kind, rows)| (kind.word().to_owned(), json!(rows)));
         object.insert("doubted".into(), Value::Object(doubted.collect()));
-        let deferred = self.deferred.iter().map(|(why, rows)| with_hint(json!({"reason": why, "rows": rows}), why));
+        let deferred = self.deferred.iter().map(|(why, rows)| why.json(json!({"rows": rows})));
         object.insert("deferred_reasons".into(), deferred.collect());
         object.insert("next_due".into(), self.next_due.map(rfc3339).into());
         let attempts = self.attempts.iter().map(|(attempts, rows)| (attempts.to_string(), json!(rows)));
@@ -133,6 +142,7 @@ impl Report {
             lines.push("\nPHI was allowed to leave in clear ([transport] phi_in_clear)".into());
         }
         lines.extend(self.braked().map(|why| format!("\nstopped by its brake: {why}")));
+        lines.extend(self.manifest.held_providers.iter().map(|held| format!("held by its brake {}", held.why)));
         lines
     }
 
@@ -154,12 +164,12 @@ impl Report {
             }
             lines.push(format!("{count:>9}  {}", kind.word().replace('_', " ")));
             let reasons: Vec<_> = self.reasons.iter().filter(|((of, why), _)| *of == kind && !why.is_empty()).collect();
-            reasons.iter().for_each(|((_, why), rows)| lines.extend(reason(why, **rows)));
+            reasons.iter().for_each(|((_, why), rows)| lines.extend(why.lines(**rows)));
             lines.extend(self.doubted.get(&kind).map(|rows| doubted(kind, *rows)));
         }
         if let Some(due) = self.next_due {
             lines.push(format!("{:>9}  deferred, the next attempt {}", self.tally.deferred, rfc3339(due)));
-            self.deferred.iter().for_each(|(why, rows)| lines.extend(reason(why, *rows)));
+            self.deferred.iter().for_each(|(why, rows)| lines.extend(why.lines(*rows)));
         }
         lines.extend(self.about_transport());
         if self.tally.waiting > 0 {
@@ -276,18 +286,48 @@ fn doubted(kind: Kind, rows: u64) -> String {
     format!("{}{rows}  {perhaps}: an earlier attempt was in doubt", " ".repeat(13))
 }
 
-/// A reason with its rows, and what to do about it.
-fn reason(why: &str, rows: u64) -> Vec<String> {
-    let indent = " ".repeat(13);
-    let hint = hint(why).map(|hint| format!("{indent}hint: {hint}"));
-    std::iter::once(format!("{indent}{rows}  {why}")).chain(hint).collect()
+impl Why {
+    /// Of an outcome.
+    pub fn of(why: String, class: Option<Class>) -> Why {
+        Why { why, class: class.map(|class| class.word().to_owned()) }
+    }
+
+    /// As it stands in the store with a row that waits.
+    fn waiting(why: &str) -> Why {
+        let (why, class) = why.split_once('\t').map_or((why, None), |(why, class)| (why, Some(class.to_owned())));
+        Why { why: why.to_owned(), class }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.why.is_empty()
+    }
+
+    /// With its rows, and what to do about it.
+    fn lines(&self, rows: u64) -> Vec<String> {
+        let indent = " ".repeat(13);
+        let hint = hint(&self.why).map(|hint| format!("{indent}hint: {hint}"));
+        std::iter::once(format!("{indent}{rows}  {self}")).chain(hint).collect()
+    }
+
+    fn json(&self, mut reason: Value) -> Value {
+        reason["reason"] = self.why.clone().into();
+        reason["class"] = self.class.clone().into();
+        if let Some(hint) = hint(&self.why) {
+            reason["hint"] = hint.into();
+        }
+        reason
+    }
 }
 
-fn with_hint(mut reason: Value, why: &str) -> Value {
-    if let Some(hint) = hint(why) {
-        reason["hint"] = hint.into();
+/// `550 5.1.1 (mailbox unknown)`.
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)?;
+        match &self.class {
+            Some(class) if class != "unknown" => write!(f, " ({})", class.replace('_', " ")),
+            _ => Ok(()),
+        }
     }
-    reason
 }
 
 /// How long messages took on the wire, as far as any were sent.

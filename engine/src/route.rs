@@ -1,9 +1,10 @@
-//! Decides where a row goes: domain → MX hosts → site → provider → shard, and what TLS is demanded there.
+//! Decides where a row goes: domain → MX hosts → site → provider → shard, on what terms, and what TLS is demanded there.
 //!
 //! Comes in: a gated row's domain. Goes next: the shard that owns the provider. Promise: a provider is always on one shard.
 
 use crate::mail::{Demand, Level, MxTrust, TlsFault};
 use crate::resolve::{Mx, MxHost, NoRoute, Place, Resolver, Security};
+use crate::shaping::{Bounds, ReplyPattern, Shape, Shaping, Terms};
 use crate::smtp::Access;
 use crate::sts::{Freshness, Mode, Standing, Sts};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,9 +17,17 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SiteId(pub u64);
 
-/// The sites that share limits. Until shaping rules group them, a provider is a site.
+/// The sites that share limits: those that a shaping rule groups, else a site by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProviderId(pub u64);
+
+impl ProviderId {
+    /// Of the provider that a rule gives this name. It is the same in every engine, so that what was learned is found again.
+    fn named(name: &str) -> ProviderId {
+        // What a site's number is made of begins with a rank, so this is no site's.
+        ProviderId(hash(&format!("provider {name}")))
+    }
+}
 
 /// Where a domain's messages go. Shared by all its rows.
 #[derive(Debug)]
@@ -31,6 +40,12 @@ pub struct Route {
     pub site: SiteId,
     /// Who shares its limits.
     pub provider: ProviderId,
+    /// The name that a shaping rule gives the provider.
+    pub group: Option<Arc<str>>,
+    /// How fast the provider may be sent to.
+    pub terms: Arc<Terms>,
+    /// What the provider's replies mean, where it has words of its own.
+    pub replies: Arc<[ReplyPattern]>,
     /// Its hosts, best first.
     pub hosts: Vec<MxHost>,
     /// What must hold before MAIL FROM.
@@ -111,28 +126,46 @@ impl Route {
         usize::try_from(self.provider.0 % shards).unwrap_or(0)
     }
 
-    /// The name that logs and metrics know it by: its best host's.
+    /// The name that operators and metrics know its provider by: its rule's, else its best host's.
     pub fn name(&self) -> &str {
+        self.group.as_deref().unwrap_or_else(|| self.host())
+    }
+
+    /// Its best host's name, by which logs tell the sites of a provider apart.
+    pub fn host(&self) -> &str {
         self.hosts.first().map_or("", MxHost::shown)
     }
 }
 
-/// The names of providers that rows were routed to, over all runs of an engine. A name takes less than a row, and a million
-/// recipients have tens of thousands of sites.
+/// The providers that rows were routed to, over all runs of an engine, by the best host of each site. A name takes less than a
+/// row, and a million recipients have tens of thousands of sites.
 #[derive(Debug, Default)]
-pub struct Met(RwLock<BTreeSet<String>>);
+pub struct Met(RwLock<BTreeMap<String, Arc<str>>>);
 
 impl Met {
     /// A route was found.
     fn note(&self, route: &Route) {
-        if !self.0.read().expect("no holder panics").contains(route.name()) {
-            self.0.write().expect("no holder panics").insert(route.name().to_owned());
+        let known =
+            self.0.read().expect("no holder panics").get(route.host()).is_some_and(|name| **name == *route.name());
+        if !known {
+            self.0.write().expect("no holder panics").insert(route.host().to_owned(), route.name().into());
         }
     }
 
-    /// All of them.
+    /// All of them, by name.
     pub fn names(&self) -> BTreeSet<String> {
-        self.0.read().expect("no holder panics").clone()
+        self.0.read().expect("no holder panics").values().map(ToString::to_string).collect()
+    }
+
+    /// The provider of the site with this best host, in whatever case.
+    pub fn provider_of(&self, host: &str) -> Option<Arc<str>> {
+        self.0.read().expect("no holder panics").get(&host.to_ascii_lowercase()).cloned()
+    }
+
+    /// The best hosts of the sites that belong to `provider`.
+    pub fn hosts_of(&self, provider: &str) -> BTreeSet<String> {
+        let met = self.0.read().expect("no holder panics");
+        met.iter().filter(|(_, name)| ***name == *provider).map(|(host, _)| host.clone()).collect()
     }
 }
 
@@ -146,6 +179,7 @@ pub struct Router {
     demand: Demand,
     floors: Arc<BTreeMap<String, Level>>,
     relay: Access,
+    shaping: Arc<Shaping>,
     known: RwLock<HashMap<String, Known>>,
     met: Arc<Met>,
 }
@@ -154,6 +188,8 @@ struct Known {
     found: Found,
     valid_until: Option<Instant>,
     since: Instant,
+    /// Under which edition of the shaping rules.
+    edition: u64,
 }
 
 /// How long a look-up that found nothing, or did not get through, is not made again here. Name servers have their own say on
@@ -171,7 +207,13 @@ impl Router {
     /// Routes for a campaign that demands `demand` everywhere. A smarthost is entered as `relay` says.
     pub fn new(resolver: Arc<dyn Resolver>, demand: Demand, relay: Access) -> Router {
         let (known, met, floors) = (RwLock::default(), Arc::default(), Arc::default());
-        Router { resolver, policies: None, demand, floors, relay, known, met }
+        let shaping = Arc::new(Shaping::none(Bounds::NONE));
+        Router { resolver, policies: None, demand, floors, relay, shaping, known, met }
+    }
+
+    /// The same by these rules, whichever they are from time to time.
+    pub fn shaped(self, shaping: Arc<Shaping>) -> Router {
+        Router { shaping, ..self }
     }
 
     /// The same, which asks for the policies of domains.
@@ -192,7 +234,7 @@ impl Router {
     /// What is known of `domain` at `now`, without asking anybody.
     pub fn known(&self, domain: &str, now: Instant) -> Option<Found> {
         let known = self.known.read().expect("no holder panics");
-        let known = known.get(domain)?;
+        let known = known.get(domain).filter(|known| known.edition == self.shaping.edition())?;
         known.valid_until.is_none_or(|until| now < until).then(|| known.found.clone())
     }
 
@@ -209,6 +251,8 @@ impl Router {
     /// # Errors
     /// There is none, or nobody could say.
     pub async fn find(&self, domain: &str) -> Found {
+        // Before the question: rules that are read meanwhile make the answer an old one.
+        let edition = self.shaping.edition();
         let found = self.look_up(domain).await;
         let valid_until = found.as_ref().map_or_else(
             |_| Some(tokio::time::Instant::now().into_std() + NOTHING_FOR),
@@ -226,7 +270,7 @@ impl Router {
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
-        known.insert(domain.to_owned(), Known { found: found.clone(), valid_until, since: now });
+        known.insert(domain.to_owned(), Known { found: found.clone(), valid_until, since: now, edition });
         found
     }
 
@@ -276,8 +320,10 @@ impl Router {
         let floor = Demand::new(self.floors.get(domain).copied().unwrap_or(Level::Opportunistic));
         let demand = self.demand.raise(&proven).raise(&asked).raise(&floor);
         let class = Class { word, ..Class::of(domain, &hosts, &demand, mx_trust) };
-        let (domain, standing, provider) = (domain.into(), standing.clone(), ProviderId(site.0));
-        Route { domain, standing, site, provider, hosts, demand, mx_trust, word, class, access }
+        let Shape { group, terms, replies } = self.shaping.shape(domain, &hosts);
+        let provider = group.as_deref().map_or(ProviderId(site.0), ProviderId::named);
+        let (domain, standing) = (domain.into(), standing.clone());
+        Route { domain, standing, site, provider, group, terms, replies, hosts, demand, mx_trust, word, class, access }
     }
 }
 
@@ -305,8 +351,12 @@ fn site(hosts: &[MxHost]) -> SiteId {
     let name = |host: &MxHost| format!("{} {} {}", rank(host), host.name.to_ascii_lowercase(), place(&host.place));
     let mut names: Vec<String> = hosts.iter().map(name).collect();
     names.sort_unstable();
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, names.join("\n").as_bytes());
-    SiteId(u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 octets")))
+    SiteId(hash(&names.join("\n")))
+}
+
+fn hash(name: &str) -> u64 {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+    u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 octets"))
 }
 
 fn place(place: &Place) -> String {
@@ -481,6 +531,61 @@ mod tests {
         }
         let fetched = policy("*.a.example", Source::Fetched);
         assert_eq!(class("a.example", &fetched), class("b.example", &standings[2]), "words are another matter");
+    }
+
+    const BOUNDS: Bounds = Bounds { connections: 20, messages_per_connection: 1000 };
+
+    #[test]
+    fn sites_that_a_rule_groups_are_one_provider_and_stay_sites() {
+        let text = "[[provider]]\nname = \"large\"\nmx = [\"large.example\"]\nconnections = 4\n";
+        let rules = crate::shaping::Rules::parse("shaping.toml".as_ref(), text).expect("good");
+        let router = Router::new(
+            Arc::new(Changing(0.into(), Duration::from_secs(60))),
+            Demand::new(Level::Verified),
+            Access::default(),
+        );
+        let met = Arc::new(Met::default());
+        let router = router.shaped(Arc::new(Shaping::new(rules, None, BOUNDS))).telling(met.clone());
+        // Each domain's host is a name below its own.
+        let routes =
+            ["a.large.example", "b.large.example", "c.example", "d.example"].map(|domain| ask(&router, domain));
+        let [a, b, c, d] = routes.map(|route| route.expect("a route"));
+        assert!(a.provider == b.provider && a.site != b.site && Arc::ptr_eq(&a.terms, &b.terms), "{a:?} {b:?}");
+        assert!(a.provider != c.provider && c.provider != d.provider, "who is in no rule is by itself");
+        assert_eq!((a.name(), a.host(), c.name()), ("large", "mx0.a.large.example", "mx2.c.example"));
+        assert_eq!((a.terms.connections, c.terms.connections), (4, 20));
+        for shards in 1..20 {
+            assert_eq!(a.shard(shards), b.shard(shards), "one owner of its limits");
+        }
+        assert_eq!(met.hosts_of("large"), ["mx0.a.large.example".to_owned(), "mx1.b.large.example".into()].into());
+        assert_eq!(met.provider_of("MX1.b.large.example").as_deref(), Some("large"));
+        assert_eq!(met.names(), ["large".to_owned(), "mx2.c.example".into(), "mx3.d.example".into()].into());
+    }
+
+    #[test]
+    fn routes_are_made_anew_by_rules_that_were_read_again() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let write = |name: &str| {
+            let text = format!("[[provider]]\nname = \"{name}\"\nmx = [\"a.example\"]\n");
+            std::fs::write(file.path(), text).expect("written");
+        };
+        write("before");
+        let rules = crate::shaping::Rules::read(file.path()).expect("good");
+        let shaping = Arc::new(Shaping::new(rules, Some(file.path().into()), BOUNDS));
+        let router = Router::new(
+            Arc::new(Changing(0.into(), Duration::from_secs(3600))),
+            Demand::new(Level::Verified),
+            Access::default(),
+        );
+        let router = router.shaped(shaping.clone());
+        let name = || ask(&router, "a.example").map(|route| route.name().to_owned());
+        assert_eq!(name(), Ok("before".into()));
+        write("after");
+        assert_eq!(name(), Ok("before".into()), "remembered");
+        shaping.read_again().expect("good");
+        assert!(router.known("a.example", Instant::now()).is_none(), "forgotten");
+        assert_eq!(name(), Ok("after".into()));
+        assert!(router.known("a.example", Instant::now()).is_some());
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! new standing is in the WAL; if the store refuses, the run is told to stop and the row stays where recovery finds it.
 
 mod brake;
+mod shares;
 
 pub use brake::{Brake, FEW_DROPS};
+pub use shares::{Limits, Shares};
 
 use crate::clock::{Clock, Timestamp};
 use crate::mail::{Addressee, Kind, Outcome, Row, RunId};
@@ -14,7 +16,7 @@ use crate::render::Unrenderable;
 use crate::retry::Retry;
 use crate::secret::DataKey;
 use crate::smtp::{Fate, Verdict};
-use crate::store::{Braked, Change, Leave, SessionRecord, Store, Tally};
+use crate::store::{Braked, Change, HeldProvider, Leave, SessionRecord, Store, Tally};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,10 +41,32 @@ pub struct Rules {
 pub struct Via<'a> {
     /// The provider's number.
     pub provider: u64,
-    /// The name of its best MX host.
+    /// Its name.
     pub host: &'a str,
     /// The session, where there was one: its number in the store.
     pub session: Option<u64>,
+}
+
+/// When a deferred row is due.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// After its own back-off.
+    InTurn,
+    /// After its own back-off, and not before this.
+    NotBefore(Timestamp),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl Due {
+    /// The time, where its own back-off would end at `next`.
+    fn after(self, next: Timestamp) -> Timestamp {
+        match self {
+            Due::InTurn => next,
+            Due::NotBefore(until) => next.max(until),
+            Due::At(until) => until,
+        }
+    }
 }
 
 /// The accounts of one run. Shared by the reader, the retry thread and all shards.
@@ -59,6 +83,7 @@ pub struct Settle {
     /// The column whose value names a row to whoever writes it a letter.
     key_column: Option<String>,
     brake: Option<Brake>,
+    shares: Option<Shares>,
     fault: Mutex<Option<String>>,
 }
 
@@ -91,8 +116,8 @@ impl Settle {
             counters.ended(*kind).store(*count, Ordering::SeqCst);
         }
         let none_due_before = AtomicU64::new(0);
-        let (key_column, brake, fault) = (None, None, Mutex::default());
-        Settle { store, run, key, clock, rules, metrics, counters, none_due_before, key_column, brake, fault }
+        let (key_column, brake, shares, fault) = (None, None, None, Mutex::default());
+        Settle { store, run, key, clock, rules, metrics, counters, none_due_before, key_column, brake, shares, fault }
     }
 
     /// The same, with the column that names a row to whoever writes it a letter.
@@ -106,6 +131,13 @@ impl Settle {
     #[must_use]
     pub fn under(mut self, brake: Option<Brake>) -> Settle {
         self.brake = brake;
+        self
+    }
+
+    /// The same, under brakes that look at what servers answer.
+    #[must_use]
+    pub fn watched_by(mut self, shares: Shares) -> Settle {
+        self.shares = Some(shares);
         self
     }
 
@@ -180,13 +212,19 @@ impl Settle {
     pub fn settle(&self, mut row: Row, verdict: &Verdict, via: Via<'_>) {
         row.attempts += 1;
         let now = self.clock.now();
+        if verdict.is_refusal() {
+            self.metrics.refused(verdict.class);
+        }
+        if let Some(shares) = &self.shares {
+            shares.note(verdict, via, now);
+        }
         let end = |kind| self.end(&row, outcome(kind, now, &row, verdict, via));
         match verdict.fate {
             Fate::Delivered => end(Kind::Delivered),
             Fate::Bounced => end(Kind::Bounced),
             Fate::Dropped if self.may_drop(verdict, via) => end(Kind::Dropped),
             Fate::InDoubt if !self.rules.resend_doubt => end(Kind::InDoubt),
-            Fate::InDoubt | Fate::Deferred | Fate::Dropped => self.defer(row, verdict, None, via),
+            Fate::InDoubt | Fate::Deferred | Fate::Dropped => self.defer(row, verdict, Due::InTurn, via),
         }
     }
 
@@ -196,8 +234,14 @@ impl Settle {
         match verdict.fate {
             Fate::Dropped if self.may_drop(verdict, via) => end(Kind::Dropped),
             Fate::Bounced => end(Kind::Bounced),
-            _ => self.defer(row, verdict, Some(until), via),
+            _ => self.defer(row, verdict, Due::NotBefore(until), via),
         }
+    }
+
+    /// Gives a row back that was refused together with all others, because they came too fast: it has lost nothing but its place,
+    /// and is due at `until`.
+    pub fn hold(&self, row: Row, verdict: &Verdict, until: Timestamp, via: Via<'_>) {
+        self.defer(row, verdict, Due::At(until), via);
     }
 
     /// Asks the brake. What may not be dropped waits.
@@ -206,20 +250,36 @@ impl Settle {
         self.brake.as_ref().is_none_or(|brake| brake.allows(via, verdict.reason, read, self.clock.now()))
     }
 
-    /// Whether the brake has stopped the run.
+    /// Whether a brake has stopped the run.
     pub fn is_braked(&self) -> bool {
-        self.brake.as_ref().is_some_and(Brake::is_braked)
+        self.stops_at_once() || self.brake.as_ref().is_some_and(Brake::is_braked)
     }
 
-    /// Why it has, if so.
-    pub fn braked(&self) -> Option<Braked> {
-        self.brake.as_ref().and_then(Brake::braked)
+    /// Whether no message more may be begun: what servers answer to these rows costs us our name.
+    pub fn stops_at_once(&self) -> bool {
+        self.shares.as_ref().is_some_and(Shares::has_stopped)
+    }
+
+    /// The same of those for one provider.
+    pub fn holds(&self, provider: u64) -> bool {
+        self.shares.as_ref().is_some_and(|shares| shares.holds(provider))
+    }
+
+    /// The providers at which rows wait for a person.
+    pub fn held(&self) -> Vec<HeldProvider> {
+        self.shares.as_ref().map(Shares::held).unwrap_or_default()
+    }
+
+    /// Why it waits for a person, if so. A run that has nothing left but rows at held providers does.
+    pub fn braked(&self, only_held_left: bool) -> Option<Braked> {
+        let dropped = self.brake.as_ref().and_then(Brake::braked);
+        dropped.or_else(|| self.shares.as_ref().and_then(|shares| shares.braked(only_held_left)))
     }
 
     /// Settles a row whose domain could not be looked up for now.
     pub fn unroutable(&self, mut row: Row, reason: &'static str) {
         row.attempts += 1;
-        self.defer(row, &crate::smtp::of_address(reason, true), None, Via::default());
+        self.defer(row, &crate::smtp::of_address(reason, true), Due::InTurn, Via::default());
     }
 
     /// Settles a row that makes no message.
@@ -272,23 +332,21 @@ impl Settle {
         self.fault.lock().expect("no holder panics").clone()
     }
 
-    fn defer(&self, mut row: Row, verdict: &Verdict, until: Option<Timestamp>, via: Via<'_>) {
+    fn defer(&self, mut row: Row, verdict: &Verdict, due: Due, via: Via<'_>) {
         let now = self.clock.now();
         // A first attempt ahead of us was dated by a clock that was wrong; it must not prolong the row's life.
         let first = row.first_attempt.map_or(now, |first| first.min(now));
         row.first_attempt = Some(first);
         let luck = self.run.0 ^ row.ordinal.rotate_left(32) ^ u64::from(row.attempts);
-        let Some(mut due) = self.rules.retry.next(now, first, self.rules.lifetime, row.attempts, luck) else {
+        let next = self.rules.retry.next(now, first, self.rules.lifetime, row.attempts, luck);
+        let Some(due) = next.map(|next| due.after(next).min(first.after(self.rules.lifetime))) else {
             let kind = if verdict.fate == Fate::InDoubt { Kind::InDoubt } else { Kind::Expired };
             return self.end(&row, outcome(kind, now, &row, verdict, via));
         };
-        if let Some(until) = until {
-            due = due.max(until).min(first.after(self.rules.lifetime));
-        }
         row.doubted |= verdict.fate == Fate::InDoubt;
         // Counted first: once it is written, the retry thread may take it up.
         self.counters.deferred.fetch_add(1, Ordering::SeqCst);
-        if self.put(&row, &Change::Deferred { due, why: &verdict.why() }) {
+        if self.put(&row, &Change::Deferred { due, why: &verdict.why_it_waits() }) {
             self.none_due_before.fetch_min(due.0, Ordering::SeqCst);
             self.metrics.deferrals.inc();
             self.metrics.rows(Queue::Deferred).inc();
@@ -362,6 +420,7 @@ fn outcome(kind: Kind, at: Timestamp, row: &Row, verdict: &Verdict, via: Via<'_>
         attempts: row.attempts,
         code: verdict.code,
         enhanced: verdict.enhanced,
+        class: verdict.told_class().filter(|_| kind != Kind::Delivered),
         doubted: row.doubted,
         reason: verdict.reason.to_owned(),
         text: if kind == Kind::Delivered { String::new() } else { verdict.text.clone() },

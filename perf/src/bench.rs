@@ -16,6 +16,8 @@ pub struct Bench {
     pub rows: u64,
     pub connections: u32,
     pub pinned: bool,
+    /// How far away the sink is, there and back.
+    pub rtt: Option<Duration>,
     /// The campaign file.
     pub campaign: PathBuf,
 }
@@ -101,10 +103,18 @@ linger = "1s"
 
     /// What all of its runs have in common, in a sentence.
     pub fn words(&self) -> String {
+        let far = self.rtt.map_or_else(String::new, |rtt| {
+            let most = f64::from(self.connections) / rtt.as_secs_f64();
+            format!(
+                " The sink is {} ms away, there and back, behind a relay (`perf/src/wire`), whose count of round trips this is: one \
+message a round trip would be {most:.0} messages/s.",
+                rtt.as_millis()
+            )
+        });
         format!(
             "`sealpost send` with a sealed store, leases and marks with `sync = \"group\"`, metrics served, TLS `verified` against the \
 sink's CA, {} connections to one site; the sink is `sealpost sandbox`, a process of its own. CPU is what the kernel counted \
-for the sender's control group, its start and end included.\n",
+for the sender's control group, its start and end included.{far}\n",
             self.connections
         )
     }

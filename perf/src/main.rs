@@ -19,7 +19,9 @@ mod peers;
 mod picture;
 mod platform;
 mod profile;
+mod reservations;
 mod sending;
+mod shaping;
 mod signing;
 mod sink;
 mod sites;
@@ -82,6 +84,10 @@ struct Args {
     #[arg(long, default_value_t = 20)]
     connections: u32,
 
+    /// speed, peers: how far away the sink is, there and back, in milliseconds
+    #[arg(long, value_name = "MS", value_parser = wire::millis)]
+    rtt: Option<std::time::Duration>,
+
     /// The binary to measure
     #[arg(long, default_value = "sealpost")]
     sealpost: PathBuf,
@@ -89,6 +95,10 @@ struct Args {
     /// signatures: the folder with the keys
     #[arg(long, hide = true, default_value = ".")]
     desk: PathBuf,
+
+    /// shaping: the folder with the receivers
+    #[arg(long, default_value = "perf/receivers")]
+    receivers: PathBuf,
 
     /// Where results are written
     #[arg(long, default_value = "perf/results")]
@@ -110,6 +120,9 @@ impl Args {
             }
             add("PINNED", if self.pinned == Pinned::Yes { "yes" } else { "no" }.to_owned());
             add("CONNECTIONS", self.connections.to_string());
+            if let Some(rtt) = self.rtt {
+                add("RTT", rtt.as_millis().to_string());
+            }
             add("LETTER", self.letter.word().to_owned());
             add("FORMAT", self.format.word().to_owned());
         }
@@ -140,8 +153,12 @@ enum What {
     Throttled,
     /// What sessions cost to open; `--rows` are sessions.
     Handshakes,
+    /// What keys cost to ask for and to take, up to `--rows` of them.
+    Reservations,
     /// 50 connections to a site that is 40 ms away, through a relay; `perf wire` is the relay alone.
     Wire,
+    /// Models of receivers, and the paces that senders choose; `--runs` are seeds. Nothing is sent.
+    Shaping,
     /// Two sites that refuse what is too much; `--rows` are seconds.
     Pace,
     /// The same messages to 10, 100, 1,000 and 10,000 sites.
@@ -185,6 +202,8 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
         What::Throttled => throttled_in(args, &folder),
         What::Handshakes => handshakes_in(args),
         What::Wire => wire_in(args, &folder),
+        What::Reservations => reservations_in(args, &folder),
+        What::Shaping => shaping_in(args),
         What::Pace => pace_in(args, &folder),
         What::Sites => sites_in(args, &folder),
         What::Speed | What::Peers | What::Signatures => judge_in(args, &folder),
@@ -248,9 +267,34 @@ fn handshakes_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
     write_down(args, "handshakes", &format!("What a session costs to open: {} of each kind", args.rows), &table)
 }
 
+fn reservations_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let table = reservations::measure(folder, args.rows)?;
+    write_down(
+        args,
+        "reservations",
+        &format!("What the keys of {} rows cost to ask for and to take", args.rows),
+        &table,
+    )
+}
+
 fn wire_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let table = wire::measure(&args.sealpost, folder, args.rows, args.runs)?;
     write_down(args, "wire", &format!("{} rows to a site that is far away", args.rows), &table)
+}
+
+fn shaping_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(&args.results)?;
+    let stem = args.results.join(format!("shaping-{}", commit()));
+    let table = shaping::measure(&args.receivers, args.runs as u64, &stem)?;
+    let text = format!(
+        "# Paces, against models of receivers\n\n`make perf WHAT=shaping RUNS={}`, commit {}.\n\n{table}",
+        args.runs,
+        commit()
+    );
+    print!("\n{text}");
+    let path = stem.with_extension("md");
+    std::fs::write(&path, text)?;
+    Ok(path)
 }
 
 fn pace_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
@@ -277,6 +321,7 @@ fn judge_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::E
         rows: args.rows,
         connections: args.connections,
         pinned: args.pinned == Pinned::Yes,
+        rtt: args.rtt,
         campaign,
     };
     bench.keys()?;
@@ -301,7 +346,8 @@ fn write_down(args: &Args, name: &str, title: &str, table: &str) -> Result<PathB
     std::fs::create_dir_all(&args.results)?;
     let text = format!("# {title}\n\n`{}`, commit {}; {}.\n\n{table}", args.command(name), commit(), machine());
     print!("\n{text}");
-    let apart = if args.pinned == Pinned::No { "-unpinned" } else { "" };
+    let far = args.rtt.map_or_else(String::new, |rtt| format!("-far{}", rtt.as_millis()));
+    let apart = format!("{}{far}", if args.pinned == Pinned::No { "-unpinned" } else { "" });
     let path = args.results.join(format!("{name}{apart}-{}-{}.md", args.rows, commit()));
     std::fs::write(&path, text)?;
     Ok(path)

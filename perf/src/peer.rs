@@ -57,9 +57,9 @@ impl Peer {
     /// It fails, or takes too long.
     pub fn run(self, bench: &Bench, messages: &Messages) -> Result<Run, Box<dyn Error>> {
         let folder = bench.fresh("peer")?;
-        let (cpu, sink_cpu) = bench.cpus();
-        let sink = Counted::start(&bench.guard, &bench.sealpost, &folder, &bench.ca(), sink_cpu)?;
-        let place = Place { bench, messages, folder: &folder, sink: &sink.sink.address };
+        let cpu = bench.cpus().0;
+        let sink = Counted::start(bench, &folder)?;
+        let place = Place { bench, messages, folder: &folder, sink: &sink.address() };
         self.prepare(&place)?;
         let group = bench.guard.group("sender")?;
         let mut child = self.ready(&place, &group, cpu)?;
@@ -74,7 +74,7 @@ impl Peer {
         drop(group);
         child.wait()?;
         let verified = bench.verified(&folder);
-        let totals = sink.sink.end()?;
+        let totals = sink.end()?;
         Ok(Run { rows: f64_of(messages.count), seconds, sender, sink: sink_used, peak_mb, totals, verified, own: None })
     }
 

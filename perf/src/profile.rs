@@ -39,8 +39,8 @@ fn under(
     tool: impl FnOnce(&Path) -> Vec<String>,
 ) -> Result<std::path::PathBuf, Box<dyn Error>> {
     let folder = bench.fresh("profile")?;
-    let (cpu, sink_cpu) = bench.cpus();
-    let sink = Counted::start(&bench.guard, &bench.sealpost, &folder, &bench.ca(), sink_cpu)?;
+    let cpu = bench.cpus().0;
+    let sink = Counted::start(bench, &folder)?;
     let group = bench.guard.group("sender")?;
     let tool = tool(&folder);
     let wrap = |sealpost: &Path| {
@@ -48,7 +48,7 @@ fn under(
         command.args(&tool[1..]).arg(sealpost);
         command
     };
-    let (child, _) = sending::spawn(bench, &folder, mode, &sink.sink.address, Some(rows), wrap)?;
+    let (child, _) = sending::spawn(bench, &folder, mode, &sink.address(), Some(rows), wrap)?;
     let output = child.wait_with_output()?;
     if sink.sink.accepted()? < rows {
         let said = std::fs::read(folder.join("stderr"))?;

@@ -89,11 +89,11 @@ const TICK: Duration = Duration::from_millis(50);
 pub fn run(bench: &Bench, mode: Mode, first: Option<u64>) -> Result<Run, Box<dyn Error>> {
     let rows = first.unwrap_or(bench.rows);
     let folder = bench.fresh("run")?;
-    let (cpu, sink_cpu) = bench.cpus();
-    let sink = Counted::start(&bench.guard, &bench.sealpost, &folder, &bench.ca(), sink_cpu)?;
+    let cpu = bench.cpus().0;
+    let sink = Counted::start(bench, &folder)?;
     let group = bench.guard.group("sender")?;
     let (mut child, port) =
-        spawn(bench, &folder, mode, &sink.sink.address, first, |sealpost| group.command(cpu, sealpost))?;
+        spawn(bench, &folder, mode, &sink.address(), first, |sealpost| group.command(cpu, sealpost))?;
     let since = Instant::now();
     let sink_before = sink.cpu()?;
     let counts = measure::last_line(&mut child)?;
@@ -120,7 +120,7 @@ pub fn run(bench: &Bench, mode: Mode, first: Option<u64>) -> Result<Run, Box<dyn
     child.wait()?;
     check(&counts, rows)?;
     let verified = bench.verified(&folder);
-    let totals = sink.sink.end()?;
+    let totals = sink.end()?;
     Ok(Run { rows: f64_of(rows), seconds, sender, sink: sink_cpu, peak_mb, totals, verified, own: Some(own) })
 }
 

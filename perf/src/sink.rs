@@ -1,6 +1,8 @@
 //! The receiver of every run: the embedded MX as a process of its own, and how much it has taken.
 
-use crate::group::{Cpu, Group, Guard};
+use crate::bench::Bench;
+use crate::group::{Cpu, Group};
+use crate::wire::{Relay, Terms};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -131,35 +133,55 @@ impl Totals {
     }
 }
 
-/// A sink that is measured: in a group of its own, on its own CPU, with a CA that stays the same from run to run.
+/// A sink that is measured: in a group of its own, on its own CPU, with a CA that stays the same from run to run; behind a
+/// relay where it is to be far away.
 pub struct Counted {
     pub sink: Sink,
     group: Group,
+    relay: Option<Relay>,
 }
 
 /// The name that the sink's certificate proves, and that every sender must check.
 pub const HOST: &str = "mx.sink.example";
 
 impl Counted {
-    /// Starts one in `folder`; its CA stays in `ca`, where `sink.pem` is the certificate.
+    /// Starts one in `folder`; its CA stays in the bench's, where `sink.pem` is the certificate.
     ///
     /// # Errors
-    /// It does not start.
-    pub fn start(
-        guard: &Guard,
-        sealpost: &Path,
-        folder: &Path,
-        ca: &Path,
-        cpu: Option<usize>,
-    ) -> Result<Counted, Box<dyn Error>> {
-        let group = guard.group("sink")?;
-        let (identity, sample) = (ca.join("identity"), folder.join("sample"));
+    /// It, or the relay, does not start.
+    pub fn start(bench: &Bench, folder: &Path) -> Result<Counted, Box<dyn Error>> {
+        let group = bench.guard.group("sink")?;
+        let (identity, sample) = (bench.ca().join("identity"), folder.join("sample"));
         std::fs::create_dir_all(&sample)?;
         let text = |path: &Path| path.to_str().map(str::to_owned).ok_or("a path that is no text");
         let more = ["--identity", &text(&identity)?, "--sample", &text(&sample)?];
-        let sink = Sink::start(group.command(cpu, sealpost), folder, "sink", &more)?;
-        std::fs::copy(folder.join("sink.pem"), ca.join("sink.pem"))?;
-        Ok(Counted { sink, group })
+        let sink = Sink::start(group.command(bench.cpus().1, &bench.sealpost), folder, "sink", &more)?;
+        std::fs::copy(folder.join("sink.pem"), bench.ca().join("sink.pem"))?;
+        let relay = match bench.rtt {
+            Some(rtt) => {
+                let terms = Terms { rtt, ..Terms::default() };
+                Some(Relay::start("127.0.0.1:0".parse()?, sink.address.parse()?, terms)?)
+            }
+            None => None,
+        };
+        Ok(Counted { sink, group, relay })
+    }
+
+    /// Where it is sent to.
+    pub fn address(&self) -> String {
+        self.relay.as_ref().map_or_else(|| self.sink.address.clone(), |relay| relay.address.to_string())
+    }
+
+    /// Tells it to end, and gives what it saw; over a distance the round trips are the relay's count, which knows nothing of mail.
+    ///
+    /// # Errors
+    /// It doesn't say.
+    pub fn end(self) -> Result<Totals, Box<dyn Error>> {
+        let totals = self.sink.end()?;
+        Ok(match &self.relay {
+            Some(relay) => Totals { turns: crate::sending::f64_of(relay.tally().client.turns), ..totals },
+            None => totals,
+        })
     }
 
     /// What it has used so far.

@@ -95,6 +95,7 @@ fn figures(modes: &[Mode], measured: &[Vec<Run>], pinned: bool) -> Result<String
     let within = each(|run, own| run.cost() - bar(own));
     let within = within.iter().map(|over| verdict(over.median() <= 0.0, over.median(), "µs over the bar"));
     text += &row("**sender CPU ≤ 1.1 r + 120 µs**", within.collect());
+    text += &together(modes, measured)?;
     if !pinned {
         text += &row(
             "messages/s that two busy CPUs give",
@@ -105,6 +106,24 @@ fn figures(modes: &[Mode], measured: &[Vec<Run>], pinned: bool) -> Result<String
         let share =
             share.iter().map(|share| verdict(share.median() >= SHARE, share.median(), "of what the machine can give"));
         text += &row("**messages/s ≥ 0.85 of two busy CPUs**", share.collect());
+    }
+    Ok(text)
+}
+
+/// How much more a CPU sends where signatures are made eight at a time: beside AWS-LC as it is here, and beside its code for
+/// CPUs without AVX-512 IFMA.
+fn together(modes: &[Mode], measured: &[Vec<Run>]) -> Result<String, Box<dyn Error>> {
+    let rate = |mode: Mode| {
+        let at = modes.iter().position(|other| *other == mode)?;
+        Some(Spread::of(measured[at].iter().map(Run::per_cpu_second)).median())
+    };
+    let mut text = String::new();
+    for mode in [Mode::Rsa, Mode::RsaNoIfma] {
+        if let (Some(eight), Some(one)) = (rate(Mode::CryptoMb), rate(mode)) {
+            let cell = |of: &Mode| if *of == Mode::CryptoMb { format!("{:.2}", eight / one) } else { String::new() };
+            let cells: Vec<_> = modes.iter().map(cell).collect();
+            writeln!(text, "| messages per CPU-second, by those of {} | {} |", mode.word(), cells.join(" | "))?;
+        }
     }
     Ok(text)
 }

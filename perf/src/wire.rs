@@ -5,9 +5,11 @@
 
 mod relay;
 
+pub use relay::{Relay, Terms};
+
 use crate::generate::{self, Format, Letter};
 use clap::Parser;
-use relay::{Relay, Tally, Terms};
+use relay::Tally;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -42,7 +44,7 @@ struct Args {
     reset_after: Option<u64>,
 }
 
-fn millis(text: &str) -> Result<Duration, String> {
+pub fn millis(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix("ms").unwrap_or(text).parse();
     number.map(Duration::from_millis).map_err(|_| "milliseconds, like 40ms".into())
 }

@@ -11,7 +11,7 @@ pub struct Pausing {
     #[arg(long)]
     pub run: Option<String>,
 
-    /// A provider, by the name of its best MX host as `/metrics` has it
+    /// A provider, by the name of its shaping rule, else of its best MX host, as `/metrics` has it
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
 

@@ -111,7 +111,7 @@ pub fn print(args: &Args, run: &RunView) {
 /// What its brake has done, and what a person can do.
 pub fn brake_lines(run: &RunView) -> Vec<String> {
     let Some(why) = &run.braked else { return Vec::new() };
-    let hint = "see what is wrong there, and mend it if it is ours; what is dropped gets no message, only a letter";
+    let hint = "see what is wrong there, and mend it if it is ours; what ends there gets no message, only a letter";
     vec![
         format!("stopped by its brake: {why}"),
         format!("hint: {hint}; then `sealpost resume --run {}`, and `sealpost send` if no engine is at work", run.run),
@@ -160,6 +160,7 @@ mod tests {
             failed: None,
             recent: 0.0,
             cancelled_at: Vec::new(),
+            held: Vec::new(),
             braked: None,
             phi_in_clear: false,
         }

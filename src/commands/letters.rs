@@ -4,8 +4,8 @@
 use crate::args::{Args, Report as Options};
 use crate::failure::Failure;
 use crate::output::outln;
-use engine::mail::{Kind, hint, rows as counted};
-use engine::report::{Ended, rfc3339};
+use engine::mail::{Class, Kind, hint, rows as counted};
+use engine::report::{Ended, Why, rfc3339};
 use engine::secret::write_owner_only;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -38,14 +38,14 @@ fn summary(rows: &[Ended]) -> Vec<String> {
     if rows.is_empty() {
         return vec!["no row was dropped, bounced or expired".into()];
     }
-    let mut reasons: BTreeMap<(Kind, String), Vec<u64>> = BTreeMap::new();
+    let mut reasons: BTreeMap<(Kind, Why), Vec<u64>> = BTreeMap::new();
     for Ended { row, outcome } in rows {
-        reasons.entry((outcome.kind, outcome.why())).or_default().push(*row);
+        reasons.entry((outcome.kind, Why::of(outcome.why(), outcome.class))).or_default().push(*row);
     }
     let mut lines = Vec::new();
     for ((kind, why), rows) in reasons {
         lines.push(format!("{:>9}  {kind}: {why}", rows.len()));
-        lines.extend(hint(&why).map(|hint| format!("{:13}hint: {hint}", "")));
+        lines.extend(hint(&why.why).map(|hint| format!("{:13}hint: {hint}", "")));
         lines.push(format!("{:13}rows {}", "", spans(&rows)));
     }
     lines.push("whom they were for: --plain on stdout, --output FILE in a new file; both hold PHI".into());
@@ -65,7 +65,7 @@ fn spans(rows: &[u64]) -> String {
 
 fn object(Ended { row, outcome }: &Ended) -> serde_json::Map<String, Value> {
     let object = json!({
-        "row": row, "outcome": outcome.kind.word(), "reason": outcome.why(), "at": rfc3339(outcome.at),
+        "row": row, "outcome": outcome.kind.word(), "reason": outcome.why(), "class": outcome.class.map(Class::word), "at": rfc3339(outcome.at),
         "attempts": outcome.attempts, "doubted": outcome.doubted,
     });
     let Value::Object(object) = object else { unreachable!("made as an object") };
@@ -86,12 +86,13 @@ fn json_lines(rows: &[Ended]) -> Vec<u8> {
 fn csv(rows: &[Ended]) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let internal = |error: csv::Error| Failure::internal(error.to_string());
-    writer.write_record(["row", "outcome", "reason", "at", "doubted", "address", "key"]).map_err(internal)?;
+    writer.write_record(["row", "outcome", "reason", "class", "at", "doubted", "address", "key"]).map_err(internal)?;
     for Ended { row, outcome } in rows {
         let (to, key) = outcome.addressee.as_ref().map_or(("", ""), |addressee| (&addressee.to, &addressee.key));
         let (row, why, at, doubted) =
             (row.to_string(), outcome.why(), rfc3339(outcome.at), outcome.doubted.to_string());
-        writer.write_record([&row, outcome.kind.word(), &why, &at, &doubted, to, key]).map_err(internal)?;
+        let class = outcome.class.map_or("", Class::word);
+        writer.write_record([&row, outcome.kind.word(), &why, class, &at, &doubted, to, key]).map_err(internal)?;
     }
     writer.into_inner().map_err(|error| Failure::internal(error.to_string()))
 }

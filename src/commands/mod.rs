@@ -12,6 +12,7 @@ pub mod report;
 pub mod sandbox;
 pub mod send;
 pub mod serve;
+pub mod shaping;
 pub mod standing;
 pub mod status;
 pub mod steer;

@@ -5,9 +5,9 @@ use crate::args::{Args, Report as Options};
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use crate::stored::{self, Reading};
-use engine::mail::{Kind, RunId};
+use engine::mail::{Class, Kind, RunId};
 use engine::plan::{Campaign, Machine};
-use engine::report::{Ended, Report, ended, session_json};
+use engine::report::{Ended, Report, Why, ended, session_json};
 use engine::run::data_key;
 use engine::secret::{DataKey, MasterKey};
 use engine::store::{Error, Store};
@@ -67,14 +67,15 @@ fn print_list(args: &Args, store: &Store, rows: &[Ended]) -> Result<(), Error> {
         let session = outcome.session.and_then(|number| sessions.get(&number));
         if args.json {
             let object = json!({
-                "row": row, "outcome": outcome.kind.word(), "reason": outcome.why(), "attempts": outcome.attempts,
+                "row": row, "outcome": outcome.kind.word(), "reason": outcome.why(), "class": outcome.class.map(Class::word), "attempts": outcome.attempts,
                 "doubted": outcome.doubted, "text": outcome.text, "session": session,
             });
             outln!("{object}");
         } else {
             let doubted = if outcome.doubted { " (an earlier attempt was in doubt)" } else { "" };
             let over = session.filter(|_| outcome.kind == Kind::Delivered).map_or_else(String::new, over);
-            outln!("row {row}: {}: {} {}{over}{doubted}", outcome.kind, outcome.why(), outcome.text);
+            let why = Why::of(outcome.why(), outcome.class);
+            outln!("row {row}: {}: {why} {}{over}{doubted}", outcome.kind, outcome.text);
         }
     }
     Ok(())

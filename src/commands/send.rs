@@ -42,7 +42,10 @@ pub fn run(args: &Args, options: &Send) -> Result<u8, Failure> {
     let signals = Signals::watch(OURS)?;
     for _ in 0..ROUNDS {
         match Machinery::of(&machine).and_then(Engine::start) {
-            Ok(engine) => return desk.send(engine, &signals),
+            Ok(engine) => {
+                signals.serve(&engine);
+                return desk.send(engine, &signals);
+            }
             Err(error) if error.blame() == Blame::Busy => {}
             Err(error) => return Err(error.into()),
         }

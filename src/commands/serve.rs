@@ -18,6 +18,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     machine.limits.connections = descriptors::make_room_for(machine.limits.connections, 1);
     let signals = Signals::watch(OURS)?;
     let engine = Engine::start(Machinery::of(&machine)?)?;
+    signals.serve(&engine);
     eprintln!("at work in {}; `sealpost send` hands campaigns over to it", machine.state_dir.display());
     take_up_open_runs(&engine)?;
     let mut ended = Ended { args, printed: BTreeSet::new() };

@@ -150,6 +150,7 @@ fn object(run: &RunView) -> Value {
     object.insert("recent_messages_per_second".into(), rounded(run.recent));
     object.insert("cancelled_at".into(), json!(run.cancelled_at));
     object.insert("braked".into(), run.braked.clone().into());
+    object.insert("held".into(), json!(run.held));
     object.insert("phi_in_clear".into(), run.phi_in_clear.into());
     if let Some(refusal) = &run.failed {
         object.insert("failed".into(), refusal.what.clone().into());
@@ -172,6 +173,15 @@ fn about(run: &RunView) -> Vec<String> {
     let failed = run.failed.iter().flat_map(|refusal| [Some(format!("  {}", refusal.what)), hint(refusal)]).flatten();
     let counts = format!("  {}", words(&run.tally()).join(" · "));
     let braked = drive::brake_lines(run).into_iter().map(|line| format!("  {line}"));
+    let held = run.held.iter().map(|why| format!("  held by its brake {why}"));
     let clear = run.phi_in_clear.then(|| "  its PHI may leave in clear ([transport] phi_in_clear)".to_owned());
-    [head, counts].into_iter().chain(clear).chain(cancelled).chain(braked).chain(broke).chain(failed).collect()
+    [head, counts]
+        .into_iter()
+        .chain(clear)
+        .chain(cancelled)
+        .chain(braked)
+        .chain(held)
+        .chain(broke)
+        .chain(failed)
+        .collect()
 }

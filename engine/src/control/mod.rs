@@ -21,4 +21,4 @@ mod tests;
 pub use client::Client;
 pub use error::Error;
 pub use server::Socket;
-pub use wire::{Commands, ConditionView, EngineView, Probe, Refusal, RunState, RunView, Submit, Target};
+pub use wire::{Commands, ConditionView, EngineView, Probe, Refusal, RulesView, RunState, RunView, Submit, Target};

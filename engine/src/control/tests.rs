@@ -35,6 +35,7 @@ fn run_view() -> RunView {
         failed: Some(Refusal::usage("no")),
         recent: 2.5,
         cancelled_at: vec![Target::Provider("mx.example".into())],
+        held: vec!["at mx.b.example: 60 of the last 100 answers".into()],
         braked: Some("60 of the last 100 rows were dropped".into()),
         phi_in_clear: true,
     }
@@ -47,6 +48,7 @@ fn engine_view() -> EngineView {
         draining: true,
         conditions: vec![ConditionView { what: "disk_full".into(), since: 9, why: "/state: no room".into() }],
         paused: vec![Target::All, Target::Provider("mx.example".into()), Target::Source("a".into())],
+        shaping: None,
         runs: vec![run_view()],
     }
 }

@@ -21,8 +21,20 @@ pub struct EngineView {
     pub conditions: Vec<ConditionView>,
     /// What an operator paused.
     pub paused: Vec<Target>,
+    /// Which shaping rules it goes by.
+    #[serde(default)]
+    pub shaping: Option<RulesView>,
     /// Open runs, and those that ended since it started; the first opened first.
     pub runs: Vec<RunView>,
+}
+
+/// A file of shaping rules, as an engine has read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesView {
+    /// Where it is.
+    pub file: String,
+    /// SHA-256 of what was read, in hexadecimal.
+    pub digest: String,
 }
 
 /// A trouble of the machine.
@@ -80,6 +92,9 @@ pub struct RunView {
     /// Why its brake has stopped it.
     #[serde(default)]
     pub braked: Option<String>,
+    /// Why brakes hold its rows at providers.
+    #[serde(default)]
+    pub held: Vec<String>,
     /// Whether its PHI may leave in clear.
     #[serde(default)]
     pub phi_in_clear: bool,
@@ -145,6 +160,7 @@ impl RunView {
             recent: 0.0,
             cancelled_at: cancelled_at(manifest),
             braked: manifest.braked.as_ref().filter(|_| state == RunState::Braked).map(|braked| braked.why.clone()),
+            held: manifest.held_providers.iter().map(|held| held.why.clone()).collect(),
             phi_in_clear: manifest.phi_in_clear,
         }
     }
@@ -200,7 +216,7 @@ pub enum Target {
     All,
     /// A run, by the name `status` shows.
     Run(String),
-    /// A provider, by the name of its best MX host, as `/metrics` names it.
+    /// A provider, by its rule's name or that of its best MX host, as `/metrics` names it.
     Provider(String),
     /// A source.
     Source(String),

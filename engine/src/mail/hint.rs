@@ -7,13 +7,17 @@ pub fn hint(why: &str) -> Option<&'static str> {
     HINTS.iter().find(|(reason, _)| *reason == label).map(|(_, hint)| *hint)
 }
 
-const HINTS: [(&str, &str); 18] = [
+const HINTS: [(&str, &str); 19] = [
     ("auth_refused", "the smarthost does not take our login: correct [smarthost] user and password; its rows wait"),
     ("auth_not_offered", "the smarthost offers none of SCRAM-SHA-256, PLAIN and LOGIN: is it the right port?"),
     ("auth_broken", "the smarthost did not prove that it knows our password, or broke off: is it the right host?"),
     (
         "sender_refused",
         "our envelope sender is not welcome: is [message] return_path a domain that may be sent from there?",
+    ),
+    (
+        "source_refused",
+        "our address is on a block list, or has no reverse name: `report --list` shows the reply, which says where to ask",
     ),
     ("relay_denied", "the smarthost does not relay for us: does it know this machine's address, or want a login?"),
     (

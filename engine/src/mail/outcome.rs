@@ -1,6 +1,6 @@
 //! How a row ends.
 
-use super::Enhanced;
+use super::{Class, Enhanced};
 use crate::clock::Timestamp;
 use std::fmt;
 
@@ -96,6 +96,8 @@ pub struct Outcome {
     pub code: Option<u16>,
     /// The enhanced status code that decided.
     pub enhanced: Option<Enhanced>,
+    /// What the refusal was about. None of deliveries, of ends without a refusal, and of outcomes from before classes were kept.
+    pub class: Option<Class>,
     /// Whether an attempt before the last one was in doubt: it may have been delivered besides.
     pub doubted: bool,
     /// A closed label (`no_starttls`, `missing_field`, …); empty where the codes say all.
@@ -132,6 +134,7 @@ impl Outcome {
             attempts,
             code: None,
             enhanced: None,
+            class: None,
             doubted: false,
             reason: reason.into(),
             text: String::new(),

@@ -1,19 +1,20 @@
 //! What Prometheus sees, in a registry of our own: two engines in one process share nothing.
 //!
 //! All series are listed in [`Metrics`]; every label is one of a closed set, given there. No address, key, claim or
-//! Message-ID is ever a label. Providers are named by their best MX host: the first [`Config::providers`] that reach
+//! Message-ID is ever a label. Providers are named by their rule in `shaping.toml`, else by their best MX host: the first [`Config::providers`] that reach
 //! [`providers::NAMED_FROM`] attempts by name, the rest together as `other`, so that no series ever falls.
 
 mod book;
 mod providers;
 mod signing;
 
-pub use providers::Providers;
+pub use providers::{OTHER, Pace, Providers};
 pub use signing::{Signing, Single};
 
 use self::book::Book;
+use self::providers::Paces;
 use crate::condition::{Condition, Conditions};
-use crate::mail::Kind;
+use crate::mail::{Class, Kind};
 use prometheus::core::Collector;
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::sync::Mutex;
@@ -34,6 +35,8 @@ pub struct Metrics {
     stages: [Histogram; Stage::ALL.len()],
     /// `sealpost_replies_total{step, class}`: replies by the command they answer and their first digit (`2yz`…`5yz`).
     replies: IntCounterVec,
+    /// `sealpost_refusals_total{class}`: attempts that a server refused, by a [`Class`]'s word.
+    refusals: IntCounterVec,
     /// `sealpost_session_failures_total{reason}`: connections that came to no session, by the verdict's closed label.
     failures: IntCounterVec,
     /// `sealpost_connections{state}`: see [`Connection`].
@@ -50,6 +53,8 @@ pub struct Metrics {
     conditions: IntGaugeVec,
     /// `sealpost_braked_runs`: runs that their brakes have stopped, and that wait for a person.
     pub braked: IntGauge,
+    /// `sealpost_held_providers`: providers at which brakes hold rows of open runs.
+    pub held_providers: IntGauge,
     /// `sealpost_run_seconds`: how long this engine has had a run open.
     seconds: prometheus::Gauge,
     /// `sealpost_attempts_total{provider, result}`.
@@ -201,6 +206,7 @@ impl Metrics {
             rows: book.gauges("sealpost_rows", "Rows that have not ended, by where they are", &["queue"]),
             stages: Stage::ALL.map(|stage| stages.with_label_values(&[stage.word()])),
             replies: book.counters("sealpost_replies_total", "SMTP replies, by command and class", &["step", "class"]),
+            refusals: book.counters("sealpost_refusals_total", "Attempts that a server refused, by class", &["class"]),
             failures: book.counters(
                 "sealpost_session_failures_total",
                 "Connections that came to no session, by reason",
@@ -217,9 +223,11 @@ impl Metrics {
                 &["what"],
             ),
             braked: book.gauge("sealpost_braked_runs", "Runs stopped by their brakes until a person resumes them"),
+            held_providers: book.gauge("sealpost_held_providers", "Providers at which brakes hold rows of open runs"),
             seconds: book.add(seconds.expect("a good name")),
             providers: Providers::new(
                 book.counters("sealpost_attempts_total", "Attempts, by provider and result", &["provider", "result"]),
+                Paces::new(&book),
                 config.providers,
             ),
             signing: Signing::new(&book),
@@ -272,6 +280,11 @@ impl Metrics {
             _ => "5yz",
         };
         self.replies.with_label_values(&[step, class]).inc();
+    }
+
+    /// A server refused a message for this.
+    pub fn refused(&self, class: Class) {
+        self.refusals.with_label_values(&[class.word()]).inc();
     }
 
     /// A connection came to no session for this reason, a closed label.
@@ -346,6 +359,7 @@ impl Metrics {
     /// Series that are there from the start, so that a rate over the first minute is one.
     fn at_zero(&self) {
         Kind::ALL.iter().for_each(|kind| drop(self.outcomes.with_label_values(&[kind.word()])));
+        Class::ALL.iter().for_each(|class| drop(self.refusals.with_label_values(&[class.word()])));
         Queue::ALL.iter().for_each(|queue| drop(self.rows(*queue)));
         Connection::ALL.iter().for_each(|state| drop(self.connections(*state)));
         self.conditions(&Conditions::default());

@@ -4,6 +4,7 @@ use super::Error;
 use super::campaign_file::{BrakeWord, CampaignFile, InputTable, OnDoubtWord, Paths, TransportTable};
 use crate::mail::{Demand, Level};
 use crate::render::MessagePlan;
+use crate::settle::Limits;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
@@ -25,6 +26,8 @@ pub struct Campaign {
     pub message: MessagePlan,
     /// How it travels.
     pub transport: Transport,
+    /// The shares of bad answers above which it stops.
+    pub brakes: Limits,
 }
 
 /// The recipient file and the meaning of its columns.
@@ -104,6 +107,10 @@ impl Campaign {
             source: reader.source(&file.input)?,
             message: reader.message(&file.message)?,
             transport: reader.transport(&file.transport)?,
+            brakes: Limits {
+                unknown: reader.brake("[brakes] unknown", &file.brakes.unknown)?,
+                blocked: reader.brake("[brakes] blocked", &file.brakes.blocked)?,
+            },
         })
     }
 
@@ -177,13 +184,13 @@ impl Reader<'_> {
         Path::new(&glob::Pattern::escape(&self.folder.to_string_lossy())).join(path)
     }
 
-    fn brake(&self, share: &Spanned<BrakeWord>) -> Result<Option<f64>, Error> {
+    fn brake(&self, name: &str, share: &Spanned<BrakeWord>) -> Result<Option<f64>, Error> {
         match share.get_ref() {
             BrakeWord::Share(share) if (0.0..1.0).contains(share) => Ok(Some(*share)),
             BrakeWord::Word(word) if word == "off" => Ok(None),
             _ => Err(self
-                .fail(share, "drop_brake must be a share from 0 up to 1, or \"off\"")
-                .hint("0.1 stops the run when more than a tenth of its last rows were dropped")),
+                .fail(share, format!("{name} must be a share from 0 up to 1, or \"off\""))
+                .hint("0.1 stops the run when more than a tenth of its last rows came to that")),
         }
     }
 
@@ -210,7 +217,7 @@ impl Reader<'_> {
         Ok(Transport {
             demand: Demand::new(*table.tls.get_ref()),
             exclusive: *table.exclusive.get_ref() && !clear,
-            drop_brake: self.brake(&table.drop_brake)?,
+            drop_brake: self.brake("drop_brake", &table.drop_brake)?,
             clear_at: (clear && !*table.phi_in_clear.get_ref()).then(|| self.line(&table.tls)),
             lifetime: table.lifetime.get_ref().0,
             requiretls: table.requiretls,

@@ -22,6 +22,9 @@ pub struct CampaignFile {
     /// How it travels.
     #[serde(default)]
     pub transport: TransportTable,
+    /// When it stops by itself.
+    #[serde(default)]
+    pub brakes: BrakesTable,
 }
 
 /// `[campaign]`.
@@ -112,7 +115,24 @@ impl Default for TransportTable {
     }
 }
 
-/// `drop_brake`.
+/// `[brakes]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrakesTable {
+    /// The share of unknown mailboxes among the last answers above which sending stops; `off` for none.
+    pub unknown: Spanned<BrakeWord>,
+    /// The same of refusals for what we are or send.
+    pub blocked: Spanned<BrakeWord>,
+}
+
+impl Default for BrakesTable {
+    fn default() -> Self {
+        let usual = || Spanned::new(0..0, BrakeWord::Share(0.05));
+        BrakesTable { unknown: usual(), blocked: usual() }
+    }
+}
+
+/// A brake's limit.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum BrakeWord {

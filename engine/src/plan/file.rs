@@ -1,6 +1,6 @@
 //! `sealpost.toml` as written. Every default has its reason in `config/sealpost.toml`.
 
-use super::machine_tables::{MetricsTable, SigningTable, StoreTable};
+use super::machine_tables::{MetricsTable, ShapingTable, SigningTable, StoreTable};
 use super::tls_reports::ReportsTable;
 use crate::mail::Level;
 use crate::resolve::{Dnssec, Family};
@@ -55,6 +55,9 @@ pub struct MachineFile {
     /// Bounds.
     #[serde(default)]
     pub limits: LimitsTable,
+    /// How fast whom may be sent to.
+    #[serde(default)]
+    pub shaping: ShapingTable,
     /// How signatures are made.
     #[serde(default)]
     pub signing: SigningTable,

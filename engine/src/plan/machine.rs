@@ -56,6 +56,8 @@ pub struct Machine {
     pub retry: Retry,
     /// Bounds.
     pub limits: Limits,
+    /// `[shaping] file`: rules that take the place of those that are built in.
+    pub shaping: Option<PathBuf>,
     /// `[signing] together`: whether RSA-2048 signatures are made together.
     pub sign_together: Together,
     /// When leases are on the disk.
@@ -157,6 +159,7 @@ impl Machine {
             roots: file.tls.roots.iter().map(|root| root_of(folder, root.get_ref())).collect(),
             retry: Retry { first: file.retry.first.get_ref().0, longest: file.retry.longest.0 },
             limits: limits(&file.limits, &file.smtp).map_err(|(offset, what)| fail(offset, what))?,
+            shaping: file.shaping.file.map(|file| folder.join(file)),
             sign_together: file.signing.together,
             sync: file.store.sync,
             sent_kept: file.store.sent_kept.0,

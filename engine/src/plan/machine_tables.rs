@@ -4,6 +4,7 @@ use super::file::Span;
 use crate::queue::Sync;
 use crate::sign::Together;
 use serde::Deserialize;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -23,6 +24,14 @@ impl Default for MetricsTable {
     fn default() -> Self {
         MetricsTable { listen: None, providers: Spanned::new(0..0, 20), linger: Span(Duration::ZERO) }
     }
+}
+
+/// `[shaping]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShapingTable {
+    /// The rules; `None` takes those that are built in.
+    pub file: Option<PathBuf>,
 }
 
 /// `[signing]`.

@@ -6,7 +6,6 @@
 mod campaign;
 pub mod campaign_file;
 mod enclosed;
-mod error;
 pub mod file;
 mod machine;
 mod machine_tables;
@@ -15,7 +14,7 @@ mod message_file;
 mod smarthost;
 mod tls_reports;
 
+pub use crate::mail::Mistake as Error;
 pub use campaign::{Campaign, OnDoubt, Source, Transport};
-pub use error::Error;
 pub use machine::{Dkim, Machine, Metrics};
 pub use smarthost::Smarthost;

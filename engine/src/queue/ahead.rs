@@ -2,9 +2,11 @@
 //! that is ready: a suspension, a pause or a cancellation finds it there, and whatever the session meets, it has cost nothing.
 
 use super::Job;
+use super::group::Turn;
 use super::lane::Lane;
 use super::owner::Owner;
 use super::shard::Stop;
+use crate::clock::Timestamp;
 use crate::mail::Message;
 use crate::smtp::{Envelope, Leaving};
 use std::rc::Rc;
@@ -27,6 +29,7 @@ impl Letter {
 pub(super) struct Ahead {
     lane: Rc<Lane>,
     turn: u64,
+    opened: Timestamp,
     envelope: Option<Envelope>,
 }
 
@@ -36,18 +39,18 @@ impl Ahead {
         if !may_begin(owner, lane) {
             return None;
         }
-        let (job, message) = next_ready(owner, lane)?;
+        let Taken::Message(job, message) = next_ready(owner, lane, Turn::NotHad) else { return None };
         let letter = Letter::new(job, message);
         leaving.open_ahead(&letter.envelope, &letter.job.route.demand);
         let Letter { job, message, envelope } = letter;
         let turn = job.turn;
         lane.state.borrow_mut().open_ahead(job, message);
-        Some(Ahead { lane: lane.clone(), turn, envelope: Some(envelope) })
+        Some(Ahead { lane: lane.clone(), turn, opened: owner.deps.clock.now(), envelope: Some(envelope) })
     }
 
     /// The message, now that the one before it is settled, if it may still be sent.
     pub(super) fn claim(mut self, owner: &Owner) -> Option<Letter> {
-        if !may_begin(owner, &self.lane) {
+        if !may_begin(owner, &self.lane) || self.is_held(owner) {
             return None;
         }
         let (job, message) = self.lane.state.borrow_mut().claim(self.turn)?;
@@ -57,8 +60,20 @@ impl Ahead {
     }
 }
 
+impl Ahead {
+    /// Whether the message before it has taught us to wait.
+    fn is_held(&self, owner: &Owner) -> bool {
+        let now = owner.deps.clock.now();
+        self.lane.group.held_until(now) > now
+    }
+}
+
 impl Drop for Ahead {
     fn drop(&mut self) {
+        if self.envelope.is_some() {
+            // Its MAIL is on the wire: the token is spent.
+            self.lane.group.unanswered(self.opened);
+        }
         let mut state = self.lane.state.borrow_mut();
         if let Some((job, message)) = state.claim(self.turn) {
             state.add_ready(job, message);
@@ -67,17 +82,32 @@ impl Drop for Ahead {
     }
 }
 
+/// What a session that wants a message finds.
+pub(super) enum Found {
+    /// One, and its token is spent.
+    Letter(Box<Letter>),
+    /// One, but no token, or others wait for it.
+    NoToken,
+    /// None.
+    Nothing,
+}
+
 /// The first ready message of a run that goes on, for a session that sends it now.
-pub(super) fn take_ready(owner: &Owner, lane: &Lane) -> Option<Letter> {
-    let (job, message) = next_ready(owner, lane)?;
-    leaves_ready(owner, &message);
-    Some(Letter::new(job, message))
+pub(super) fn take_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Found {
+    match next_ready(owner, lane, turn) {
+        Taken::Message(job, message) => {
+            leaves_ready(owner, &message);
+            Found::Letter(Box::new(Letter::new(job, message)))
+        }
+        Taken::NoToken => Found::NoToken,
+        Taken::Nothing => Found::Nothing,
+    }
 }
 
 /// A message that was begun in vain: the server has not said a word of it.
 pub(super) fn give_back(owner: &Owner, lane: &Lane, letter: Letter) {
     let Letter { job, message, .. } = letter;
-    if *owner.deps.stop.borrow() != Stop::No || job.run.leaves() {
+    if *owner.deps.stop.borrow() != Stop::No || job.leaves() {
         return owner.let_go(&job);
     }
     owner.gauges.ready.inc();
@@ -91,23 +121,38 @@ pub(super) fn may_begin(owner: &Owner, lane: &Lane) -> bool {
     *owner.deps.stop.borrow() == Stop::No && owner.may_send(lane)
 }
 
-/// The first of a run that goes on; it still counts as ready.
-fn next_ready(owner: &Owner, lane: &Lane) -> Option<(Job, Message)> {
+enum Taken {
+    Message(Job, Message),
+    NoToken,
+    Nothing,
+}
+
+/// The first of a run that goes on, its token spent; it still counts as ready.
+fn next_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Taken {
+    if lane.state.borrow().ready.is_empty() {
+        return Taken::Nothing;
+    }
+    let now = owner.deps.clock.now();
+    if !lane.group.take(turn, now) {
+        return Taken::NoToken;
+    }
     loop {
-        let (job, message) = lane.state.borrow_mut().ready.pop_front()?;
-        if let Some(ready) = if_it_goes_on(owner, lane, job, message) {
-            return Some(ready);
+        let Some((job, message)) = lane.state.borrow_mut().ready.pop_front() else { break };
+        if let Some((job, message)) = if_it_goes_on(owner, lane, job, message) {
+            return Taken::Message(job, message);
         }
     }
+    lane.group.give_back(now);
+    Taken::Nothing
 }
 
 /// A ready message, unless its run is paused, and it goes back to its line, or leaves, and it is let go.
 fn if_it_goes_on(owner: &Owner, lane: &Lane, job: Job, message: Message) -> Option<(Job, Message)> {
-    if job.run.goes_on() {
+    if job.goes_on() {
         return Some((job, message));
     }
     leaves_ready(owner, &message);
-    if job.run.leaves() {
+    if job.leaves() {
         owner.let_go(&job);
     } else {
         lane.put_back(job);

@@ -1,6 +1,7 @@
 //! What an operator told the engine: pauses and cancellations, as shards see them.
 
 use crate::mail::RunId;
+use crate::route::Route;
 use std::collections::BTreeSet;
 
 /// A whole set of orders. A new one replaces the old, and shards look through their lanes again.
@@ -8,11 +9,11 @@ use std::collections::BTreeSet;
 pub struct Controls {
     /// Nothing is begun.
     pub all_paused: bool,
-    /// Providers, by the name of their best host, at which nothing is begun.
+    /// Providers by name, and single sites by their best host, at which nothing is begun.
     pub paused_providers: BTreeSet<String>,
     /// Sources from which nothing is begun.
     pub paused_sources: BTreeSet<String>,
-    /// Providers at which a run's rows end as cancelled.
+    /// The same for what a run's rows end as cancelled at.
     pub cancelled_providers: BTreeSet<(RunId, String)>,
     /// Sources from which a run's rows end as cancelled.
     pub cancelled_sources: BTreeSet<(RunId, String)>,
@@ -21,15 +22,18 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// Whether nothing is begun at `provider` from `source`.
-    pub fn pause(&self, provider: &str, source: &str) -> bool {
-        self.all_paused || self.paused_providers.contains(provider) || self.paused_sources.contains(source)
+    /// Whether nothing is begun on `route` from `source`. Both names of a route hold: an order that was given before a rule
+    /// made its site part of a provider, by this engine or an earlier one, is not undone by that.
+    pub fn pause(&self, route: &Route, source: &str) -> bool {
+        let paused = |name: &str| self.paused_providers.contains(name);
+        self.all_paused || paused(route.name()) || paused(route.host()) || self.paused_sources.contains(source)
     }
 
     /// Whether rows of `run` end as cancelled there.
-    pub fn cancel(&self, run: RunId, provider: &str, source: &str) -> bool {
+    pub fn cancel(&self, run: RunId, route: &Route, source: &str) -> bool {
         let holds =
             |set: &BTreeSet<(RunId, String)>, name: &str| !set.is_empty() && set.contains(&(run, name.to_owned()));
-        holds(&self.cancelled_providers, provider) || holds(&self.cancelled_sources, source)
+        let providers = &self.cancelled_providers;
+        holds(providers, route.name()) || holds(providers, route.host()) || holds(&self.cancelled_sources, source)
     }
 }

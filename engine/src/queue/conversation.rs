@@ -1,9 +1,10 @@
 //! The life of one session: open it, send ready messages over it, close it.
 
 use super::Job;
-use super::ahead::{Ahead, Letter, give_back, may_begin, take_ready};
+use super::ahead::{Ahead, Found, Letter, give_back, may_begin, take_ready};
 use super::attempt::open;
 use super::gauges;
+use super::group::Turn;
 use super::lane::Lane;
 use super::opened::Opened;
 use super::owner::Owner;
@@ -13,11 +14,10 @@ use crate::mail::Level;
 use crate::metrics::{Connection, Stage};
 use crate::settle::Via;
 use crate::smtp::{Fate, Leaving, Proof, Scope, Sent, Verdict, of_stop};
+use crate::throttle::Refusal;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How long a site that refused one session more is believed to take no more than it had.
-const CAP_HOLDS: Duration = Duration::from_secs(60);
 /// A server that hears MAIL says something sooner than this.
 const SILENCE: Duration = Duration::from_secs(5);
 /// How often a session asks whether the engine may send again.
@@ -40,7 +40,7 @@ pub(super) async fn hold(owner: Rc<Owner>, lane: Rc<Lane>) {
             owner.deps.metrics.took(Stage::Open, since.elapsed());
             let version = opened.session.proof().map_or("none", Proof::version);
             owner.deps.metrics.session(version);
-            tracing::debug!(host = lane.route.borrow().name(), version, "session open");
+            tracing::debug!(host = lane.route.borrow().host(), version, "session open");
             let meeting = reporting::meeting(&owner, &lane, &between, &opened.session);
             let mut carried = Carried::default();
             serve(&owner, &lane, opened, &place, &mut carried).await;
@@ -64,7 +64,7 @@ async fn serve(
     carried: &mut Carried,
 ) {
     let mut ahead = None::<Ahead>;
-    let most = owner.deps.limits.messages_per_connection;
+    let most = lane.group.messages_per_connection();
     for number in 1..=most {
         let letter = match ahead.take() {
             Some(ahead) => ahead.claim(owner),
@@ -76,6 +76,7 @@ async fn serve(
         let Some(letter) = letter.and_then(|letter| proven(owner, lane, &opened, letter)) else { break };
         let Some(session) = opened.keep(&letter.job) else {
             // The run stops; the row stands where it stood.
+            lane.group.give_back(owner.deps.clock.now());
             owner.let_go(&letter.job);
             break;
         };
@@ -83,12 +84,14 @@ async fn serve(
             carried.note(letter.job.row.to.domain(), &letter.job.route);
         }
         lane.state.borrow_mut().busy += 1;
+        lane.group.becomes_busy();
         place.becomes(Connection::Busy);
         owner.advance(lane);
         let since = owner.deps.clock.now();
         let sending = send(owner, lane, &mut opened, &letter, number < most).await;
         let took = owner.deps.clock.now().since(since);
         ahead = sending.ahead;
+        lane.group.is_done();
         let Some(sent) = sending.sent else {
             // First: whatever the server does now, nobody hears of it.
             drop(opened);
@@ -99,6 +102,10 @@ async fn serve(
         concluded(owner, lane, &opened, letter, (sent, took), session);
         if !opened.session.is_open() {
             return;
+        }
+        if lane.group.parts(lane, number, owner.deps.clock.now()) {
+            say_goodbye(owner, lane, opened).await;
+            return lane.group.parted();
         }
     }
     say_goodbye(owner, lane, opened).await;
@@ -117,9 +124,9 @@ async fn next_letter(
     // What was refused leaves a reply due, which need not be waited for.
     if opened.session.takes_more()
         && may_begin(owner, lane)
-        && let Some(letter) = take_ready(owner, lane)
+        && let Found::Letter(letter) = take_ready(owner, lane, Turn::NotHad)
     {
-        return Ok(Some(letter));
+        return Ok(Some(*letter));
     }
     lane.state.borrow_mut().busy += 1;
     let rested = tokio::select! {
@@ -149,6 +156,7 @@ fn proven(owner: &Owner, lane: &Lane, opened: &Opened, letter: Letter) -> Option
     if opened.session.proof().is_some_and(|proof| proof.satisfies(&letter.job.route.demand)) {
         return Some(letter);
     }
+    lane.group.give_back(owner.deps.clock.now());
     lane.put_back(letter.job);
     owner.gauges.backlog.inc();
     None
@@ -207,7 +215,7 @@ fn concluded(
     };
     if lost_step && opened.session.pipelines() {
         tracing::info!(
-            host = lane.route.borrow().name(),
+            host = lane.route.borrow().host(),
             why = verdict.why(),
             "pipelined -> one message after the other"
         );
@@ -215,7 +223,10 @@ fn concluded(
     }
     match sent {
         Sent::Settled(verdict) => settle(owner, lane, letter.job, verdict, session),
-        Sent::Back(_) => give_back(owner, lane, letter),
+        Sent::Back(verdict) => {
+            heard(owner, lane, &verdict);
+            give_back(owner, lane, letter);
+        }
     }
 }
 
@@ -233,13 +244,20 @@ async fn say_goodbye(owner: &Rc<Owner>, lane: &Rc<Lane>, opened: Opened) {
 
 /// The next message, once there is one and messages may be begun.
 async fn next_ready(owner: &Rc<Owner>, lane: &Rc<Lane>) -> Letter {
+    let mut turn = Turn::NotHad;
     loop {
         if !owner.may_send(lane) {
             tokio::time::sleep(LOOK_AGAIN).await;
             continue;
         }
-        if let Some(ready) = take_ready(owner, lane) {
-            return ready;
+        match take_ready(owner, lane, std::mem::replace(&mut turn, Turn::NotHad)) {
+            Found::Letter(letter) => return *letter,
+            Found::NoToken => {
+                lane.group.turn(owner).await;
+                turn = Turn::Had;
+                continue;
+            }
+            Found::Nothing => {}
         }
         lane.state.borrow_mut().starved();
         // What was ready may have gone back to its line, because its run was paused: another's rows take its place.
@@ -251,17 +269,40 @@ async fn next_ready(owner: &Rc<Owner>, lane: &Rc<Lane>) -> Letter {
 /// A message whose server was waited for long enough. Only where its last octets may have left is it in doubt; else its row
 /// stands where it stood.
 fn broken_off(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, started: bool, session: u64) {
-    if started { settle(owner, lane, job, of_stop(), session) } else { owner.let_go(&job) }
+    if started {
+        return settle(owner, lane, job, of_stop(), session);
+    }
+    lane.group.unanswered(owner.deps.clock.now());
+    owner.let_go(&job);
 }
 
 fn settle(owner: &Rc<Owner>, lane: &Rc<Lane>, job: Job, verdict: Verdict, session: u64) {
     let suspends = verdict.scope == Scope::Site;
     owner.deps.metrics.providers.attempt(job.route.name(), verdict.fate.word());
     let via = Via { provider: job.route.provider.0, host: job.route.name(), session: Some(session) };
-    job.run.settle.settle(job.row, &verdict, via);
+    heard(owner, lane, &verdict);
+    match verdict.scope {
+        // All of us are refused: the row has lost nothing but its place.
+        Scope::Pace => job.run.settle.hold(job.row, &verdict, lane.group.held_until(owner.deps.clock.now()), via),
+        _ => job.run.settle.settle(job.row, &verdict, via),
+    }
     owner.settled(lane);
+    owner.admit(&lane.group);
     if suspends {
         owner.suspend(lane, verdict);
+    }
+}
+
+/// What a verdict says of the provider's pace.
+fn heard(owner: &Owner, lane: &Lane, verdict: &Verdict) {
+    let now = owner.deps.clock.now();
+    match verdict.code {
+        Some(_) if verdict.scope == Scope::Pace => {
+            lane.group.refused(Refusal::Rate, now);
+            owner.deps.metrics.providers.refused(lane.route.borrow().name(), "rate");
+        }
+        Some(_) => lane.group.accepted(now),
+        None => lane.group.unanswered(now),
     }
 }
 
@@ -273,12 +314,13 @@ fn refused(owner: &Rc<Owner>, lane: &Rc<Lane>, verdict: Verdict, avoided_tls: bo
         state.go_without_tls(owner.deps.clock.now());
         return;
     }
-    let others = state.sessions - 1;
-    if others > 0 {
-        state.session_cap = Some((others, owner.deps.clock.now().after(CAP_HOLDS)));
+    drop(state);
+    let now = owner.deps.clock.now();
+    if lane.group.sessions() > 1 {
+        lane.group.refused(Refusal::Connection, now);
+        owner.deps.metrics.providers.refused(lane.route.borrow().name(), "connection");
         return;
     }
-    state.session_cap = None;
-    drop(state);
+    lane.group.failed(now);
     owner.suspend(lane, verdict);
 }

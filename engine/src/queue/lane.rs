@@ -1,23 +1,26 @@
-//! The rows of one provider that make one demand, and the sessions that serve them.
+//! The rows of one site that make one demand, and the sessions that serve them.
 
 use super::Job;
+use super::group::Group;
 use super::line::{Line, next_turn};
 use super::pace::Pace;
 use crate::clock::Timestamp;
 use crate::mail::{Message, RunId};
 use crate::resolve::MxHost;
-use crate::route::{Class, ProviderId, Route};
+use crate::route::{Class, ProviderId, Route, SiteId};
 use crate::smtp::{Source, Verdict};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What a pooled connection serves: a provider, from one of our sources, domains of one class, and whether they are exclusive.
-/// Credentials belong to the provider, since a smarthost is a site of its own.
-pub(super) type LaneKey = (ProviderId, Arc<str>, Class, bool);
+/// What a pooled connection serves: a site, from one of our sources, domains of one class, and whether they are exclusive. The
+/// provider stands first: its lanes stand together, and one that other rules have given to another shard is another lane.
+/// Credentials belong to the site, since a smarthost is one of its own.
+pub(super) type LaneKey = (ProviderId, SiteId, Arc<str>, Class, bool);
 
 /// One lane. All its fields belong to its shard's thread.
 pub(super) struct Lane {
@@ -25,6 +28,8 @@ pub(super) struct Lane {
     /// The newest that a row brought: hosts and their order are the same in all.
     pub(super) route: RefCell<Arc<Route>>,
     pub(super) source: Arc<Source>,
+    /// Whose window and rate it has.
+    pub(super) group: Rc<Group>,
     pub(super) state: RefCell<State>,
     /// Rung when a message is ready or the lane winds down.
     pub(super) bell: Notify,
@@ -50,8 +55,6 @@ pub(super) struct State {
     pub(super) sessions: usize,
     /// Sessions with a message on the wire.
     pub(super) busy: usize,
-    /// How many sessions the site lets us have, once it refused one more, and until when we believe it.
-    pub(super) session_cap: Option<(usize, Timestamp)>,
     /// Suspensions in a row.
     pub(super) failures: u32,
     /// Why nothing is sent, and until when.
@@ -83,9 +86,9 @@ const CARE_HOLDS: Duration = Duration::from_secs(600);
 
 impl Lane {
     /// A lane whose first session begins at the `turn`-th of equal hosts.
-    pub(super) fn new(key: LaneKey, route: Arc<Route>, source: Arc<Source>, turn: usize, now: Timestamp) -> Lane {
-        let state = RefCell::new(State::new(turn, now));
-        Lane { key, route: RefCell::new(route), source, state, bell: Notify::new() }
+    pub(super) fn new(key: LaneKey, job: &Job, group: Rc<Group>, turn: usize, now: Timestamp) -> Lane {
+        let (route, state) = (RefCell::new(job.route.clone()), RefCell::new(State::new(turn, now)));
+        Lane { key, route, source: job.source.clone(), group, state, bell: Notify::new() }
     }
 
     /// Takes a row in as the last of its run.
@@ -123,9 +126,16 @@ impl Lane {
         lines.next()?.pop(&self.route.borrow(), &self.source)
     }
 
+    /// The most that a run with rows here weighs.
+    pub(super) fn weight(&self) -> u32 {
+        let state = self.state.borrow();
+        let waiting = state.lines.iter().filter(|line| line.has_turn()).map(|line| line.run.weight);
+        waiting.chain(state.ready.iter().map(|(job, _)| job.run.weight)).max().unwrap_or(0)
+    }
+
     /// Whether what falls short is dropped.
     pub(super) fn is_exclusive(&self) -> bool {
-        self.key.3
+        self.key.4
     }
 
     /// The site's hosts in the order in which the next session tries them: by preference, hosts of one preference taking
@@ -138,9 +148,10 @@ impl Lane {
     }
 }
 
-/// Where a lane's rows lie in the store's backlog: a name that every engine gives to the same lane.
-fn place((provider, source, class, exclusive): &LaneKey) -> u64 {
-    let name = format!("{:016x} {source} {class:?} {exclusive}", provider.0);
+/// Where a lane's rows lie in the store's backlog: a name that every engine gives to the same lane, and to no other. The
+/// provider is part of it: while rules change, two shards may each have a lane of one site.
+fn place((provider, site, source, class, exclusive): &LaneKey) -> u64 {
+    let name = format!("{:016x} {:016x} {source} {class:?} {exclusive}", provider.0, site.0);
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
     // Zero is the place of rows that are due and not yet routed.
     u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 octets")).max(1)
@@ -168,7 +179,6 @@ impl State {
             depth: DEPTH,
             sessions: 0,
             busy: 0,
-            session_cap: None,
             failures: 0,
             suspended: None,
             avoid_tls: None,
@@ -184,14 +194,6 @@ impl State {
             self.suspended = None;
         }
         self.suspended.clone()
-    }
-
-    /// How many sessions the site is believed to take at `now`.
-    pub(super) fn most_sessions(&self, now: Timestamp) -> usize {
-        match self.session_cap {
-            Some((most, until)) if now < until => most,
-            _ => usize::MAX,
-        }
     }
 
     /// Whether a connection to `address` failed a short while ago.
@@ -263,10 +265,7 @@ impl State {
     pub(super) fn is_forgettable(&self, now: Timestamp) -> bool {
         let idle = self.is_empty() && self.sessions == 0;
         let nothing_learned = self.failures == 0 && self.suspended.is_none() && !self.avoids_tls(now);
-        idle && nothing_learned
-            && self.most_sessions(now) == usize::MAX
-            && !self.is_careful(now)
-            && self.troubled.values().all(|until| *until <= now)
+        idle && nothing_learned && !self.is_careful(now) && self.troubled.values().all(|until| *until <= now)
     }
 
     /// Calls `each` with domain and route of the first `most` rows that wait in memory for a session.

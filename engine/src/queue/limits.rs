@@ -1,5 +1,6 @@
 //! Bounds of the machine.
 
+use crate::shaping::Bounds;
 use std::time::Duration;
 
 /// Bounds; all above zero.
@@ -19,4 +20,11 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// A bound over RFC 5321's timeouts.
     pub command_timeout: Option<Duration>,
+}
+
+impl Limits {
+    /// What no shaping rule goes beyond.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { connections: self.connections_per_provider, messages_per_connection: self.messages_per_connection }
+    }
 }

@@ -136,7 +136,7 @@ impl Line {
     }
 
     /// A run paused or leaving has no turn.
-    fn has_turn(&self) -> bool {
+    pub(super) fn has_turn(&self) -> bool {
         !self.is_empty() && self.run.goes_on()
     }
 }

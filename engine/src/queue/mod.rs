@@ -13,6 +13,11 @@
 //! 5. The run's `Settle` records how it ended, before the session sends another. Where the server takes it, the next one's
 //!    transaction is opened [`ahead`]: with the end of the message before it.
 //!
+//! The lanes of one provider from one source are a [`group`]: they share its window of sessions and its rate. A session opens where
+//! the window has room, and spends a token for each MAIL that it writes; what servers answer goes back to the
+//! [`Throttle`](crate::throttle::Throttle), which says what the window and the rate are. A message that is refused because all of us
+//! came too fast costs its row no attempt: it comes back once the group's hold is over.
+//!
 //! A lane is *open*, or *suspended* until a time because a session met trouble that every other would meet: then its rows
 //! are settled by that verdict, without being rendered.
 //!
@@ -26,6 +31,7 @@ mod controls;
 mod conversation;
 mod drought;
 mod gauges;
+mod group;
 #[cfg(test)]
 mod here;
 mod lane;

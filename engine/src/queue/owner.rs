@@ -4,6 +4,7 @@ use super::Run;
 use super::conversation;
 use super::drought::Drought;
 use super::gauges::Gauges;
+use super::group::{Group, GroupKey};
 use super::lane::{Lane, LaneKey};
 use super::shard::{Deps, Job, Rendered, Stop};
 use crate::clock::Timestamp;
@@ -27,6 +28,8 @@ pub(super) struct Owner {
     pub(super) gauges: Gauges,
     /// In order: what is done to all of them is done in the same order each time.
     pub(super) lanes: RefCell<BTreeMap<LaneKey, Rc<Lane>>>,
+    /// Whose window and rate its lanes share.
+    pub(super) groups: RefCell<BTreeMap<GroupKey, Rc<Group>>>,
     /// Rows in its lanes, in memory or spilled.
     pub(super) held: Cell<usize>,
     /// Of messages that wait for a session.
@@ -45,6 +48,10 @@ pub(super) struct Owner {
     rendered: mpsc::UnboundedSender<Rendered>,
     /// When lanes without a session were last looked at.
     pub(super) looked_round: Cell<Timestamp>,
+    /// When lanes were last looked at for rows that need not be in memory.
+    pub(super) made_room: Cell<Timestamp>,
+    /// When what was learned was last written down.
+    pub(super) kept: Cell<Timestamp>,
 }
 
 impl Owner {
@@ -53,6 +60,7 @@ impl Owner {
             gauges: Gauges::of(&deps.metrics),
             deps,
             lanes: RefCell::default(),
+            groups: RefCell::default(),
             held: Cell::new(0),
             ready_octets: Cell::new(0),
             connections: Cell::new(0),
@@ -63,22 +71,26 @@ impl Owner {
             breaking_off: Notify::new(),
             rendered,
             looked_round: Cell::new(Timestamp(0)),
+            made_room: Cell::new(Timestamp(0)),
+            kept: Cell::new(Timestamp(0)),
         }
     }
 
     pub(super) fn take(self: &Rc<Self>, job: Job) {
-        if job.run.leaves() {
+        if job.leaves() {
             return job.run.settle.let_go();
         }
         // Small sites see one session a run: which of equal hosts it meets first must not be the same every time.
         let now = self.deps.clock.now();
         let turn = usize::try_from(now.0).unwrap_or(0);
-        let lane = self
-            .lanes
-            .borrow_mut()
-            .entry(key(&job))
-            .or_insert_with(|| Rc::new(Lane::new(key(&job), job.route.clone(), job.source.clone(), turn, now)))
-            .clone();
+        let key = key(&job);
+        let known = self.lanes.borrow().get(&key).cloned();
+        let lane = known.unwrap_or_else(|| {
+            let lane = Rc::new(Lane::new(key.clone(), &job, self.group(&job, now), turn, now));
+            self.lanes.borrow_mut().insert(key, lane.clone());
+            lane
+        });
+        lane.group.heed(&job.route.terms, now);
         lane.route.replace(job.route.clone());
         self.held.set(self.held.get() + 1);
         self.gauges.backlog.inc();
@@ -91,7 +103,7 @@ impl Owner {
         lane.state.borrow_mut().rendering -= 1;
         self.gauges.rendering.dec();
         match result {
-            Ok(_) if job.run.leaves() => self.let_go(&job),
+            Ok(_) if job.leaves() => self.let_go(&job),
             Ok(message) => {
                 self.ready_octets.set(self.ready_octets.get() + message.octets().len());
                 lane.state.borrow_mut().add_ready(job, message);
@@ -122,10 +134,13 @@ impl Owner {
         }
         self.render_ahead(lane);
         let mut state = lane.state.borrow_mut();
-        let most = self.deps.limits.connections_per_provider.min(state.most_sessions(now));
         let idle = state.sessions - state.busy;
-        if state.ready.len() <= idle || state.sessions >= most {
+        if state.ready.len() <= idle || !lane.group.may_begin_soon(now) {
             return;
+        }
+        if !lane.group.has_room(now) {
+            lane.group.wants(lane);
+            return self.wanted.notify_waiters();
         }
         if self.connections.get() == self.deps.limits.connections || self.drought.holds() {
             let mut wanting = self.wanting.borrow_mut();
@@ -134,6 +149,9 @@ impl Owner {
             }
             drop(wanting);
             self.wanted.notify_waiters();
+            return;
+        }
+        if !lane.group.connect(now) {
             return;
         }
         state.sessions += 1;
@@ -148,7 +166,7 @@ impl Owner {
 
     /// Whether an operator has paused this provider or source.
     pub(super) fn is_paused(&self, lane: &Lane) -> bool {
-        self.deps.controls.borrow().pause(lane.route.borrow().name(), &lane.source.name)
+        self.deps.controls.borrow().pause(&lane.route.borrow(), &lane.source.name)
     }
 
     /// Gives rayon as many rows as the lane's sessions will want: some for each, and some to open one for.
@@ -158,7 +176,7 @@ impl Owner {
             let ahead = state.ready.len() + state.rendering;
             // Letters with files in them are large: past the bound each lane has one at a time.
             let many = self.ready_octets.get() > READY_OCTETS && ahead > 0;
-            if many || ahead >= state.depth * (state.sessions + 1) {
+            if many || ahead >= (state.depth * (state.sessions + 1)).min(lane.group.most_ready()) {
                 return;
             }
             drop(state);
@@ -206,7 +224,7 @@ impl Owner {
             let wait = self.deps.retry.wait(state.failures, route.site.0);
             let ends_rows = matches!(verdict.fate, Fate::Bounced | Fate::Dropped);
             let until = now.after(if ends_rows { wait.min(ENDS_ROWS_FOR) } else { wait });
-            let host = route.name();
+            let host = route.host();
             let seconds = until.since(now).as_secs();
             let (why, hint) = (verdict.why(), hint(&verdict.why()));
             tracing::warn!(host, why, seconds, hint, "open -> suspended");
@@ -219,7 +237,7 @@ impl Owner {
     /// Returns when `lane` has nothing to send and another lane wants the place of its idle session.
     pub(super) async fn gives_way(&self, lane: &Lane) {
         // Nothing else runs between the question and the wait: a shard is one thread.
-        while !lane.state.borrow().is_empty() || self.wanting.borrow().is_empty() {
+        while !lane.state.borrow().is_empty() || (self.wanting.borrow().is_empty() && !lane.group.is_wanted()) {
             self.wanted.notified().await;
         }
     }
@@ -256,9 +274,12 @@ impl Owner {
         lane.state.borrow_mut().pace.settled();
     }
 
-    /// A session of `lane` ended. Its place goes to the lane that waited longest, and only then back to this one.
+    /// A session of `lane` ended. Its place goes to the lane that waited longest, of its provider and then of all, and only then
+    /// back to this one.
     pub(super) fn hung_up(self: &Rc<Self>, lane: &Rc<Lane>) {
         self.connections.set(self.connections.get() - 1);
+        lane.group.hung_up();
+        self.admit(&lane.group);
         // One that waited may have got a place since, or have nothing left to send: ask until the place is taken.
         while self.connections.get() < self.deps.limits.connections && !self.drought.holds() {
             let Some(next) = self.wanting.borrow_mut().pop_front() else { break };
@@ -270,10 +291,18 @@ impl Owner {
             self.lanes.borrow_mut().remove(&lane.key);
         }
     }
+
+    /// Lanes that wait for a place in the window of `group` take what there is.
+    pub(super) fn admit(self: &Rc<Self>, group: &Group) {
+        while group.has_room(self.deps.clock.now()) {
+            let Some(next) = group.next_wanting() else { return };
+            self.advance(&next);
+        }
+    }
 }
 
 fn key(job: &Job) -> LaneKey {
     // A smarthost that falls short is not the recipient's fault: its rows wait.
     let exclusive = job.run.exclusive && !job.route.access.relays;
-    (job.route.provider, job.source.name.clone(), job.route.class.clone(), exclusive)
+    (job.route.provider, job.route.site, job.source.name.clone(), job.route.class.clone(), exclusive)
 }

@@ -2,6 +2,7 @@
 
 use super::{Press, Room};
 use crate::mail::RunId;
+use crate::route::ProviderId;
 use crate::settle::Settle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -62,7 +63,7 @@ impl Hold {
 impl Run {
     /// Whether its rows have turns.
     pub(super) fn goes_on(&self) -> bool {
-        self.hold.0.load(Ordering::SeqCst) == 0
+        self.hold.0.load(Ordering::SeqCst) == 0 && !self.settle.stops_at_once()
     }
 
     /// Whether messages on a wire are waited for no longer.
@@ -70,8 +71,13 @@ impl Run {
         self.hold.0.load(Ordering::SeqCst) & BREAKING_OFF != 0
     }
 
-    /// Whether its rows are to be let go.
+    /// Whether its rows are to be let go: it leaves, or a brake has stopped it, and the steward will hear of that in a moment.
     pub(super) fn leaves(&self) -> bool {
-        self.hold.0.load(Ordering::SeqCst) & LEAVING != 0
+        self.hold.0.load(Ordering::SeqCst) & LEAVING != 0 || self.settle.stops_at_once()
+    }
+
+    /// Whether those for this provider are.
+    pub(super) fn leaves_at(&self, provider: ProviderId) -> bool {
+        self.leaves() || self.settle.holds(provider.0)
     }
 }

@@ -15,6 +15,7 @@ use crate::route::Route;
 use crate::sign::Signing;
 use crate::smtp::{Connector, Dial, Source};
 use crate::standing::TlsStanding;
+use crate::store::Store;
 use crate::tlsrpt::Book;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,6 +38,18 @@ pub struct Job {
     pub place: Place,
     /// Which of its lane's rows it is, once it has had its turn.
     pub turn: u64,
+}
+
+impl Job {
+    /// Whether it may be begun.
+    pub(super) fn goes_on(&self) -> bool {
+        self.run.goes_on() && !self.run.settle.holds(self.route.provider.0)
+    }
+
+    /// Whether it is to be let go.
+    pub(super) fn leaves(&self) -> bool {
+        self.run.leaves_at(self.route.provider)
+    }
 }
 
 /// A row that rayon has seen.
@@ -90,6 +103,8 @@ pub struct Deps {
     pub controls: watch::Receiver<Arc<Controls>>,
     /// When to stop.
     pub stop: watch::Receiver<Stop>,
+    /// Where what is learned of providers is kept.
+    pub store: Arc<Store>,
 }
 
 /// A shard's thread and the way in.
@@ -167,6 +182,7 @@ pub(super) async fn work(
             owner.wind_down();
         }
     }
+    owner.keep_learned();
     // What comes later finds nobody, and is let go by who brought it.
     results.close();
     while let Ok(rendered) = results.try_recv() {

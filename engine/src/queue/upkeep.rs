@@ -2,17 +2,24 @@
 
 use super::lane::{Lane, State};
 use super::owner::Owner;
+use super::run::Run;
 use super::shard::Job;
 use crate::clock::Timestamp;
 use crate::mail::RunId;
+use crate::route::ProviderId;
 use crate::settle::Via;
 use crate::smtp::{Fate, Verdict};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often lanes that rest are looked at: their suspension may be over, or what stopped the engine.
 const ROUND: Duration = Duration::from_millis(250);
+/// How often what was learned of providers is written down. What a crash takes is learned again.
+const KEEP: Duration = Duration::from_secs(10);
+/// For each lane so long between two looks at all of them: a look at one takes a hundredth of it, however many there are.
+const BETWEEN_LOOKS: Duration = Duration::from_micros(20);
 /// Rows that a site takes within this time wait in memory. Longer than any hiccup of a healthy one.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Rows of a lane that stay in memory however slow it is; few in a simulation, whose rows are few.
@@ -29,7 +36,7 @@ impl Owner {
     /// An operator ordered something, or a run leaves.
     pub(super) fn obey(self: &Rc<Self>) {
         for lane in self.all_lanes() {
-            let leaving = leaving(&lane.state.borrow());
+            let leaving = leaving(&lane.state.borrow(), lane.route.borrow().provider);
             for run in leaving {
                 self.part_with(&lane, run);
             }
@@ -42,9 +49,18 @@ impl Owner {
     /// Looks after what no event looks after: rooms that are full, suspensions that are over.
     pub(super) fn look_round(self: &Rc<Self>) {
         let now = self.deps.clock.now();
+        let lanes = u32::try_from(self.lanes.borrow().len()).unwrap_or(u32::MAX);
+        if now.since(self.made_room.get()) < BETWEEN_LOOKS * lanes {
+            return;
+        }
+        self.made_room.set(now);
         let round = now.since(self.looked_round.get()) >= ROUND;
         if round {
             self.looked_round.set(now);
+        }
+        if now.since(self.kept.get()) >= KEEP {
+            self.kept.set(now);
+            self.keep_learned();
         }
         for lane in self.all_lanes() {
             self.make_room(&lane, now);
@@ -104,7 +120,7 @@ impl Owner {
         if controls.cancelled_providers.is_empty() && controls.cancelled_sources.is_empty() {
             return;
         }
-        let is_cancelled = |run| controls.cancel(run, lane.route.borrow().name(), &lane.source.name);
+        let is_cancelled = |run| controls.cancel(run, &lane.route.borrow(), &lane.source.name);
         for _ in 0..AT_ONCE {
             let Some(job) = lane.next_of(is_cancelled) else { return };
             self.gauges.backlog.dec();
@@ -146,7 +162,7 @@ impl Owner {
     /// Lets go of everything that is not on a wire.
     pub(super) fn wind_down(&self) {
         for lane in self.all_lanes() {
-            let runs: BTreeSet<_> = runs(&lane.state.borrow()).map(|(id, _)| id).collect();
+            let runs: BTreeSet<_> = runs(&lane.state.borrow()).map(|run| run.id).collect();
             runs.into_iter().for_each(|run| self.part_with(&lane, run));
             lane.bell.notify_waiters();
         }
@@ -155,14 +171,14 @@ impl Owner {
     }
 }
 
-/// The runs that have rows here, and whether they leave.
-fn runs(state: &State) -> impl Iterator<Item = (RunId, bool)> {
+/// The runs that have rows here.
+fn runs(state: &State) -> impl Iterator<Item = &Arc<Run>> {
     let of_lines = state.lines.iter().map(|line| &line.run);
-    of_lines.chain(state.made().map(|(job, _)| &job.run)).map(|run| (run.id, run.leaves()))
+    of_lines.chain(state.made().map(|(job, _)| &job.run))
 }
 
-fn leaving(state: &State) -> BTreeSet<RunId> {
-    runs(state).filter(|(_, leaves)| *leaves).map(|(run, _)| run).collect()
+fn leaving(state: &State, provider: ProviderId) -> BTreeSet<RunId> {
+    runs(state).filter(|run| run.leaves_at(provider)).map(|run| run.id).collect()
 }
 
 fn lines(state: &State) -> usize {

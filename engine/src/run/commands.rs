@@ -6,7 +6,9 @@ use super::record::Record;
 use super::slot::{OpenRun, Slot, state_of};
 use super::{Blame, Error, Options, Setup, offline};
 use crate::clock::Timestamp;
-use crate::control::{Commands, ConditionView, EngineView, Probe, Refusal, RunState, RunView, Submit, Target};
+use crate::control::{
+    Commands, ConditionView, EngineView, Probe, Refusal, RulesView, RunState, RunView, Submit, Target,
+};
 use crate::mail::RunId;
 use crate::plan::Campaign;
 use crate::probe::Finding;
@@ -34,6 +36,11 @@ impl Commands for Engine {
             draining: self.draining.load(Ordering::SeqCst) && !self.is_stopping(),
             conditions: self.conditions.list().into_iter().map(condition).collect(),
             paused: self.paused(),
+            shaping: self
+                .gear
+                .shaping
+                .rules()
+                .map(|rules| RulesView { file: rules.path().display().to_string(), digest: rules.digest().to_owned() }),
             runs,
         }
     }
@@ -60,8 +67,8 @@ impl Commands for Engine {
         match target {
             Target::All => self.order(|controls| controls.all_paused = true),
             Target::Provider(name) => {
-                let Provider { name, met } = self.known_provider(name)?;
-                let note = (!met).then(|| format!("no row was routed to {name} yet; those that will be wait"));
+                let known = self.known_provider(name)?;
+                let (note, name) = (known.note(name), known.name);
                 self.order(|controls| {
                     controls.paused_providers.insert(name);
                 });
@@ -89,11 +96,15 @@ impl Commands for Engine {
         let mut was_paused = true;
         match target {
             Target::All => self.resume_all()?,
-            Target::Provider(name) => self.order(|controls| {
-                let before = controls.paused_providers.len();
-                controls.paused_providers.retain(|paused| !paused.eq_ignore_ascii_case(name));
-                was_paused = controls.paused_providers.len() < before;
-            }),
+            Target::Provider(name) => {
+                let group = self.provider_of(name);
+                let meant = |paused: &str| paused.eq_ignore_ascii_case(name) || group.as_deref() == Some(paused);
+                self.order(|controls| {
+                    let before = controls.paused_providers.len();
+                    controls.paused_providers.retain(|paused| !meant(paused));
+                    was_paused = controls.paused_providers.len() < before;
+                });
+            }
             Target::Source(name) => self.order(|controls| was_paused = controls.paused_sources.remove(name)),
             Target::Run(run) => match self.with_run(run, resume) {
                 Ok(resumed) => {
@@ -137,7 +148,7 @@ impl Commands for Engine {
                 return Ok(left);
             }
             Target::Provider(name) => {
-                let Provider { name, .. } = self.known_provider(name)?;
+                let Provider { name, .. } = self.known_provider(name)?.called(name)?;
                 self.cancel_at(&Target::Provider(name))?;
             }
             Target::Source(name) => {

@@ -102,6 +102,7 @@ impl Engine {
             conditions: conditions.clone(),
             controls: ordered,
             stop: stopped,
+            store: store.clone(),
         };
         let shards = shards(cpus(), &deps)?;
         let shelf = Arc::new(StoreShelf(store.clone()));

@@ -37,6 +37,7 @@ mod refresh;
 mod rehearsal;
 pub mod reports;
 mod resumption;
+pub mod rules;
 mod setup;
 mod shelf;
 #[cfg(test)]

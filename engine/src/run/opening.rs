@@ -18,7 +18,7 @@ use crate::queue::{Hold, Press, Room, Run};
 use crate::render::{Column, Renderer};
 use crate::route::Router;
 use crate::secret::DataKey;
-use crate::settle::{Brake, Rules, Settle};
+use crate::settle::{Brake, Rules, Settle, Shares};
 use crate::store::{Family, Manifest, Store, Tally};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -184,6 +184,7 @@ impl Engine {
             since: Instant::now(),
             leaving: None,
             hurried: None,
+            rested: false,
             cancelled: false,
             failed: None,
             recent: Recent::default(),
@@ -218,7 +219,10 @@ impl Engine {
         let brake = transport.drop_brake.map(having_seen).transpose()?;
         let (store, clock, metrics) = (self.store.clone(), self.gear.clock.clone(), self.metrics.clone());
         let settle = Settle::new(store, run, key, clock, rules, metrics, before);
-        Ok(settle.known_by(&setup.campaign.source.key).under(brake))
+        let confirmed = manifest.confirmed_drops.clone();
+        let shares = Shares::new(setup.campaign.brakes, manifest.held_providers.clone(), confirmed);
+        let shares = shares.having_seen(&self.store, run, manifest.brake_since)?;
+        Ok(settle.known_by(&setup.campaign.source.key).under(brake).watched_by(shares))
     }
 
     fn scope(&self, blueprint: Blueprint, run: RunId, record: &Record, limit: Option<u64>) -> Result<Scope, Error> {
@@ -255,6 +259,7 @@ impl Engine {
             Router::new(self.gear.resolver.clone(), demand.clone(), self.gear.relay.clone())
                 .asking(self.policies.clone())
                 .above(self.gear.tls_domains.clone())
+                .shaped(self.gear.shaping.clone())
         };
         let dispatch = |stop| Dispatch {
             run: shared.clone(),

@@ -9,6 +9,8 @@ use crate::resolve::{Addresses, Answer, Mx, MxHost, NoAddress, NoRoute, Place, R
 use crate::retry::Retry;
 use crate::sandbox::{Ledger, Recipe, Sandbox};
 use crate::secret::MasterKey;
+use crate::settle::Limits;
+use crate::shaping::Shaping;
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer, generate};
 use crate::smtp::{Access, Root, Source};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -35,12 +37,14 @@ pub struct Rehearsal {
 /// The embedded MX can't start.
 pub fn rehearsal(
     machine: &Machine,
-    campaign: Campaign,
+    mut campaign: Campaign,
     recipe: Recipe,
     scratch: &Path,
     options: Options,
     durability: Durability,
 ) -> Result<Rehearsal, Error> {
+    // What the embedded MX refuses is made up.
+    campaign.brakes = Limits { unknown: None, blocked: None };
     let internal = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
     let ledger = Arc::new(Ledger::new(None, None).map_err(|error| internal(&error))?);
     let sandbox = Sandbox::start((Ipv4Addr::LOCALHOST, 0).into(), recipe, ledger).map_err(|error| internal(&error))?;
@@ -60,6 +64,8 @@ pub fn rehearsal(
         roots: vec![Root::Der(sandbox.root())],
         exclusive_confirm: Duration::ZERO,
         tls_domains: Arc::default(),
+        // It measures this machine, and its hosts are called like real ones.
+        shaping: Arc::new(Shaping::none(machine.limits.bounds())),
         tls_refresh: None,
         retry: RETRY,
         limits: machine.limits,

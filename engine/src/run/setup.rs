@@ -8,6 +8,7 @@ use crate::queue::{Limits, Sync};
 use crate::resolve::{Dns, DnsConfig, Dnssec, Fixed, NoRoute, Place, Resolver};
 use crate::retry::Retry;
 use crate::secret::{KeyError, KeyFileError, MasterKey, owner_only, password};
+use crate::shaping::Shaping;
 use crate::sign::{Algorithm, DkimKey, KeyPair, Signer, Together};
 use crate::smtp::{Access, Identity, Login, Root, Source};
 use crate::store::Bounds;
@@ -68,6 +69,8 @@ pub struct Machinery {
     pub exclusive_confirm: Duration,
     /// What no campaign may go below, by domain.
     pub tls_domains: Arc<BTreeMap<String, Level>>,
+    /// How fast whom may be sent to.
+    pub shaping: Arc<Shaping>,
     /// How often policies and hosts are looked at again, if they are.
     pub tls_refresh: Option<Duration>,
     /// The back-off.
@@ -102,7 +105,7 @@ impl Machinery {
     /// An engine on `machine`.
     ///
     /// # Errors
-    /// A key that is missing, exposed or unusable, or no name server.
+    /// A key that is missing, exposed or unusable, a mistake in the shaping rules, or no name server.
     pub fn of(machine: &Machine) -> Result<Machinery, Error> {
         Ok(Machinery {
             machine: Some(machine.clone()),
@@ -114,6 +117,7 @@ impl Machinery {
             roots: machine.roots.clone(),
             exclusive_confirm: machine.exclusive_confirm,
             tls_domains: machine.tls_domains.clone(),
+            shaping: super::rules::shaping(machine)?,
             tls_refresh: machine.tls_refresh,
             retry: machine.retry,
             limits: machine.limits,
@@ -138,7 +142,7 @@ impl Setup {
 }
 
 /// Fixed routes, the smarthost, and the DNS where these leave something to ask.
-fn resolver(machine: &Machine) -> Result<Fixed, Error> {
+pub(super) fn resolver(machine: &Machine) -> Result<Fixed, Error> {
     let smarthost = machine.smarthost.as_ref().map(|smarthost| smarthost.host.clone());
     let dns = asked(machine).map(|config| start(machine, config)).transpose()?;
     Ok(Fixed { routes: machine.routes.clone(), smarthost, dns })

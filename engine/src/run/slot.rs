@@ -11,7 +11,7 @@ use crate::mail::{Kind, RunId};
 use crate::metrics::{Metrics, Stage};
 use crate::queue::{Room, Run};
 use crate::secret::DataKey;
-use crate::store::{Latency, Manifest, Store, Tally};
+use crate::store::{HeldProvider, Latency, Manifest, Store, Tally};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,8 @@ pub(super) struct OpenRun {
     pub(super) hurried: Option<Instant>,
     pub(super) cancelled: bool,
     pub(super) failed: Option<String>,
+    /// Nothing of it was left that could be sent.
+    pub(super) rested: bool,
     pub(super) recent: Recent,
 }
 
@@ -119,6 +121,7 @@ impl OpenRun {
         // Also where the input broke off: what was read of it is still sent.
         let read = self.feeders.read().is_some();
         let settle = &self.shared.settle;
+        self.rested = read && settle.is_at_rest();
         let done = if self.until_empty || draining { settle.is_idle() } else { settle.is_at_rest() };
         (read && done) || self.deadline.is_some_and(|deadline| now >= deadline)
     }
@@ -149,6 +152,12 @@ impl OpenRun {
         // What was broken off is settled at once, unless the disk is stuck.
         let stuck = self.hurried.is_some_and(|since| since.elapsed() >= WIND_DOWN + LAST_MOMENT);
         gone || (stopping && stuck)
+    }
+
+    /// Providers that its brakes have come to hold since they were last written down, and where to.
+    pub(super) fn newly_held(&self) -> Option<(Arc<Record>, Vec<HeldProvider>)> {
+        let held = self.shared.settle.held();
+        (held.len() > self.record.manifest().held_providers.len()).then(|| (self.record.clone(), held))
     }
 
     /// Remembers how many messages were delivered by now.
@@ -184,7 +193,7 @@ impl OpenRun {
         let delivered_before = self.before.count(Kind::Delivered);
         let (record, key, seconds, cancelled) = (self.record, self.key, last.seconds, self.cancelled);
         let (tally, read) = (self.shared.settle.tally(), self.feeders.into_read());
-        let braked = self.shared.settle.braked();
+        let braked = self.shared.settle.braked(self.rested && tally.left() > 0);
         let write = || -> Result<(Manifest, Tally), Error> {
             if let Some(braked) = braked {
                 record.change(true, |manifest| manifest.braked = Some(braked))?;

@@ -33,10 +33,12 @@ fn look_after_runs(engine: &Engine) {
     let draining = engine.draining.load(Ordering::SeqCst);
     let (mut left, mut ended) = (false, false);
     // An end takes syncs, and a cancelled run a write for each of its rows: commands must not wait for that.
-    let mut over = Vec::new();
+    let (mut over, mut held, mut holding) = (Vec::new(), Vec::new(), 0);
     for (run, slot) in engine.runs().iter_mut() {
         let Slot::Open(open) = slot else { continue };
         open.note(now);
+        holding += open.shared.settle.held().len();
+        held.extend(open.newly_held());
         if broken {
             open.fail("a part of the engine failed");
         }
@@ -47,6 +49,13 @@ fn look_after_runs(engine: &Engine) {
         left |= open.hurry(now, engine.is_stopping());
         if open.has_left(engine.is_stopping()) {
             over.push(*run);
+        }
+    }
+    engine.metrics.held_providers.set(i64::try_from(holding).unwrap_or(i64::MAX));
+    left |= !held.is_empty();
+    for (record, providers) in held {
+        if let Err(error) = record.change(true, |manifest| manifest.held_providers = providers) {
+            tracing::error!(%error, "can't write down what a brake holds");
         }
     }
     if left {

@@ -3,12 +3,14 @@
 //! 1. [`session`] connects ([`dial`]), reads, writes ([`framing`], [`writing`]) and does TLS; it decides nothing.
 //! 2. [`machine`] decides what is said next; it does no I/O.
 //! 3. [`reply`] makes replies of octets, [`extensions`] reads what EHLO offers.
-//! 4. [`verdict`] alone says what a reply or failure means for the message, the session and the site.
+//! 4. [`verdict`] alone says what a reply or failure means for the message, the session and the site; [`classes`] is the table of
+//!    what refusals are about.
 //! 5. [`source`] is who we are, [`access`] what a smarthost asks of us before, [`auth`] how we answer.
 //! 6. [`tls`] is the only maker of a [`Proof`]; without one that satisfies the demand there is no MAIL FROM.
 
 mod access;
 mod auth;
+mod classes;
 mod dial;
 mod envelope;
 mod extensions;

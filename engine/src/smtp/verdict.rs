@@ -1,7 +1,8 @@
 //! What a reply or a failure means. This module alone decides: pipelined or lock-step, first message or last.
 
 use super::Step;
-use crate::mail::{Enhanced, Reply, TlsFault};
+use super::classes::{self, Action, Finding};
+use crate::mail::{Class, Enhanced, Reply, TlsFault};
 
 /// What becomes of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +37,25 @@ impl Fate {
 pub enum Scope {
     /// This message only; the session goes on.
     Message,
+    /// The provider wants all of us slower, whatever the message: its row's own attempt is not spent. The session goes on,
+    /// unless 421 has closed it.
+    Pace,
     /// The session ends; others may do better.
     Session,
     /// Every session to this site would meet the same.
     Site,
     /// Our own machine is at its end: no site said anything, and no row pays for it.
     Machine,
+}
+
+impl Scope {
+    /// Whether nothing more is sent over the session.
+    pub fn ends_session(self) -> bool {
+        match self {
+            Scope::Message | Scope::Pace => false,
+            Scope::Session | Scope::Site | Scope::Machine => true,
+        }
+    }
 }
 
 /// A verdict, with what reports say of it.
@@ -51,6 +65,8 @@ pub struct Verdict {
     pub fate: Fate,
     /// How far it reaches.
     pub scope: Scope,
+    /// What it is about; unknown of a delivery, too.
+    pub class: Class,
     /// The deciding reply's code.
     pub code: Option<u16>,
     /// Its enhanced status code.
@@ -67,6 +83,24 @@ impl Verdict {
     /// What reports and logs say of it: codes and closed labels, no PHI.
     pub fn why(&self) -> String {
         crate::mail::why(self.code, self.enhanced, self.reason)
+    }
+
+    /// Its class; none where nobody refused anything and nothing is known.
+    pub fn told_class(&self) -> Option<Class> {
+        (self.code.is_some() || self.class != Class::Unknown).then_some(self.class)
+    }
+
+    /// Whether a server's reply refused the message, for now or for good.
+    pub fn is_refusal(&self) -> bool {
+        self.code.is_some() && matches!(self.fate, Fate::Bounced | Fate::Deferred)
+    }
+
+    /// Why a row waits: codes, closed label, and behind a tab the class.
+    pub fn why_it_waits(&self) -> String {
+        match self.told_class() {
+            Some(class) => format!("{}\t{class}", self.why()),
+            None => self.why(),
+        }
     }
 
     /// How TLS fell short, if that is what stood in the way.
@@ -89,7 +123,7 @@ impl Verdict {
     /// The same, once it was decided what becomes of the row and what the fault is called.
     #[must_use]
     pub fn judged(self, fate: Fate, fault: TlsFault) -> Verdict {
-        Verdict { fate, tls: Some(fault), reason: fault.label(), ..self }
+        Verdict { fate, tls: Some(fault), class: Class::Tls, reason: fault.label(), ..self }
     }
 
     /// It came in the middle of a handshake.
@@ -100,7 +134,11 @@ impl Verdict {
 
 impl std::fmt::Debug for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Verdict({:?} {:?} {:?} {:?} {})", self.fate, self.scope, self.code, self.enhanced, self.reason)
+        write!(
+            f,
+            "Verdict({:?} {:?} {} {:?} {:?} {})",
+            self.fate, self.scope, self.class, self.code, self.enhanced, self.reason
+        )
     }
 }
 
@@ -146,13 +184,20 @@ impl IoFault {
 
 /// What `reply` to `step` means. Positive replies only have a meaning after the final dot; before it the conversation goes on.
 pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
+    let found = if reply.is_positive() { Finding::NONE } else { classes::of_reply(step, reply) };
     let (fate, scope, reason) = match (step, reply.code) {
         // RFC 5321 section 3.8: 421 may come at any time and closes the session; before the greeting it is the site's word.
         (Step::Greeting | Step::Ehlo | Step::Helo, 421) => (Fate::Deferred, Scope::Site, "service_unavailable"),
-        (_, 421) => (Fate::Deferred, Scope::Session, "service_unavailable"),
         (Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls, _) => {
             (Fate::Deferred, Scope::Site, "session_refused")
         }
+        // Said to all of us and meant for all of us, in the middle of a message: nothing of it is the row's.
+        (Step::Mail | Step::Rcpt | Step::Data | Step::Content | Step::Chunk, _)
+            if found.action(step) == Action::Slow =>
+        {
+            (Fate::Deferred, Scope::Pace, "")
+        }
+        (_, 421) => (Fate::Deferred, Scope::Session, "service_unavailable"),
         // RFC 5321 section 4.1.4: out of step. The fault is in the conversation, not in the message.
         (_, 503) => (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE),
         // RFC 5321 section 4.2.4: a command that it does not know. It must know these, so it heard something else.
@@ -173,6 +218,10 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
             (Fate::InDoubt, Scope::Session, OUT_OF_STEP)
         }
         (Step::Content | Step::Chunk, _) if reply.is_positive() => (Fate::Delivered, Scope::Message, ""),
+        (Step::Mail | Step::Rcpt, _) if found.action(step) == Action::Suspend => {
+            (Fate::Deferred, Scope::Site, "source_refused")
+        }
+        (_, _) if found.action(step) == Action::Wait => (Fate::Deferred, Scope::Message, ""),
         (Step::Mail, _) if is_about_sender(reply) => (Fate::Bounced, Scope::Message, "sender_refused"),
         (_, _) if reply.is_permanent() => (Fate::Bounced, Scope::Message, ""),
         (_, _) if reply.is_transient() => (Fate::Deferred, Scope::Message, ""),
@@ -184,6 +233,7 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
     Verdict {
         fate,
         scope,
+        class: found.class,
         code: Some(reply.code),
         enhanced: reply.enhanced,
         reason,
@@ -204,22 +254,23 @@ pub(super) fn of_fault(step: Option<Step>, fault: IoFault) -> Verdict {
             (Fate::Deferred, Scope::Site)
         }
     };
-    bare(fate, scope, fault.label())
+    let class = if fault == IoFault::ClientCertificate { Class::Tls } else { Class::Infrastructure };
+    bare(fate, scope, class, fault.label())
 }
 
 /// What a TLS fault means: it may mend. Whether it is for good, exclusive mode decides by what the host has shown before.
 pub fn of_tls(fault: TlsFault) -> Verdict {
-    Verdict { tls: Some(fault), ..bare(Fate::Deferred, Scope::Site, fault.label()) }
+    Verdict { tls: Some(fault), ..bare(Fate::Deferred, Scope::Site, Class::Tls, fault.label()) }
 }
 
 /// Nothing can be done at all for now, for this reason of our own machine.
 pub fn of_machine(reason: &'static str) -> Verdict {
-    bare(Fate::Deferred, Scope::Machine, reason)
+    bare(Fate::Deferred, Scope::Machine, Class::Unknown, reason)
 }
 
 /// We broke off after the last octets of a message, because its server was waited for long enough.
 pub fn of_stop() -> Verdict {
-    bare(Fate::InDoubt, Scope::Session, "stopped")
+    bare(Fate::InDoubt, Scope::Session, Class::Unknown, "stopped")
 }
 
 /// Whether a reply says something of an address.
@@ -247,8 +298,9 @@ fn is_about_requiretls(reply: &Reply) -> bool {
 pub(super) fn of_relay(step: Step, reply: &Reply) -> Verdict {
     let verdict = of_reply(step, reply);
     match step {
+        _ if verdict.scope == Scope::Pace => verdict,
         Step::Mail if is_about_sender(reply) => Verdict { fate: Fate::Deferred, scope: Scope::Site, ..verdict },
-        Step::Rcpt if matches!(reply.enhanced, Some(Enhanced(5, 7, 0 | 1))) => {
+        Step::Rcpt if verdict.scope == Scope::Message && matches!(reply.enhanced, Some(Enhanced(5, 7, 0 | 1))) => {
             Verdict { fate: Fate::Deferred, reason: "relay_denied", ..verdict }
         }
         _ => verdict,
@@ -257,36 +309,48 @@ pub(super) fn of_relay(step: Step, reply: &Reply) -> Verdict {
 
 /// The server offers no AUTH mechanism that we know, or breaks the exchange's rules.
 pub(super) fn of_auth(reason: &'static str) -> Verdict {
-    bare(Fate::Deferred, Scope::Site, reason)
+    bare(Fate::Deferred, Scope::Site, Class::Policy, reason)
 }
 
 /// No host of the site has an address to connect to, for this reason.
 pub fn of_address(reason: &'static str, transient: bool) -> Verdict {
-    bare(if transient { Fate::Deferred } else { Fate::Bounced }, Scope::Site, reason)
+    let (fate, class) =
+        if transient { (Fate::Deferred, Class::Infrastructure) } else { (Fate::Bounced, Class::Domain) };
+    bare(fate, Scope::Site, class, reason)
 }
 
 /// The server takes no address outside ASCII (RFC 6531 section 3.5).
 pub(super) fn of_utf8() -> Verdict {
-    bare(Fate::Bounced, Scope::Message, "no_smtputf8")
+    bare(Fate::Bounced, Scope::Message, Class::Protocol, "no_smtputf8")
 }
 
 /// The message is larger than the server says it takes (RFC 1870 section 6.1).
 pub(super) fn of_size() -> Verdict {
-    bare(Fate::Bounced, Scope::Message, "too_large")
+    bare(Fate::Bounced, Scope::Message, Class::TooLarge, "too_large")
 }
 
 /// The session's proof does not satisfy this message's demand. The pool asks before, so this is the last guard.
 pub(super) fn of_proof() -> Verdict {
-    bare(Fate::Deferred, Scope::Session, "proof_insufficient")
+    bare(Fate::Deferred, Scope::Session, Class::Tls, "proof_insufficient")
 }
 
 /// We could not record that the message is about to leave, so it must not leave.
 pub(super) fn of_store() -> Verdict {
-    bare(Fate::Deferred, Scope::Session, "store_unavailable")
+    bare(Fate::Deferred, Scope::Session, Class::Unknown, "store_unavailable")
 }
 
-fn bare(fate: Fate, scope: Scope, reason: &'static str) -> Verdict {
-    Verdict { fate, scope, code: None, enhanced: None, reason, text: String::new(), tls: None, in_handshake: false }
+fn bare(fate: Fate, scope: Scope, class: Class, reason: &'static str) -> Verdict {
+    Verdict {
+        fate,
+        scope,
+        class,
+        code: None,
+        enhanced: None,
+        reason,
+        text: String::new(),
+        tls: None,
+        in_handshake: false,
+    }
 }
 
 #[cfg(test)]
@@ -330,6 +394,28 @@ mod tests {
             let verdict = of_reply(step, &reply(code));
             assert_eq!((verdict.fate, verdict.scope), (fate, scope), "{} {code}", step.word());
         }
+    }
+
+    #[test]
+    fn what_is_said_to_all_of_us_is_no_fault_of_a_row() {
+        let text = |code, text: &str| Reply { lines: vec![text.to_owned()], ..reply(code) };
+        let listed = "Client host [192.0.2.1] blocked using zen.spamhaus.org";
+        let cases = [
+            (Step::Greeting, 421, "too many connections", Fate::Deferred, Scope::Site, "service_unavailable"),
+            (Step::Mail, 421, "too many messages", Fate::Deferred, Scope::Pace, ""),
+            (Step::Rcpt, 550, "rate limit exceeded", Fate::Deferred, Scope::Pace, ""),
+            (Step::Content, 451, "slow down", Fate::Deferred, Scope::Pace, ""),
+            (Step::Mail, 553, listed, Fate::Deferred, Scope::Site, "source_refused"),
+            (Step::Rcpt, 554, listed, Fate::Deferred, Scope::Site, "source_refused"),
+            (Step::Content, 554, listed, Fate::Bounced, Scope::Message, ""),
+            (Step::Rcpt, 550, "greylisted, come again", Fate::Deferred, Scope::Message, ""),
+            (Step::Rcpt, 550, "no such user", Fate::Bounced, Scope::Message, ""),
+        ];
+        for (step, code, line, fate, scope, reason) in cases {
+            let verdict = of_reply(step, &text(code, line));
+            assert_eq!((verdict.fate, verdict.scope, verdict.reason), (fate, scope, reason), "{} {line}", step.word());
+        }
+        assert_eq!(of_reply(Step::Greeting, &text(421, "too many connections")).class, Class::Rate);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Keys and values as octets. See the module's format table.
 
 use crate::clock::Timestamp;
-use crate::mail::{Address, Addressee, Enhanced, Fields, Kind, Origin, Outcome, Row, RunId};
+use crate::mail::{Address, Addressee, Class, Enhanced, Fields, Kind, Origin, Outcome, Row, RunId};
 use crate::secret::{DataKey, Place};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -30,6 +30,9 @@ const TRAVELLED: u8 = 0x40;
 /// The bit of an outcome's kind that says that what is sealed is JSON: the addressee beside the text.
 const ADDRESSED: u8 = 0x20;
 
+/// The bit of an outcome's kind that says that the number of a class follows the reason, before that of a session.
+const CLASSED: u8 = 0x10;
+
 pub(super) fn flagged(number: u8, doubted: bool) -> u8 {
     number | if doubted { DOUBTED } else { 0 }
 }
@@ -42,7 +45,8 @@ pub(super) fn unflagged(octet: u8) -> (u8, bool) {
 pub fn encode_outcome(outcome: &Outcome, run: RunId, ordinal: u64, key: &DataKey) -> Vec<u8> {
     let travelled = if outcome.session.is_some() { TRAVELLED } else { 0 };
     let addressed = if outcome.addressee.is_some() { ADDRESSED } else { 0 };
-    let mut value = vec![VERSION, flagged(outcome.kind.number() | travelled | addressed, outcome.doubted)];
+    let classed = if outcome.class.is_some() { CLASSED } else { 0 };
+    let mut value = vec![VERSION, flagged(outcome.kind.number() | travelled | addressed | classed, outcome.doubted)];
     value.extend_from_slice(&outcome.at.0.to_be_bytes());
     value.extend_from_slice(&outcome.attempts.to_be_bytes());
     value.extend_from_slice(&outcome.code.unwrap_or(0).to_be_bytes());
@@ -51,6 +55,7 @@ pub fn encode_outcome(outcome: &Outcome, run: RunId, ordinal: u64, key: &DataKey
     value.extend_from_slice(&enhanced.1.to_be_bytes());
     value.extend_from_slice(&enhanced.2.to_be_bytes());
     push_label(&outcome.reason, &mut value);
+    value.extend(outcome.class.map(Class::number));
     value.extend(outcome.session.into_iter().flat_map(u64::to_be_bytes));
     if let Some(plain) = sealed_part(outcome) {
         value.extend(key.seal(Place::Row("outcome", run, ordinal), &plain));
@@ -67,7 +72,11 @@ pub fn decode_outcome(value: &[u8], run: RunId, ordinal: u64, key: Option<&DataK
     let short = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
     let (reason, mut rest) = rest.split_at_checked(usize::from(head[OUTCOME_HEAD - 1]))?;
     let (flags, doubted) = unflagged(head[1]);
-    let mut session = None;
+    let (mut class, mut session) = (None, None);
+    if flags & CLASSED != 0 {
+        let (number, behind) = rest.split_first()?;
+        (class, rest) = (Some(Class::from_number(*number)?), behind);
+    }
     if flags & TRAVELLED != 0 {
         let (number, sealed) = rest.split_first_chunk::<8>()?;
         (session, rest) = (Some(u64::from_be_bytes(*number)), sealed);
@@ -79,12 +88,13 @@ pub fn decode_outcome(value: &[u8], run: RunId, ordinal: u64, key: Option<&DataK
         _ => (String::new(), None),
     };
     Some(Outcome {
-        kind: Kind::from_number(flags & !TRAVELLED & !ADDRESSED)?,
+        kind: Kind::from_number(flags & !TRAVELLED & !ADDRESSED & !CLASSED)?,
         doubted,
         at: Timestamp(u64::from_be_bytes(head[2..10].try_into().ok()?)),
         attempts: u32::from_be_bytes(head[10..14].try_into().ok()?),
         code: Some(short(14)).filter(|code| *code != 0),
         enhanced: (head[16] != 0).then(|| Enhanced(head[16], short(17), short(19))),
+        class,
         reason: String::from_utf8(reason.to_vec()).ok()?,
         text,
         session,
@@ -204,17 +214,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_outcome() -> impl Strategy<Value = Outcome> {
-        let flags = (any::<bool>(), any::<bool>(), any::<Option<u64>>());
+        let class = proptest::option::of(proptest::sample::select(Class::ALL.to_vec()));
+        let flags = (any::<bool>(), any::<bool>(), any::<Option<u64>>(), class);
         let addressee = proptest::option::of(("\\PC{1,40}", "\\PC{0,40}"));
         let texts = ("[a-z_]{0,40}", "\\PC{0,80}", addressee);
         (0..Kind::ALL.len(), any::<u64>(), any::<u32>(), 0_u16..600, flags, texts).prop_map(
-            |(kind, at, attempts, code, (enhanced, doubted, session), (reason, text, addressee))| Outcome {
+            |(kind, at, attempts, code, (enhanced, doubted, session, class), (reason, text, addressee))| Outcome {
                 kind: Kind::ALL[kind],
                 doubted,
                 at: Timestamp(at),
                 attempts,
                 code: Some(code).filter(|code| *code != 0),
                 enhanced: enhanced.then_some(Enhanced(5, 7, 509)),
+                class,
                 reason,
                 text,
                 session,
@@ -232,6 +244,7 @@ mod tests {
             let without = decode_outcome(&value, RunId(run), ordinal, None).expect("readable without the key");
             prop_assert_eq!(without.text, "");
             prop_assert_eq!((without.addressee, without.session), (None, outcome.session));
+            prop_assert_eq!(without.class, outcome.class);
             prop_assert_eq!(without.kind, outcome.kind);
         }
 
@@ -242,13 +255,14 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_that_was_written_before_sessions_were_kept_is_read() {
+    fn an_outcome_that_was_written_before_sessions_and_classes_were_kept_is_read() {
         let key = DataKey::new(&[3; 32]);
         let mut value = vec![VERSION, 2];
         value.extend([0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 2, 38, 5, 0, 1, 0, 1, 0]);
         value.extend(key.seal(Place::Row("outcome", RunId(1), 4), b"no such user"));
         let outcome = decode_outcome(&value, RunId(1), 4, Some(&key)).expect("readable");
         assert_eq!((outcome.kind, outcome.session, outcome.text.as_str()), (Kind::Bounced, None, "no such user"));
+        assert_eq!(outcome.class, None);
         assert_eq!((outcome.why().as_str(), outcome.addressee), ("550 5.1.1", None));
     }
 

@@ -23,11 +23,13 @@ pub enum Family {
     Tls,
     /// How sessions travelled.
     Session,
+    /// How fast providers may be sent to.
+    Provider,
 }
 
 impl Family {
     /// All of them. `engine` comes first: it is made first, and a store without it is of format 1.
-    pub(super) const ALL: [Family; 10] = [
+    pub(super) const ALL: [Family; 11] = [
         Family::Engine,
         Family::Key,
         Family::Run,
@@ -38,6 +40,7 @@ impl Family {
         Family::Sent,
         Family::Tls,
         Family::Session,
+        Family::Provider,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -52,6 +55,7 @@ impl Family {
             Family::Sent => "sent",
             Family::Tls => "tls",
             Family::Session => "session",
+            Family::Provider => "provider",
         }
     }
 }

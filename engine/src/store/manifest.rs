@@ -31,12 +31,12 @@ pub struct Bounds {
     pub until_empty: bool,
 }
 
-/// Why rows were dropped: whom they were for, and what stood in the way.
+/// What a brake looks at and a person confirms: whom rows were for, and what stood in the way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DropCause {
     /// The provider's number; 0 is every provider.
     pub provider: u64,
-    /// The name of its best MX host; none of every provider.
+    /// Its name; none of every provider.
     pub host: String,
     /// A closed label.
     pub reason: String,
@@ -51,6 +51,17 @@ pub struct Braked {
     pub why: String,
     /// What rows were dropped for lately, or would have been: the last one first, then those of which there were most.
     pub causes: Vec<DropCause>,
+}
+
+/// A provider at which a run's rows wait for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldProvider {
+    /// Since when.
+    pub at: Timestamp,
+    /// How many answers of how many, and what they said.
+    pub why: String,
+    /// Which provider, and for what.
+    pub cause: DropCause,
 }
 
 /// Providers at which rows are dropped for one reason from which on the reason is confirmed everywhere: then it is a matter of
@@ -125,6 +136,9 @@ pub struct Manifest {
     /// When its brake stopped it last, once a person has let it go on: what was dropped until then is counted no more.
     #[serde(default)]
     pub brake_since: Option<Timestamp>,
+    /// Providers at which a brake holds its rows.
+    #[serde(default)]
+    pub held_providers: Vec<HeldProvider>,
     /// Whether it was ever allowed that its PHI leaves in clear.
     #[serde(default)]
     pub phi_in_clear: bool,
@@ -158,6 +172,7 @@ impl Manifest {
             braked: None,
             confirmed_drops: Vec::new(),
             brake_since: None,
+            held_providers: Vec::new(),
             phi_in_clear: false,
         }
     }
@@ -170,6 +185,7 @@ impl Manifest {
         self.paused = false;
         let Some(Braked { at, causes, .. }) = self.braked.take() else { return self };
         self.brake_since = Some(at);
+        self.held_providers.clear();
         for cause in causes {
             if !self.confirmed_drops.contains(&cause) {
                 self.confirmed_drops.push(cause);

@@ -10,8 +10,8 @@
 //! | | `standing` | [`Standing`]: generation (8), boot id (16), inode (8) and birth in ns (8) of `<state_dir>/lock`, the same of `<state_dir>/generation` |
 //! | `key` | name: `token`, `index`, `audit`, or `data` ‖ run (8) | wrapped key |
 //! | `run` | run (8) | [`Manifest`] as JSON; no PHI |
-//! | `outcome` | run (8), ordinal (8) | kind (1; + 128 where *doubted*, + 64 where it names a session, + 32 where it names the addressee), time (8), attempts (4), code (2, 0 = none), enhanced class (1, 0 = none), subject (2), detail (2), reason length (1), reason, session (8, only with + 64), sealed text (may be absent; with + 32 sealed JSON: text, address, key) |
-//! | `deferred` | run (8), due (8), ordinal (8) | length (1), reason it waits for, sealed row |
+//! | `outcome` | run (8), ordinal (8) | kind (1; + 128 where *doubted*, + 64 where it names a session, + 32 where it names the addressee, + 16 where it names a class), time (8), attempts (4), code (2, 0 = none), enhanced class (1, 0 = none), subject (2), detail (2), reason length (1), reason, class (1, only with + 16: [`Class`](crate::mail::Class)), session (8, only with + 64), sealed text (may be absent; with + 32 sealed JSON: text, address, key) |
+//! | `deferred` | run (8), due (8), ordinal (8) | length (1), reason it waits for and, behind a tab, the word of its class where it has one; sealed row |
 //! | `backlog` | run (8), provider (8), turn (8) | ordinal (8), sealed row |
 //! | `lease` | run (8), ordinal (8) | hold (1: 1 leased, 2 started, 3 again; 1 and 2 + 128 where *doubted*), boot id (16), first attempt (8), time of `started` (8, only there) |
 //! | `sent` | HMAC of campaign and key (16, see [`crate::secret::IndexKey`]) | run (8), ordinal (8), time (8), kept (1) |
@@ -91,6 +91,7 @@ mod health;
 mod lease;
 mod manifest;
 mod options;
+mod pace;
 mod reschedule;
 mod rows;
 mod runs;
@@ -107,8 +108,9 @@ pub use db::{Settings, Store};
 pub use error::Error;
 pub use family::Family;
 pub use lease::{Hold, Lease, Leave};
-pub use manifest::{Bounds, Braked, DropCause, Latency, Manifest};
+pub use manifest::{Bounds, Braked, DropCause, HeldProvider, Latency, Manifest};
 pub use options::OPEN_FILES;
+pub use pace::PaceRecord;
 pub use rows::Change;
 pub use sent::Reservation;
 pub use sessions::SessionRecord;

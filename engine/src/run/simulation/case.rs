@@ -16,6 +16,7 @@ use crate::run::dispatch::Dispatch;
 use crate::run::engine::WIND_DOWN;
 use crate::secret::{DataKey, TokenKey};
 use crate::settle::{Rules, Settle};
+use crate::shaping::Shaping;
 use crate::sign::{Signer, Signing};
 use crate::smtp::{Access, Connector, Root, Source};
 use crate::standing::TlsStanding;
@@ -110,6 +111,7 @@ fn deps(
         conditions,
         controls: watch::channel(Arc::default()).1,
         stop: watch::channel(Stop::No).1,
+        store: store.clone(),
     }
 }
 
@@ -207,7 +209,7 @@ impl Case {
         let (rows, inbox) = mpsc::channel(4);
         let dispatch = Dispatch {
             run: run.shared.clone(),
-            router: Arc::new(Router::new(net.clone(), Demand::new(Level::Opportunistic), Access::default())),
+            router: Arc::new(self.router(net.clone())),
             shards: jobs.to_vec(),
             sources: (0..self.world.plan.sources).map(a_source).collect(),
             metrics: self.metrics.clone(),
@@ -220,6 +222,11 @@ impl Case {
             spawn_local(retry(run, rows)),
             spawn_local(dispatch.work(inbox)),
         ]
+    }
+
+    fn router(&self, net: Arc<Net>) -> Router {
+        let shaping = Shaping::none(self.world.plan.limits.bounds());
+        Router::new(net, Demand::new(Level::Opportunistic), Access::default()).shaped(Arc::new(shaping))
     }
 
     fn run(&self, id: RunId, blast: &Blast, key: &Arc<DataKey>) -> Run {

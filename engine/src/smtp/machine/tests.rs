@@ -1,5 +1,5 @@
 use super::*;
-use crate::mail::{Demand, Level, MxTrust, Peer, Tlsa};
+use crate::mail::{Class, Demand, Level, MxTrust, Peer, Tlsa};
 use crate::smtp::{Access, Envelope, Fate, ReplyParser, Scope};
 use proptest::prelude::*;
 
@@ -180,6 +180,42 @@ fn what_a_relay_says_of_one_message_ends_that_message() {
         let verdict = verdict::of_relay(step, &reply(text));
         assert_eq!((verdict.fate, verdict.scope, verdict.reason), (fate, scope, reason), "{text}");
     }
+}
+
+#[test]
+fn what_a_relay_says_of_our_pace_is_no_configuration() {
+    for text in ["550 5.7.1 too many messages, slow down\r\n", "451 4.7.1 rate limit\r\n"] {
+        for step in [Step::Mail, Step::Rcpt, Step::Content] {
+            let verdict = verdict::of_relay(step, &reply(text));
+            assert_eq!((verdict.fate, verdict.scope), (Fate::Deferred, Scope::Pace), "{} {text}", step.word());
+        }
+    }
+}
+
+#[test]
+fn a_session_goes_on_after_a_refusal_for_our_pace() {
+    for (replies, fate) in [
+        (["250 ok\r\n", "452 4.7.1 rate limit\r\n"], Fate::Deferred),
+        (["250 ok\r\n", "550 5.7.28 mail flood\r\n"], Fate::Deferred),
+    ] {
+        let mut machine = idle("");
+        begin(&mut machine);
+        let Directive::Settled(verdict) = run(&mut machine, &replies).1 else { panic!("settled") };
+        assert_eq!((verdict.fate, verdict.scope, verdict.class), (fate, Scope::Pace, Class::Rate));
+        let (written, end) = run(&mut machine, &["250 ok\r\n"]);
+        assert_eq!((written.as_str(), end == Directive::Idle), ("RSET\r\n", true));
+    }
+}
+
+#[test]
+fn a_session_that_421_closes_says_that_it_was_our_pace() {
+    let mut machine = idle("");
+    begin(&mut machine);
+    let Directive::Settled(verdict) = run(&mut machine, &["421 4.7.0 [TSS04] unexpected volume\r\n"]).1 else {
+        panic!("settled")
+    };
+    assert_eq!((verdict.fate, verdict.scope), (Fate::Deferred, Scope::Pace));
+    assert!(run(&mut machine, &[]).1 == Directive::Close);
 }
 
 #[test]

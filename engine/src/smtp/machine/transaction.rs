@@ -17,7 +17,7 @@ impl Machine {
         }
         assert!(self.state == State::Idle || self.takes_more(), "a message begins when nothing is open");
         if let Some(verdict) = self.objection(envelope, demand) {
-            let ends = verdict.scope != Scope::Message;
+            let ends = verdict.scope.ends_session();
             self.settled(verdict);
             if ends {
                 self.close();
@@ -172,7 +172,7 @@ impl Machine {
             return self.end_refused();
         }
         let verdict = verdict::of_reply(step, reply);
-        if verdict.scope != Scope::Message {
+        if verdict.scope.ends_session() {
             return self.end(verdict);
         }
         self.settled(verdict);
@@ -181,12 +181,12 @@ impl Machine {
 
     fn end_refused(&mut self) {
         let Some(verdict) = self.refused.take() else { return };
-        if verdict.scope == Scope::Message {
+        if verdict.scope.ends_session() {
+            self.end(verdict);
+        } else {
             self.settled(verdict);
             self.enter(State::Reset);
             self.send(Step::Rset, "RSET\r\n");
-        } else {
-            self.end(verdict);
         }
     }
 
