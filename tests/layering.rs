@@ -12,14 +12,16 @@ const LAYERS: [&[&str]; 4] = [
     &["control", "plan", "report", "run"],
 ];
 
-/// Words build on words; policies are found by the DNS; rules look at MX hosts; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 16] = [
+/// Words build on words; policies are found by the DNS; rules look at MX hosts; the embedded MX speaks of
+/// rates as rules do; a shard routes and settles; a run is planned.
+const WITHIN: [(&str, &str); 17] = [
     ("mail", "clock"),
     ("condition", "clock"),
     ("run", "control"),
     ("metrics", "condition"),
     ("metrics", "mail"),
     ("secret", "mail"),
+    ("sandbox", "shaping"),
     ("shaping", "resolve"),
     ("sts", "resolve"),
     ("probe", "route"),

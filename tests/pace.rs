@@ -173,7 +173,7 @@ fn a_sites_limits_change_under_way() {
         desk.write("limits.new", text.as_bytes());
         std::fs::rename(desk.path("limits.new"), desk.path("limits.toml")).expect("renamed");
     };
-    limit("[[limits]]\nrate = \"1/d\"\n");
+    limit("[[limits]]\nrate = \"1/day\"\n");
     let mx = Mx::start(&desk, &["--limits", "limits.toml", "--course"]);
     let stream = TcpStream::connect(("127.0.0.1", mx.port)).expect("it listens");
     let mut replies = BufReader::new(stream.try_clone().expect("a second handle")).lines().map_while(Result::ok);
@@ -186,7 +186,7 @@ fn a_sites_limits_change_under_way() {
     limit("[[limits]]\nrate = \"a few\"\n");
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(mail().starts_with("451"), "what can't be read changes nothing");
-    limit("[[limits]]\nrate = \"1/d\"\nreply = \"450 4.7.1 later\"\n");
+    limit("[[limits]]\nrate = \"1/day\"\nreply = \"450 4.7.1 later\"\n");
     until("the other reply", || mail() == "450 4.7.1 later");
     limit("[[limits]]\n");
     until("no limit", || mail().starts_with("250"));

@@ -4,6 +4,7 @@
 //! the most sites has for one; sessions are in clear, so that they cost little in the first place. The rows of all sites take
 //! turns, so that each site has some all the time. What differs between runs is how many lanes a shard has.
 
+use crate::bench::last_line;
 use crate::desk::Desk;
 use crate::group::Guard;
 use crate::measure;
@@ -22,6 +23,8 @@ const SITES: [u64; 4] = [10, 100, 1_000, 10_000];
 const MOST: u64 = SITES[SITES.len() - 1];
 /// Sessions at once where there are few sites: what a run with one for each of the most would need no more of.
 const AT_ONCE: u64 = 200;
+/// Servers, each for its part of the sites: ten thousand connections at once are more than one listener's queue holds.
+const SINKS: u64 = 4;
 const TICK: Duration = Duration::from_millis(50);
 /// A message to one of the most sites may cost so much of what it costs where there are few.
 const FLAT: f64 = 1.1;
@@ -85,10 +88,15 @@ fn table(runs: &[Vec<Run>; SITES.len()], rows: u64) -> Result<String, Box<dyn Er
 
 fn run(guard: &Guard, sealpost: &Path, folder: &Path, sites: u64, rows: u64) -> Result<Run, Box<dyn Error>> {
     let desk = Desk::new(sealpost, folder)?;
-    let sink = Sink::start(Command::new(sealpost), folder, "sink", &["--no-starttls"])?;
-    desk.machine(&machine(&sink.address, sites, rows)?)?;
+    let start = |number| Sink::start(Command::new(sealpost), folder, &format!("sink{number}"), &["--no-starttls"]);
+    let sinks = (0..SINKS).map(start).collect::<Result<Vec<_>, _>>()?;
+    desk.machine(&machine(&sinks, sites, rows)?)?;
     let recipients = (0..rows).map(|row| format!("r{row}@s{}.example", row % sites));
-    let campaign = desk.campaign("sites", recipients, "[transport]\ntls = \"opportunistic\"\nexclusive = false\n")?;
+    let campaign = desk.campaign(
+        "sites",
+        recipients,
+        "[transport]\ntls = \"opportunistic\"\nexclusive = false\nphi_in_clear = true\n",
+    )?;
     let group = guard.group("sender")?;
     let mut send = group.command(None, sealpost);
     let mut child = send
@@ -96,7 +104,7 @@ fn run(guard: &Guard, sealpost: &Path, folder: &Path, sites: u64, rows: u64) -> 
         .args(["send", &campaign, "--json"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(folder.join("stderr"))?)
         .spawn()?;
     let since = Instant::now();
     let counts = measure::last_line(&mut child)?;
@@ -109,26 +117,32 @@ fn run(guard: &Guard, sealpost: &Path, folder: &Path, sites: u64, rows: u64) -> 
     }
     let (cpu, seconds) = (group.cpu()?, since.elapsed().as_secs_f64());
     child.wait()?;
-    let counts: Value = serde_json::from_str(&counts.join().map_err(|_| "the pipe's reader panicked")?)?;
+    let counts = counts.join().map_err(|_| "the pipe's reader panicked")?;
+    let counts: Value = serde_json::from_str(&counts)
+        .map_err(|_| last_line(&std::fs::read(folder.join("stderr")).unwrap_or_default()))?;
     if counts["delivered"].as_u64() != Some(rows) {
         return Err(format!("not every row was delivered: {counts}").into());
     }
     let shards = measure::by_kind(threads).get("shard").copied().unwrap_or(f64::NAN);
-    let Totals { sessions, .. } = Totals::in_clear(&sink.last_line()?)?;
+    let mut sessions = 0.0;
+    for sink in sinks {
+        sessions += Totals::in_clear(&sink.last_line()?)?.sessions;
+    }
     let rows = f64_of(rows);
     Ok(Run { rows, cost: cpu.total() * 1e6 / rows, shards: shards * 1e6 / rows, seconds, peak_mb, sessions })
 }
 
-/// Each site has a host of its own, and all are one server. An idle session waits for its site's next turn.
-fn machine(sink: &str, sites: u64, rows: u64) -> Result<String, std::fmt::Error> {
+/// Each site has a host of its own. An idle session waits for its site's next turn.
+fn machine(sinks: &[Sink], sites: u64, rows: u64) -> Result<String, std::fmt::Error> {
     let mut routes = String::new();
-    for site in 0..sites {
+    for (site, sink) in (0..sites).zip(sinks.iter().cycle()) {
+        let sink = &sink.address;
         writeln!(routes, "\"s{site}.example\" = {{ host = \"mx.s{site}.example\", address = \"{sink}\" }}")?;
     }
     Ok(format!(
         "[smtp]\nidle_timeout = \"5m\"\n[limits]\nconnections = {}\nconnections_per_provider = {}\n\
          messages_per_connection = {}\n[dns.static]\n{routes}",
-        2 * MOST,
+        MOST + 500,
         AT_ONCE.div_ceil(sites),
         rows / MOST
     ))

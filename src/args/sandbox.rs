@@ -1,6 +1,7 @@
 //! The embedded MX as a process of its own.
 
-use engine::sandbox::{Limits, LimitsError, Rate, Schedule, Step, Window};
+use engine::sandbox::{Limits, LimitsError, Schedule, Step, Window};
+use engine::shaping::Rate;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -81,8 +82,8 @@ pub struct Taken {
     #[arg(long, value_name = "COUNT")]
     pub most_connections: Option<usize>,
 
-    /// Messages in a time, like 20/s, 100/min, 5000/h or 10000/d; one more is refused, and costs nothing
-    #[arg(long, value_name = "RATE")]
+    /// Messages in a time, like 20/s, 100/min, 5000/h or 10000/day; one more is refused, and costs nothing
+    #[arg(long, value_name = "RATE", value_parser = rate)]
     pub rate: Option<Rate>,
 
     /// Messages that are taken at once after a rest, from a bucket [default: what comes in a second]
@@ -119,6 +120,10 @@ impl Taken {
             ..usual
         })
     }
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    Rate::parse(text).ok_or_else(|| "a rate like 20/s or 100/min".into())
 }
 
 #[cfg(test)]

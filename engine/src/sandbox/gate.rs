@@ -124,7 +124,7 @@ impl Meter {
     /// GCRA: what came in is a time at which the bucket will be full again, and that may not be further away than a burst.
     fn drop_in(&mut self, now: Duration) -> bool {
         let Allowed { rate, burst, .. } = self.allowed;
-        let interval = rate.per / rate.count.get();
+        let interval = rate.per / rate.count;
         let slack = interval * (burst - 1);
         let takes = self.until <= now + slack;
         if takes {
@@ -139,7 +139,7 @@ impl Meter {
             let spans = u32::try_from(now.as_nanos() / rate.per.as_nanos()).unwrap_or(u32::MAX - 1);
             (self.until, self.count) = (rate.per * (spans + 1), 0);
         }
-        let takes = self.count < rate.count.get();
+        let takes = self.count < rate.count;
         self.count += u32::from(takes);
         takes
     }

@@ -4,7 +4,7 @@
 //! ```toml
 //! [[limits]]
 //! most_connections = 5
-//! rate   = "20/s"       # a second, a minute (min), an hour (h) or a day (d)
+//! rate   = "20/s"       # as in shaping rules: a second, a minute (min), an hour (h) or a day
 //! burst  = 20           # of a bucket: what it takes at once after a rest [default: what comes in a second]
 //! window = "bucket"     # or "fixed": so many from the full second, minute … on, then none until the next
 //! refuse_at = "mail"    # which step of a message: mail, rcpt or message
@@ -15,6 +15,7 @@
 //! rate = "2/s"
 //! ```
 
+use crate::shaping::Rate;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as NoSuchWord;
 use serde::{Deserialize, Deserializer};
@@ -32,6 +33,7 @@ pub struct Limits {
     /// Connections at once; one more is told 421 and hung up on.
     pub most_connections: Option<usize>,
     /// Messages in a time.
+    #[serde(deserialize_with = "rate")]
     pub rate: Option<Rate>,
     /// Messages that a bucket takes at once.
     pub burst: Option<NonZeroU32>,
@@ -41,16 +43,6 @@ pub struct Limits {
     pub refuse_at: Step,
     /// What is said to a message too many.
     pub reply: String,
-}
-
-/// So many in a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Rate {
-    /// How many.
-    pub count: NonZeroU32,
-    /// A second, a minute, an hour or a day.
-    pub per: Duration,
 }
 
 /// How messages are counted.
@@ -115,7 +107,7 @@ impl Limits {
     /// How messages are counted, if they are.
     pub(super) fn allowed(&self) -> Option<Allowed> {
         let rate = self.rate?;
-        let a_second = u64::from(rate.count.get()).div_ceil(rate.per.as_secs());
+        let a_second = u64::from(rate.count).div_ceil(rate.per.as_secs());
         let burst = self.burst.map_or_else(|| u32::try_from(a_second).unwrap_or(u32::MAX), NonZeroU32::get);
         Some(Allowed { rate, window: self.window, burst })
     }
@@ -172,24 +164,6 @@ impl Schedule {
     }
 }
 
-impl FromStr for Rate {
-    type Err = LimitsError;
-
-    fn from_str(text: &str) -> Result<Rate, LimitsError> {
-        let seconds = |unit: &str| match unit {
-            "s" => Some(1),
-            "min" => Some(60),
-            "h" => Some(3600),
-            "d" => Some(86_400),
-            _ => None,
-        };
-        let parts = text.split_once('/').and_then(|(count, unit)| Some((count.parse().ok()?, seconds(unit)?)));
-        let (count, seconds) =
-            parts.ok_or_else(|| LimitsError(format!("\"{text}\" is no rate like 20/s or 100/min")))?;
-        Ok(Rate { count, per: Duration::from_secs(seconds) })
-    }
-}
-
 impl FromStr for Window {
     type Err = LimitsError;
 
@@ -206,17 +180,15 @@ impl FromStr for Step {
     }
 }
 
-impl TryFrom<String> for Rate {
-    type Error = LimitsError;
-
-    fn try_from(text: String) -> Result<Rate, LimitsError> {
-        text.parse()
-    }
-}
-
 /// A word as a file has it.
 fn word<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, LimitsError> {
     T::deserialize(text.into_deserializer()).map_err(|error: NoSuchWord| LimitsError(error.to_string()))
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = || serde::de::Error::custom(format!("\"{text}\" is no rate like 20/s or 100/min"));
+    Rate::parse(&text).map(Some).ok_or_else(wrong)
 }
 
 fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -237,7 +209,7 @@ mod tests {
         assert_eq!(at(9), None);
         let first = at(59).expect("limits");
         let Allowed { rate, burst, .. } = first.allowed().expect("a rate");
-        assert_eq!((first.most_connections, rate.count.get(), rate.per.as_secs(), burst), (Some(5), 90, 60, 2));
+        assert_eq!((first.most_connections, rate.count, rate.per.as_secs(), burst), (Some(5), 90, 60, 2));
         let second = at(60).expect("limits");
         let burst = second.allowed().expect("a rate").burst;
         assert_eq!((second.most_connections, second.refuse_at, burst), (None, Step::Message, 3));

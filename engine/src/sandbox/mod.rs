@@ -16,7 +16,7 @@ mod talk;
 
 pub use course::{Course, Most, Second};
 pub use ledger::{Ledger, Totals};
-pub use limits::{Limits, LimitsError, Rate, Schedule, Step, Window};
+pub use limits::{Limits, LimitsError, Schedule, Step, Window};
 pub use recipe::Recipe;
 pub use server::{Sandbox, SandboxError};
 

@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_message_too_many_is_refused_at_the_step_that_is_named() {
         let message = "DATA\r\nMessage-ID: <1@us.example>\r\n\r\n.\r\n";
-        let slow = "rate = \"1/d\"";
+        let slow = "rate = \"1/day\"";
         for (limits, second) in [
             (
                 slow.to_owned(),

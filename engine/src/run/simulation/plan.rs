@@ -4,9 +4,9 @@ use super::dice::Dice;
 use crate::clock::Zone;
 use crate::queue::Limits;
 use crate::retry::Retry;
-use crate::sandbox::{Allowed, Rate, Step, Window};
+use crate::sandbox::{Allowed, Step, Window};
+use crate::shaping::Rate;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// One seed's world.
@@ -242,7 +242,6 @@ fn a_temper(dice: &mut Dice, calm: bool) -> Temper {
 
 fn a_pace(dice: &mut Dice) -> Pace {
     let (count, seconds) = dice.pick(&[(1, 1), (2, 1), (5, 1), (30, 60)]);
-    let count = NonZeroU32::new(count).expect("none is zero");
     let rate = Rate { count, per: Duration::from_secs(seconds) };
     let allowed = Allowed { rate, window: dice.pick(&[Window::Bucket, Window::Fixed]), burst: dice.pick(&[1, 2, 5]) };
     let reply = dice.pick(&[
