@@ -85,7 +85,8 @@ impl Page<'_> {
             outln!("  left out  {} ({whose}): only hosts of the best preference decide", host.name);
         }
         for (term, value, by) in terms(&self.found.reasons) {
-            outln!("  {term:<24} {value:<12} {}", self.words(&by));
+            let line = format!("  {term:<24} {value:<12} {}", self.words(&by));
+            outln!("{}", line.trim_end());
         }
         let rule = self.found.rule;
         for reply in rule.iter().flat_map(|rule| rule.replies.iter()) {

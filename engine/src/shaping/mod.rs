@@ -2,7 +2,7 @@
 //!
 //! Comes in: `shaping.toml` and a domain with its MX hosts. Goes out: the provider's name and its [`Terms`].
 //!
-//! 1. [`read`] takes the file ([`file`] is what was written), and refuses what can't be meant ([`names`]);
+//! 1. [`read`] takes the file ([`mod@file`] is what was written), and refuses what can't be meant ([`names`]);
 //! 2. [`rules`] says under which rule a destination falls: the order is written there;
 //! 3. [`spec`] makes terms of the rule, `[default]` and `[limits]`, and knows whose word each is;
 //! 4. [`in_force`] are the rules in force, which SIGHUP reads again.
