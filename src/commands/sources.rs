@@ -1,19 +1,22 @@
-//! `sealpost sources`: our addresses, how each warms up, and what it has sent whom today. Read from the configuration and the
-//! store, which an engine at work keeps up to date; only what is paused is the engine's to say.
+//! `sealpost sources`: our addresses, how each warms up, what it has sent whom today, and what it has learned of providers. Read
+//! from the configuration and the store, which an engine at work keeps up to date; only what is paused is the engine's to say.
 
 use super::status;
 use crate::args::Args;
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use crate::stored;
-use engine::clock::{Clock, Day, SystemClock};
+use engine::clock::{Clock, Day, SystemClock, Timestamp};
 use engine::control::Target;
 use engine::plan::Machine;
 use engine::report::rfc3339;
 use engine::run::sent_today;
 use engine::smtp::Source;
-use engine::warmup::{Taken, Warmup};
+use engine::store::Store;
+use engine::throttle::Learned;
+use engine::warmup::Warmup;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Shows them.
@@ -36,28 +39,59 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 struct Standing<'a> {
     source: &'a Source,
     warmup: Option<&'a Warmup>,
-    /// What its address sent today, while it warms up.
-    sent: Vec<Taken>,
+    providers: BTreeMap<String, Provider>,
     paused: bool,
+}
+
+/// What a source knows of a provider.
+#[derive(Default)]
+struct Provider {
+    /// Messages that it had today, where the source warms up.
+    sent: Option<u32>,
+    learned: Option<Learned>,
 }
 
 fn standings(machine: &Machine, today: Day) -> Result<Vec<Standing<'_>>, Failure> {
     let state_dir = &machine.state_dir;
     let engine = status::live(state_dir)?.unwrap_or_default();
-    let sent = match stored::observe(state_dir)? {
-        Some((store, ..)) => sent_today(&store, today).map_err(|error| stored::unreadable(state_dir, error))?,
-        None => Vec::new(),
+    let mut known = match stored::observe(state_dir)? {
+        Some((store, ..)) => known(machine, &store, today).map_err(|error| stored::unreadable(state_dir, error))?,
+        None => BTreeMap::new(),
     };
-    let standing = |source| {
-        let addresses = addresses(source);
-        let theirs = sent.iter().filter(|(address, _)| addresses.contains(address)).map(|(_, taken)| taken.clone());
-        let warmup = addresses.iter().find_map(|address| machine.warmups.of.get(address));
-        // One that is warm since yesterday has no count any more that would mean something.
-        let sent = if warmup.is_some_and(|warmup| warmup.cap(today).is_some()) { theirs.collect() } else { Vec::new() };
-        let paused = engine.paused.iter().any(|target| *target == Target::Source(source.name.to_string()));
-        Standing { source, warmup, sent, paused }
+    let standing = |source| Standing {
+        source,
+        warmup: warmup(machine, source),
+        providers: known.remove(&*source.name).unwrap_or_default(),
+        paused: engine.paused.contains(&Target::Source(source.name.to_string())),
     };
     Ok(machine.sources.iter().map(standing).collect())
+}
+
+/// What the store knows, by source and provider.
+fn known(machine: &Machine, store: &Store, today: Day) -> Result<Known, engine::store::Error> {
+    let mut known = Known::new();
+    for (address, taken) in sent_today(store, today)? {
+        // One that is warm since yesterday has no count any more that would mean something.
+        let warms_up = |source: &&Source| {
+            addresses(source).contains(&address) && warmup(machine, source).is_some_and(|it| it.cap(today).is_some())
+        };
+        for source in machine.sources.iter().filter(warms_up) {
+            let provider = known.entry(source.name.to_string()).or_default().entry(taken.provider.clone()).or_default();
+            // Domains without MX hosts share a name: the one that had most is shown.
+            provider.sent = provider.sent.max(Some(taken.messages));
+        }
+    }
+    store.scan_paces(|source, record| {
+        let provider = known.entry(source.to_owned()).or_default().entry(record.name).or_default();
+        provider.learned = serde_json::from_value(record.learned).ok();
+    })?;
+    Ok(known)
+}
+
+type Known = BTreeMap<String, BTreeMap<String, Provider>>;
+
+fn warmup<'a>(machine: &'a Machine, source: &Source) -> Option<&'a Warmup> {
+    addresses(source).iter().find_map(|address| machine.warmups.of.get(address))
 }
 
 fn addresses(source: &Source) -> Vec<IpAddr> {
@@ -73,8 +107,10 @@ impl Standing<'_> {
         let mut lines = vec![format!("{name}: {ehlo}, {at}{paused}")];
         lines.extend(self.warmup.map(|warmup| format!("  {}", about(warmup, today))));
         let cap = self.warmup.and_then(|warmup| warmup.cap(today)).unwrap_or_default();
-        let share = |taken: &Taken| format!("    {:<40} {} of {cap}", taken.provider, taken.messages);
-        lines.extend(self.sent.iter().map(share));
+        let now = SystemClock.now();
+        lines.extend(
+            self.providers.iter().map(|(name, provider)| format!("    {name:<40} {}", provider.words(cap, now))),
+        );
         lines
     }
 
@@ -86,11 +122,33 @@ impl Standing<'_> {
                 "days": warmup.schedule.days(), "cap": warmup.cap(today),
             })
         });
-        let provider = |taken: &Taken| json!({"provider": taken.provider, "sent_today": taken.messages});
+        let provider = |(name, provider): (&String, &Provider)| {
+            let learned = provider.learned.as_ref();
+            json!({
+                "provider": name, "sent_today": provider.sent, "window": learned.and_then(|it| it.window),
+                "ceiling": learned.and_then(|it| it.ceiling), "held_until": learned.map(|it| rfc3339(it.held_until)),
+                "learned": learned.map(|it| rfc3339(it.at)),
+            })
+        };
         json!({
             "name": &**name, "ehlo": ehlo, "ipv4": ipv4, "ipv6": ipv6, "paused": self.paused, "warmup": warmup,
-            "providers": self.sent.iter().map(provider).collect::<Vec<_>>(),
+            "providers": self.providers.iter().map(provider).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl Provider {
+    /// What is known of it, where `cap` is today's.
+    fn words(&self, cap: u32, now: Timestamp) -> String {
+        let mut words: Vec<_> = self.sent.iter().map(|sent| format!("{sent} of {cap} today")).collect();
+        if let Some(learned) = &self.learned {
+            words.extend(learned.window.map(|window| format!("{window} sessions at once")));
+            words.extend(learned.ceiling.map(|ceiling| format!("{ceiling:.1} messages a second")));
+            if learned.held_until > now {
+                words.push(format!("nothing before {}", rfc3339(learned.held_until)));
+            }
+        }
+        if words.is_empty() { "nothing held against us".into() } else { words.join(", ") }
     }
 }
 
