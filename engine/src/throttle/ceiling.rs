@@ -13,7 +13,7 @@
 //! | at the level, long held | 99 % of the pace | the same |
 //! | after few messages | what was accepted | what was accepted |
 //!
-//! It is never above 99 % of what was refused, nor below what was accepted. After a probe it goes on at nine tenths of that; a
+//! It is never above 99 % of what was refused, nor below what was accepted unless that is. After a probe it goes on at nine tenths of that; a
 //! refusal at the level is a surprise, the limit may have fallen, and it goes on at half.
 //!
 //! How long the next probe waits is what this one cost (`door`), less where the level is a guess: where few messages tell of it, or it
@@ -186,8 +186,10 @@ impl Ceiling {
     fn tried(&self, now: Timestamp) -> Tried {
         let lately = self.meter.rate(now);
         let Some(curve) = &self.curve else { return Tried { pace: lately, was_probe: false, was_soon: false } };
-        let pace = if self.meter.is_sure() { curve.pace().min(lately) } else { curve.pace() };
-        Tried { pace, was_probe: curve.is_probing(), was_soon: curve.is_new() && !curve.is_probing() }
+        let was_soon = curve.is_new() && !curve.is_probing();
+        // On the way back what was taken lately says where we were.
+        let pace = if self.meter.is_sure() && !was_soon { curve.pace().min(lately) } else { curve.pace() };
+        Tried { pace, was_probe: curve.is_probing(), was_soon }
     }
 
     /// Messages a second that it is bounded by.

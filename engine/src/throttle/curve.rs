@@ -8,10 +8,10 @@
 //!      ╱  return: cubic
 //! ```
 //!
-//! The shape is CUBIC's (RFC 9438 section 4.1), with two changes. TCP sees its limit move all the time and keeps probing around it;
+//! The shape is CUBIC's (RFC 9438 section 4.1), with one change. TCP sees its limit move all the time and keeps probing around it;
 //! a provider's is the same for days, and every probe that fails is a refusal in its log: so the curve is cut at the level, and
-//! the time between its halves is as long as a probe is dear. And where halving the pace of a thousand messages a second for
-//! seconds would lose a few of them, a return to the level takes five.
+//! the time between its halves is as long as a probe is dear. With plain halving (and additive increase) the mean would be three
+//! quarters of the limit.
 
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ const UNDER: f64 = 0.99;
 const RETURN: Duration = Duration::from_secs(5);
 /// The probe is at twice the level after this time, at ten times after twice of it.
 const DOUBLES: Duration = Duration::from_secs(40);
+/// Where messages are few it takes longer; so long where it counts by the minute, or by the hour.
 const SLOWLY_DOUBLES: Duration = Duration::from_secs(120);
 const LONGEST_DOUBLES: Duration = Duration::from_secs(300);
 /// A return is no shorter than this many messages, and doubling no shorter than [`DOUBLES_IN`]: a few messages say nothing.

@@ -5,8 +5,8 @@ use plotters::prelude::{ChartBuilder, IntoDrawingArea, IntoFont, LineSeries, RGB
 use std::error::Error;
 use std::path::Path;
 
-/// Seconds that a point of a line is the mean of.
-const BIN: usize = 5;
+/// Points of a line; each is the mean of some seconds.
+const POINTS: usize = 240;
 const LIMIT: RGBColor = RGBColor(150, 150, 150);
 const OFFERED: RGBColor = RGBColor(221, 170, 51);
 const ACCEPTED: RGBColor = RGBColor(11, 58, 87);
@@ -52,6 +52,7 @@ pub fn draw(path: &Path, title: &str, plays: &[(&str, Vec<Second>)]) -> Result<(
 /// Minutes, and the mean of each few seconds.
 #[expect(clippy::cast_precision_loss, reason = "a picture")]
 fn points(seconds: &[Second], figure: fn(&Second) -> f64) -> Vec<(f64, f64)> {
-    let means = seconds.chunks(BIN).map(|bin| bin.iter().map(figure).sum::<f64>() / bin.len() as f64);
-    means.enumerate().map(|(bin, mean)| ((bin * BIN) as f64 / 60.0, mean)).collect()
+    let length = seconds.len().div_ceil(POINTS).max(1);
+    let means = seconds.chunks(length).map(|bin| bin.iter().map(figure).sum::<f64>() / bin.len() as f64);
+    means.enumerate().map(|(bin, mean)| ((bin * length) as f64 / 60.0, mean)).collect()
 }

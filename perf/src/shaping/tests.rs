@@ -62,7 +62,7 @@ fn a_limit_that_falls_to_a_tenth_is_followed_down_and_back() {
         let receiver = receiver(name);
         for (seed, score) in SEEDS.zip(ours(&receiver)) {
             let followed =
-                score.down.is_some_and(|seconds| seconds <= 10) && score.back.is_some_and(|seconds| seconds <= 240);
+                score.down.is_some_and(|seconds| seconds <= 20) && score.back.is_some_and(|seconds| seconds <= 240);
             assert!(followed && score.second_wave <= wave, "{name}, seed {seed}: {score:?}");
         }
     }
