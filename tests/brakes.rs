@@ -27,7 +27,7 @@ fn one_server(desk: &Desk, mx: &Mx, more: &str) {
 #[test]
 fn a_list_of_which_fifteen_in_a_hundred_are_unknown_stops_before_a_hundredth_was_tried() {
     let desk = Desk::new();
-    let mx = Mx::start(&desk, &["--bounce", "15"]);
+    let mx = Mx::named(&desk, "mx", "127.0.0.1:0", &["--bounce", "15"]);
     one_server(&desk, &mx, "");
     let campaign = desk.blast("bought", list(100_000), "");
     let ran = desk.sealpost(&["send", &campaign, "--json"]);
@@ -56,7 +56,7 @@ fn a_list_of_which_fifteen_in_a_hundred_are_unknown_stops_before_a_hundredth_was
 #[test]
 fn who_resumes_it_has_seen_it() {
     let desk = Desk::new();
-    let mx = Mx::start(&desk, &["--bounce", "30"]);
+    let mx = Mx::named(&desk, "mx", "127.0.0.1:0", &["--bounce", "30"]);
     one_server(&desk, &mx, "");
     let campaign = desk.blast("known", list(1500), "");
     assert_eq!(desk.send(&campaign).0, 4);
@@ -70,7 +70,7 @@ fn who_resumes_it_has_seen_it() {
 #[test]
 fn without_a_brake_the_whole_list_is_tried() {
     let desk = Desk::new();
-    let mx = Mx::start(&desk, &["--bounce", "30"]);
+    let mx = Mx::named(&desk, "mx", "127.0.0.1:0", &["--bounce", "30"]);
     one_server(&desk, &mx, "");
     let campaign = desk.blast("off", list(500), "[brakes]\nunknown = \"off\"\n");
     let (code, counts) = desk.send(&campaign);
@@ -95,6 +95,7 @@ fn one_bad_provider_waits_for_a_person_and_the_others_go_on() {
     let serve = desk.start(&["serve"]);
     until("the engine", || desk.status()["engine"] == "running");
     let sender = desk.start(&["send", &campaign]);
+    until("the run", || desk.status()["runs"].as_array().is_some_and(|runs| !runs.is_empty()));
     until("the brake", || desk.run_of("half")["held"].as_array().is_some_and(|held| !held.is_empty()));
     assert!(get(port, "/metrics").contains("sealpost_held_providers 1\n"));
     assert_eq!(desk.run_of("half")["state"], "running");

@@ -90,7 +90,10 @@ fn whom_dropped_rows_were_for_is_said_on_request_only() {
     let mut lines = plain.lines();
     assert_eq!(lines.next(), Some("row,outcome,reason,class,at,doubted,address,key"));
     let last = lines.next_back().expect("rows");
-    assert!(last.starts_with("20,dropped,no_starttls,20") && last.ends_with(",false,r20@mail.example,20"), "{last}");
+    assert!(
+        last.starts_with("20,dropped,no_starttls,tls,20") && last.ends_with(",false,r20@mail.example,20"),
+        "{last}"
+    );
     let ask = ["report", &campaign, "--undeliverable", "--output", "letters.json", "--json"];
     let ran = desk.sealpost(&ask);
     assert!(ran.code == 0 && ran.stdout.is_empty() && !ran.stderr.contains("@"), "{ran:?}");

@@ -241,6 +241,7 @@ impl Settle {
     /// Gives a row back that was refused together with all others, because they came too fast: it has lost nothing but its place,
     /// and is due at `until`.
     pub fn hold(&self, row: Row, verdict: &Verdict, until: Timestamp, via: Via<'_>) {
+        self.metrics.refused(verdict.class);
         self.defer(row, verdict, Due::At(until), via);
     }
 

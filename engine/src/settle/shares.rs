@@ -184,7 +184,8 @@ impl Shares {
         }
         let held = state.held.iter().any(|held| held.cause.provider == via.provider);
         let of_provider = cause(via.provider, via.host);
-        if held || self.is_confirmed(&of_provider) {
+        // Who has seen it of the run has seen it of its providers.
+        if held || self.is_confirmed(&of_provider) || self.is_confirmed(&cause(0, "")) {
             return;
         }
         if let Some(why) = state.of_providers.get(&via.provider).and_then(passed) {
@@ -351,8 +352,8 @@ mod tests {
         answered(&first, &mut Dice(1), 100, Signal::Unknown, 1000, 1);
         let seen = first.braked(true).expect("it stops").causes;
         let next = Shares::new(LIMITS, Vec::new(), seen);
-        answered(&next, &mut Dice(1), 40, Signal::Unknown, 1000, 1);
-        assert!(!next.has_stopped());
+        answered(&next, &mut Dice(1), 400, Signal::Unknown, 1000, 1);
+        assert!(!next.has_stopped() && next.held().is_empty());
         answered(&next, &mut Dice(1), 100, Signal::Blocked, 1000, 1);
         assert!(next.has_stopped(), "that was something else");
     }
