@@ -98,6 +98,12 @@ impl Group {
         self.throttle.borrow().ready_at(now) <= now.after(SOON)
     }
 
+    /// Whether a session could be opened now.
+    #[cfg(test)]
+    pub(super) fn may_connect(&self, now: Timestamp) -> bool {
+        self.has_room(now) && self.may_begin_soon(now) && self.throttle.borrow().connects_at(now) <= now
+    }
+
     /// Takes the place of a session, and its token, if there are both.
     pub(super) fn connect(&self, now: Timestamp) -> bool {
         let may = self.throttle.borrow_mut().connect(now).is_ok();

@@ -47,7 +47,7 @@ impl Glance {
             }
             let waits = state.lines.iter().any(|line| !line.is_empty() && line.run.goes_on());
             let unmade = waits && state.ready.is_empty() && state.rendering == 0;
-            let has_place = has_place && lane.group.has_room(now) && lane.group.may_begin_soon(now);
+            let has_place = has_place && lane.group.may_connect(now);
             let unsent = state.ready.iter().any(|(job, _)| job.run.goes_on()) && state.sessions == 0 && has_place;
             unmade || unsent
         };

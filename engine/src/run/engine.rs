@@ -17,6 +17,7 @@ use crate::smtp::{Connector, Tcp};
 use crate::standing::TlsStanding;
 use crate::store::{Settings, Store};
 use crate::sts::Sts;
+use crate::throttle::Learned;
 use crate::tlsrpt::Book;
 use crate::warmup::Warming;
 use std::collections::BTreeMap;
@@ -79,6 +80,7 @@ impl Engine {
         let conditions = Arc::new(Conditions::default());
         let store = Arc::new(open(&gear, &conditions)?);
         super::offline::end_cancelled(&store, &gear.master, gear.clock.now())?;
+        forget_old_paces(&store, gear.clock.now())?;
         let metrics = Arc::new(Metrics::new(gear.metrics.config()));
         let serve = |listen| Exporter::start(listen, metrics.clone(), conditions.clone(), gear.metrics.linger);
         let exporter = gear.metrics.listen.map(serve).transpose()?;
@@ -355,6 +357,12 @@ fn shards(count: usize, deps: &Deps) -> Result<Vec<Shard>, Error> {
         .map(|index| Shard::start(index, Deps { limits: limits(index), ..deps.clone() }))
         .collect::<std::io::Result<_>>()
         .map_err(|cause| Error::Internal(format!("can't start a shard: {cause}")))
+}
+
+/// What was learned of providers a month ago says nothing any more.
+fn forget_old_paces(store: &Store, now: Timestamp) -> Result<(), Error> {
+    let is_old = |learned: Learned| learned.is_forgotten(now);
+    Ok(store.forget_paces(|record| serde_json::from_value(record.learned.clone()).is_ok_and(is_old))?)
 }
 
 fn pool(threads: usize) -> Result<Arc<rayon::ThreadPool>, Error> {

@@ -52,6 +52,23 @@ impl Store {
         }
         Ok(())
     }
+
+    /// Removes those that are `stale`.
+    ///
+    /// # Errors
+    /// As [`put_pace`](Store::put_pace).
+    pub fn forget_paces(&self, stale: impl Fn(&PaceRecord) -> bool) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        let db = self.db()?;
+        for entry in db.iterator_cf(family(&db, Family::Provider), IteratorMode::Start) {
+            let (key, value) = entry.map_err(|cause| self.seen(Error::reading(Family::Provider, &[], cause)))?;
+            if decode(&value).is_none_or(|record| stale(&record)) {
+                batch.delete(Family::Provider, key.to_vec());
+            }
+        }
+        drop(db);
+        if batch.is_empty() { Ok(()) } else { self.write(&batch, false) }
+    }
 }
 
 fn key(provider: u64, source: &str) -> Vec<u8> {
@@ -84,6 +101,8 @@ mod tests {
         assert_eq!(store.pace(7, "b").expect("readable"), None);
         let mut all = Vec::new();
         store.scan_paces(|source, record| all.push((source.to_owned(), record))).expect("readable");
-        assert_eq!(all, [("a".to_owned(), google), ("b".to_owned(), other)]);
+        assert_eq!(all, [("a".to_owned(), google.clone()), ("b".to_owned(), other)]);
+        store.forget_paces(|record| *record != google).expect("written");
+        assert_eq!([store.pace(7, "a"), store.pace(8, "b")].map(|pace| pace.expect("readable")), [Some(google), None]);
     }
 }

@@ -35,7 +35,12 @@ impl Learned {
     /// two, never a wave.
     pub(super) fn trust(&self, now: Timestamp) -> Option<f64> {
         let age = now.since(self.at);
-        (age < FORGOTTEN).then(|| 1.0 - (age.as_secs_f64() / STALE.as_secs_f64()).min(1.0))
+        (!self.is_forgotten(now)).then(|| 1.0 - (age.as_secs_f64() / STALE.as_secs_f64()).min(1.0))
+    }
+
+    /// Whether it is so old that it says nothing.
+    pub fn is_forgotten(&self, now: Timestamp) -> bool {
+        now.since(self.at) >= FORGOTTEN
     }
 
     /// Until when it says that nothing may be sent; a clock that was wrong says nothing.

@@ -96,13 +96,18 @@ impl Throttle {
         self.window.size(now)
     }
 
+    /// The earliest time at which there is a token for a connection, `now` if there is one.
+    pub fn connects_at(&self, now: Timestamp) -> Timestamp {
+        let configured = self.connections.as_ref().map_or(now, |connections| connections.ready_at(now));
+        self.window.ready_at(now).max(configured)
+    }
+
     /// Spends a token for a connection.
     ///
     /// # Errors
     /// There is none before this time.
     pub fn connect(&mut self, now: Timestamp) -> Result<(), Timestamp> {
-        let configured = self.connections.as_ref().map_or(now, |connections| connections.ready_at(now));
-        let next = self.window.ready_at(now).max(configured);
+        let next = self.connects_at(now);
         if next > now {
             return Err(next);
         }
