@@ -73,8 +73,8 @@ pub(super) struct OneRun {
     pub(super) due: Cell<u64>,
 }
 
-/// Nothing that a plan can hold takes longer.
-const REST_WITHIN: Duration = Duration::from_secs(3600);
+/// Nothing that a plan can hold takes longer: sites that rest for ten minutes after each handful of rows.
+const REST_WITHIN: Duration = Duration::from_secs(12 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const BRIEF: Duration = Duration::from_millis(20);
 const GLANCE: Duration = Duration::from_millis(250);
