@@ -13,9 +13,11 @@ use crate::shaping::Terms;
 use crate::store::PaceRecord;
 use crate::throttle::{Learned, Refusal, Throttle};
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// A provider, and one of our sources.
 pub(super) type GroupKey = (ProviderId, Arc<str>);
@@ -32,8 +34,12 @@ pub(super) struct Group {
     busy: Cell<usize>,
     /// Those that say goodbye for the sake of others.
     parting: Cell<usize>,
-    /// Lanes that wanted a session while the window was full.
-    wanting: RefCell<Vec<Wanting>>,
+    /// Lanes that wanted a session while the window was full, by the weight of their campaigns, the longest waiting first.
+    wanting: RefCell<BTreeMap<u32, VecDeque<Wanting>>>,
+    /// Places that were given to such.
+    given: Cell<u64>,
+    /// Rung for its idle sessions when a lane wants a place.
+    pub(super) wanted: Notify,
     /// Held by the session whose turn it is to wait for a token.
     turnstile: tokio::sync::Mutex<()>,
     /// Sessions that wait for a token.
@@ -45,8 +51,8 @@ pub(super) struct Group {
 /// A lane that wants a session.
 struct Wanting {
     lane: Weak<Lane>,
-    /// What it has earned by waiting.
-    credit: u64,
+    /// Places that were given before it came.
+    since: u64,
 }
 
 /// No session is opened for a message that can't be begun sooner than this: it would idle, and servers count open connections.
@@ -70,6 +76,8 @@ impl Group {
             busy: Cell::new(0),
             parting: Cell::new(0),
             wanting: RefCell::default(),
+            given: Cell::new(0),
+            wanted: Notify::new(),
             turnstile: tokio::sync::Mutex::new(()),
             waiting: Cell::new(0),
             kept: RefCell::new(learned),
@@ -137,29 +145,37 @@ impl Group {
 
     /// A lane would have a session, were there room.
     pub(super) fn wants(&self, lane: &Rc<Lane>) {
-        let mut wanting = self.wanting.borrow_mut();
-        if !wanting.iter().any(|other| std::ptr::eq(other.lane.as_ptr(), Rc::as_ptr(lane))) {
-            wanting.push(Wanting { lane: Rc::downgrade(lane), credit: 0 });
+        if lane.wants_session.replace(true) {
+            return;
         }
+        let waits = Wanting { lane: Rc::downgrade(lane), since: self.given.get() };
+        self.wanting.borrow_mut().entry(lane.weight()).or_default().push_back(waits);
+        self.wanted.notify_waiters();
     }
 
-    /// The lane whose turn it is for a session: each time the others earn the weight of their campaigns, so that a password reset
-    /// is before a blast, and nobody waits for ever.
+    /// The lane whose turn it is for a session: with each place that others get it earns the weight of its campaigns, so that a
+    /// password reset is before a blast, and nobody waits for ever. Of equal weight the first has earned most.
     pub(super) fn next_wanting(&self) -> Option<Rc<Lane>> {
         let mut wanting = self.wanting.borrow_mut();
-        wanting.retain(|other| other.lane.strong_count() > 0);
-        for other in wanting.iter_mut() {
-            other.credit += other.lane.upgrade().map_or(0, |lane| u64::from(lane.weight()));
+        let given = self.given.get();
+        self.given.set(given + 1);
+        while let Some(weight) = earned_most(&wanting, given) {
+            let line = wanting.get_mut(&weight)?;
+            let lane = line.pop_front().and_then(|first| first.lane.upgrade());
+            if line.is_empty() {
+                wanting.remove(&weight);
+            }
+            if let Some(lane) = lane {
+                lane.wants_session.set(false);
+                return Some(lane);
+            }
         }
-        // Of equal ones the first, which has waited longest.
-        let most = wanting.iter().map(|other| other.credit).max()?;
-        let at = wanting.iter().position(|other| other.credit == most)?;
-        wanting.remove(at).lane.upgrade()
+        None
     }
 
     /// Whether a lane of it waits for a session.
     pub(super) fn is_wanted(&self) -> bool {
-        self.wanting.borrow().iter().any(|other| other.lane.strong_count() > 0)
+        !self.wanting.borrow().is_empty()
     }
 
     /// Whether a session of `lane` that has carried so many messages ends for the sake of others: the window has become smaller, or
@@ -183,7 +199,7 @@ impl Group {
             other.is_some_and(|other| !std::ptr::eq(&*other, lane) && other.state.borrow().sessions == 0)
         };
         let may = carried >= FAIR_SHARE || lane.state.borrow().sessions > 1;
-        may && self.wanting.borrow().iter().any(left_out)
+        may && self.wanting.borrow().values().filter_map(VecDeque::front).any(left_out)
     }
 
     /// Spends a token. Where sessions wait for one, only those that had their `turn` there get it.
@@ -294,6 +310,15 @@ impl Owner {
             !group.is_forgettable(now)
         });
     }
+}
+
+/// The weight whose first lane has earned most.
+fn earned_most(wanting: &BTreeMap<u32, VecDeque<Wanting>>, given: u64) -> Option<u32> {
+    let earned = |weight: u32, line: &VecDeque<Wanting>| {
+        let waited = line.front().map_or(0, |first| given - first.since) + 1;
+        waited * u64::from(weight.max(1))
+    };
+    wanting.iter().max_by_key(|(weight, line)| earned(**weight, line)).map(|(weight, _)| *weight)
 }
 
 /// Whether a session has waited for its token.

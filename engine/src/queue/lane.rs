@@ -10,7 +10,7 @@ use crate::resolve::MxHost;
 use crate::route::{Class, ProviderId, Route, SiteId};
 use crate::smtp::{Source, Verdict};
 use crate::warmup::Allowance;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -34,6 +34,10 @@ pub(super) struct Lane {
     /// Whose window and rate it has.
     pub(super) group: Rc<Group>,
     pub(super) state: RefCell<State>,
+    /// Whether it waits for a place in its group's window.
+    pub(super) wants_session: Cell<bool>,
+    /// Whether it waits for a place among the machine's connections.
+    pub(super) wants_connection: Cell<bool>,
     /// Rung when a message is ready or the lane winds down.
     pub(super) bell: Notify,
 }
@@ -91,7 +95,9 @@ impl Lane {
     /// A lane whose first session begins at the `turn`-th of equal hosts.
     pub(super) fn new(key: LaneKey, job: &Job, group: Rc<Group>, turn: usize, now: Timestamp) -> Lane {
         let (route, state) = (RefCell::new(job.route.clone()), RefCell::new(State::new(turn, now)));
-        Lane { key, route, source: job.source.clone(), allowance: None, group, state, bell: Notify::new() }
+        let [wants_session, wants_connection] = [Cell::new(false), Cell::new(false)];
+        let (source, allowance, bell) = (job.source.clone(), None, Notify::new());
+        Lane { key, route, source, allowance, group, state, wants_session, wants_connection, bell }
     }
 
     /// The same, whose source may send only so much.

@@ -145,16 +145,14 @@ impl Owner {
             return;
         }
         if !lane.group.has_room(now) {
-            lane.group.wants(lane);
-            return self.wanted.notify_waiters();
+            drop(state);
+            return lane.group.wants(lane);
         }
         if self.connections.get() == self.deps.limits.connections || self.drought.holds() {
-            let mut wanting = self.wanting.borrow_mut();
-            if !wanting.iter().any(|other| Rc::ptr_eq(other, lane)) {
-                wanting.push_back(lane.clone());
+            if !lane.wants_connection.replace(true) {
+                self.wanting.borrow_mut().push_back(lane.clone());
+                self.wanted.notify_waiters();
             }
-            drop(wanting);
-            self.wanted.notify_waiters();
             return;
         }
         if !lane.group.connect(now) {
@@ -244,7 +242,11 @@ impl Owner {
     pub(super) async fn gives_way(&self, lane: &Lane) {
         // Nothing else runs between the question and the wait: a shard is one thread.
         while !lane.state.borrow().is_empty() || (self.wanting.borrow().is_empty() && !lane.group.is_wanted()) {
-            self.wanted.notified().await;
+            tokio::select! {
+                biased;
+                () = self.wanted.notified() => {}
+                () = lane.group.wanted.notified() => {}
+            }
         }
     }
 
@@ -289,6 +291,7 @@ impl Owner {
         // One that waited may have got a place since, or have nothing left to send: ask until the place is taken.
         while self.connections.get() < self.deps.limits.connections && !self.drought.holds() {
             let Some(next) = self.wanting.borrow_mut().pop_front() else { break };
+            next.wants_connection.set(false);
             self.advance(&next);
         }
         self.advance(lane);
