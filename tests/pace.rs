@@ -7,6 +7,7 @@ use crate::support::{Course, Desk, Mx};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A desk whose campaigns go to one site, which allows so much.
 fn desk(limits: &[&str]) -> (Desk, Mx) {
@@ -109,20 +110,35 @@ fn a_refusal_for_going_too_fast_costs_no_row_an_attempt() {
 
 #[test]
 fn a_second_run_knows_the_pace_of_the_first() {
-    let (desk, mx) = desk(&["--most-connections", "4", "--latency", "20ms", "--rate", "40/s"]);
-    all_at_once(&desk, "first", 1, 1200);
-    let between = std::time::SystemTime::now();
-    // What was learned is on the disk, or in nobody's memory.
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    all_at_once(&desk, "second", 10_001, 1200);
-    let totals = mx.totals();
-    let course = Course::of(&totals);
-    let began = totals["course"]["began"].as_u64().expect("a time");
-    let between = between.duration_since(std::time::UNIX_EPOCH).expect("later").as_millis() as u64;
-    let border = usize::try_from((between - began) / 1000 + 1).expect("small");
-    let (first, second) = (course.refused(0..border), course.refused(border..course.len()));
+    let desk = Desk::new();
+    let few = Mx::named(&desk, "few", "127.0.0.1:0", &["--course", "--most-connections", "2", "--latency", "100ms"]);
+    let slow = Mx::named(&desk, "slow", "127.0.0.1:0", &["--course", "--rate", "20/s"]);
+    let route = |name: &str, mx: &Mx| {
+        format!("\"{name}.example\" = {{ host = \"mx.{name}.example\", address = \"127.0.0.1:{}\" }}\n", mx.port)
+    };
+    let routes = route("few", &few) + &route("slow", &slow);
+    desk.light_of(&format!("[dns.static]\n{routes}[tls]\nroots = [\"few.pem\", \"slow.pem\"]\n"));
+    let mut ends = Vec::new();
+    for name in ["first", "second"] {
+        let to = |row: u64| format!("{name}{row}@{}.example", if row.is_multiple_of(2) { "few" } else { "slow" });
+        let campaign = desk.blast(name, (0..800).map(to), "");
+        let (code, counts) = desk.send(&campaign);
+        assert_eq!((code, &counts["delivered"]), (0, &800.into()), "{counts}");
+        ends.push(SystemTime::now().duration_since(UNIX_EPOCH).expect("later").as_millis());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    // What either refused of the first run, and of the second.
+    let (mut first, mut second, mut shown) = (0, 0, String::new());
+    for mx in [few, slow] {
+        let totals = mx.totals();
+        let (course, began) = (Course::of(&totals), totals["course"]["began"].as_u64().expect("a time"));
+        let border = usize::try_from((ends[0] - u128::from(began)) / 1000 + 1).expect("small");
+        first += course.refused(0..border);
+        second += course.refused(border..course.len());
+        shown += &course.shown();
+    }
     println!("{first} refused in the first run, {second} in the second");
-    assert!(first > 0 && second * 10 < first, "{first} and then {second}: {}", course.shown());
+    assert!(first > 0 && second * 10 < first, "{first} and then {second}: {shown}");
 }
 
 /// Rules for all hosts under one name: `mx1.big.example` and so on are one provider.
@@ -184,7 +200,7 @@ fn a_sites_limits_change_under_way() {
     };
     assert_eq!([mail(), mail()], ["250 2.1.0 ok", "451 4.7.1 rate limited, try again later"]);
     limit("[[limits]]\nrate = \"a few\"\n");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     assert!(mail().starts_with("451"), "what can't be read changes nothing");
     limit("[[limits]]\nrate = \"1/day\"\nreply = \"450 4.7.1 later\"\n");
     until("the other reply", || mail() == "450 4.7.1 later");

@@ -3,6 +3,9 @@
 //! Every run has the same number of messages and of sessions, since a session is cut after as many messages as the run with
 //! the most sites has for one; sessions are in clear, so that they cost little in the first place. The rows of all sites take
 //! turns, so that each site has some all the time. What differs between runs is how many lanes a shard has.
+//!
+//! Once each site is a provider of its own, as most companies are; once they are all one, as the tenants of a big one are: then
+//! they share its connections, and a site whose turn it is waits until another makes way.
 
 use crate::bench::last_line;
 use crate::desk::Desk;
@@ -29,6 +32,15 @@ const TICK: Duration = Duration::from_millis(50);
 /// A message to one of the most sites may cost so much of what it costs where there are few.
 const FLAT: f64 = 1.1;
 
+/// Whose the sites are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Each is a provider.
+    Apart,
+    /// They are one provider's.
+    Together,
+}
+
 /// One run.
 struct Run {
     rows: f64,
@@ -49,48 +61,66 @@ pub fn measure(sealpost: &Path, folder: &Path, rows: u64, times: usize) -> Resul
         return Err(format!("each of {MOST} sites must have a row; there are {rows}").into());
     }
     let guard = Guard::new(folder)?;
-    let mut runs: [Vec<Run>; SITES.len()] = Default::default();
-    for number in 0..=times {
-        for (at, sites) in SITES.into_iter().enumerate() {
-            let run = run(&guard, sealpost, &folder.join(format!("sites-{sites}-{number}")), sites, rows)?;
-            println!(
-                "{sites} sites: {:.1} µs a message, {:.1} of them shards, {:.0} sessions, {:.0} MB",
-                run.cost, run.shards, run.sessions, run.peak_mb
-            );
-            if number > 0 {
-                runs[at].push(run);
+    let mut text = format!("Sessions are in clear and end after {} messages, in every run.\n", rows / MOST);
+    for (shape, words) in [(Shape::Apart, "Each site is a provider"), (Shape::Together, "All sites are one provider")] {
+        let mut runs: [Vec<Run>; SITES.len()] = Default::default();
+        for number in 0..=times {
+            for (at, sites) in SITES.into_iter().enumerate() {
+                let folder = folder.join(format!("sites-{sites}-{number}"));
+                let run = run(&guard, sealpost, &folder, (shape, sites), rows)?;
+                println!("{words}, {sites}: {}", run.line());
+                std::fs::remove_dir_all(&folder)?;
+                if number > 0 {
+                    runs[at].push(run);
+                }
             }
         }
+        write!(text, "\n{words}:\n\n{}", table(&runs)?)?;
     }
-    table(&runs, rows)
+    Ok(text)
 }
 
-fn table(runs: &[Vec<Run>; SITES.len()], rows: u64) -> Result<String, Box<dyn Error>> {
-    let mut text = format!("Sessions are in clear and end after {} messages, in every run.\n\n", rows / MOST);
-    text += "| sites | sender CPU, µs a message | of them shards | messages/s | sessions | peak memory, MB |\n|--:|--:|--:|--:|--:|--:|\n";
+impl Run {
+    fn line(&self) -> String {
+        let Run { cost, shards, sessions, peak_mb, .. } = self;
+        format!("{cost:.1} µs a message, {shards:.1} of them shards, {sessions:.0} sessions, {peak_mb:.0} MB")
+    }
+}
+
+fn table(runs: &[Vec<Run>; SITES.len()]) -> Result<String, Box<dyn Error>> {
+    let mut text = String::from(
+        "| sites | sender CPU, µs a message | of them shards | messages/s | sessions | peak memory, MB |\n",
+    );
+    text += "|--:|--:|--:|--:|--:|--:|\n";
     let of = |runs: &[Run], figure: fn(&Run) -> f64| Spread::of(runs.iter().map(figure));
     for (sites, runs) in SITES.into_iter().zip(runs) {
         let (cost, shards) = (of(runs, |run| run.cost), of(runs, |run| run.shards));
-        let (rate, sessions, memory) =
-            (of(runs, |run| run.rows / run.seconds), of(runs, |run| run.sessions), of(runs, |run| run.peak_mb));
-        writeln!(text, "| {sites} | {cost} | {shards} | {rate} | {sessions} | {memory} |")?;
+        let (rate, sessions) = (of(runs, |run| run.rows / run.seconds), of(runs, |run| run.sessions));
+        writeln!(text, "| {sites} | {cost} | {shards} | {rate} | {sessions} | {} |", of(runs, |run| run.peak_mb))?;
     }
     let cost = |at: usize| of(&runs[at], |run| run.cost).median();
     let ratio = cost(SITES.len() - 1) / cost(0);
     let verdict = if ratio <= FLAT { "pass" } else { "fail" };
+    let few = SITES[0];
     writeln!(
         text,
-        "\nA message to one of {MOST} sites costs {ratio:.2} times what it costs to one of {} (bar {FLAT}): **{verdict}**.",
-        SITES[0]
+        "\nA message to one of {MOST} sites costs {ratio:.2} times what one of {few} costs (bar {FLAT}): **{verdict}**."
     )?;
     Ok(text)
 }
 
-fn run(guard: &Guard, sealpost: &Path, folder: &Path, sites: u64, rows: u64) -> Result<Run, Box<dyn Error>> {
+fn run(
+    guard: &Guard,
+    sealpost: &Path,
+    folder: &Path,
+    (shape, sites): (Shape, u64),
+    rows: u64,
+) -> Result<Run, Box<dyn Error>> {
     let desk = Desk::new(sealpost, folder)?;
     let start = |number| Sink::start(Command::new(sealpost), folder, &format!("sink{number}"), &["--no-starttls"]);
     let sinks = (0..SINKS).map(start).collect::<Result<Vec<_>, _>>()?;
-    desk.machine(&machine(&sinks, sites, rows)?)?;
+    desk.machine(&machine(&sinks, (shape, sites), rows)?)?;
+    std::fs::write(folder.join("shaping.toml"), "[[provider]]\nname = \"one\"\nmx = [\"one.example\"]\n")?;
     let recipients = (0..rows).map(|row| format!("r{row}@s{}.example", row % sites));
     let campaign = desk.campaign(
         "sites",
@@ -133,17 +163,18 @@ fn run(guard: &Guard, sealpost: &Path, folder: &Path, sites: u64, rows: u64) -> 
 }
 
 /// Each site has a host of its own. An idle session waits for its site's next turn.
-fn machine(sinks: &[Sink], sites: u64, rows: u64) -> Result<String, std::fmt::Error> {
+fn machine(sinks: &[Sink], (shape, sites): (Shape, u64), rows: u64) -> Result<String, std::fmt::Error> {
+    let (parent, providers) = if shape == Shape::Apart { ("many.example", sites) } else { ("one.example", 1) };
     let mut routes = String::new();
     for (site, sink) in (0..sites).zip(sinks.iter().cycle()) {
-        let sink = &sink.address;
-        writeln!(routes, "\"s{site}.example\" = {{ host = \"mx.s{site}.example\", address = \"{sink}\" }}")?;
+        let address = &sink.address;
+        writeln!(routes, "\"s{site}.example\" = {{ host = \"s{site}.{parent}\", address = \"{address}\" }}")?;
     }
     Ok(format!(
         "[smtp]\nidle_timeout = \"5m\"\n[limits]\nconnections = {}\nconnections_per_provider = {}\n\
-         messages_per_connection = {}\n[dns.static]\n{routes}",
+         messages_per_connection = {}\n[shaping]\nfile = \"shaping.toml\"\n[dns.static]\n{routes}",
         MOST + 500,
-        AT_ONCE.div_ceil(sites),
+        AT_ONCE.div_ceil(providers),
         rows / MOST
     ))
 }
