@@ -90,7 +90,7 @@ fn one_bad_provider_waits_for_a_person_and_the_others_go_on() {
          [metrics]\nlisten = \"127.0.0.1:{port}\"\n",
         good.port, bad.port
     ));
-    let of = |row: usize| if row % 22 == 0 { "bad" } else { "good" };
+    let of = |row: usize| if row.is_multiple_of(22) { "bad" } else { "good" };
     let campaign = desk.blast("half", (0..3140).map(|row| format!("r{row}@{}.example", of(row))), "");
     let serve = desk.start(&["serve"]);
     until("the engine", || desk.status()["engine"] == "running");

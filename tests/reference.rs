@@ -143,6 +143,23 @@ fn every_key_of_the_optional_tables_is_in_the_reference() {
     }
 }
 
+/// The same for the rules, whose head explains each key.
+#[test]
+fn every_key_of_the_shaping_rules_is_explained_in_their_file() {
+    let path = root().join("config/shaping.toml");
+    let text = std::fs::read_to_string(&path).expect("there");
+    let (head, _) = text.split_once("\n[default]").expect("it follows");
+    let parse = |text: &str| engine::shaping::Rules::parse(&path, text);
+    parse(&text).expect("good");
+    for (broken, least) in [("[[provider]]\nzzz = 1", 14), ("[default.source]\nzzz = 1", 5), ("zzz = 1", 2)] {
+        let error = parse(broken).expect_err("zzz is no key").to_string();
+        let keys: Vec<_> = error.split('`').skip(3).step_by(2).collect();
+        assert!(keys.len() >= least, "{error}");
+        let words: Vec<_> = head.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+        keys.iter().for_each(|key| assert!(words.contains(key), "{key} is not explained"));
+    }
+}
+
 #[test]
 fn what_init_writes_passes_check_with_an_input() {
     let desk = Desk::new();

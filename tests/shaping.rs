@@ -189,7 +189,10 @@ fn sighup_takes_good_rules_into_force_and_leaves_bad_ones_alone() {
     assert_eq!(desk.sealpost(&["pause", "--provider", "enemy"]).code, 2, "the old rules stay");
     assert_eq!(desk.sealpost(&["resume", "--provider", "friend"]).code, 0);
 
+    // It is a configuration's mistake for whoever begins now, and none for the engine.
     let campaign = desk.small(40, "");
+    assert_eq!(desk.sealpost(&["send", &campaign]).code, 2);
+    rule("friend", "3");
     let (code, counts) = desk.send(&campaign);
     assert_eq!((code, &counts["delivered"]), (0, &40.into()), "{counts}");
     signal(engine.id(), "TERM");

@@ -3,7 +3,9 @@
 //! `plan` says what to do · `run` starts it · `gate` may it get its message? · `route` where to · `queue` a shard's backlogs,
 //! sessions and ready messages · `render` the message · `sign` its signatures · `smtp` the conversation · `settle` how it
 //! ended · `retry` when again · `store` what survives · `report` who did not get it, and why. Beside it: `resolve` asks the DNS,
-//! `sts` asks domains for their MTA-STS policies, `warmup` bounds what new addresses of ours send a day, `tlsrpt` tells them how TLS fared, `probe` looks at hosts without sending.
+//! `shaping` says who belongs to which provider and how fast that may be sent to, `sts` asks domains for their MTA-STS policies,
+//! `warmup` bounds what new addresses of ours send a day, `tlsrpt` tells domains how TLS fared, `probe` looks at hosts without
+//! sending.
 //!
 //! Layers, downwards only (`tests/layering.rs` checks): words `clock condition mail metrics secret` ← mechanisms `render resolve retry sandbox
 //! shaping sign smtp store sts warmup` ← decisions `gate probe queue route settle standing throttle tlsrpt` ← assembly `control plan report run`.

@@ -80,9 +80,12 @@ pub struct MxHost {
 impl MxHost {
     /// What logs and metrics call it: a domain without MX is somebody's own, and has no name there.
     pub fn shown(&self) -> &str {
-        if matches!(self.place, Place::Implicit(_)) { "domain-without-mx" } else { &self.name }
+        if matches!(self.place, Place::Implicit(_)) { WITHOUT_MX } else { &self.name }
     }
 }
+
+/// What logs and metrics call the host of every domain without MX.
+pub const WITHOUT_MX: &str = "domain-without-mx";
 
 /// Where a host is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

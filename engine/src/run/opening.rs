@@ -280,6 +280,7 @@ impl Engine {
         if manifest.cancelled_providers.is_empty() && manifest.cancelled_sources.is_empty() {
             return;
         }
+        self.say_who_is_gone(&manifest.cancelled_providers);
         self.order(|controls| {
             controls.cancelled_providers.extend(manifest.cancelled_providers.iter().map(|name| (run, name.clone())));
             controls.cancelled_sources.extend(manifest.cancelled_sources.iter().map(|name| (run, name.clone())));

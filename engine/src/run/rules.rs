@@ -5,7 +5,7 @@ use super::engine::Engine;
 use super::setup::resolver;
 use crate::mail::Mistake;
 use crate::plan::Machine;
-use crate::resolve::{MxHost, NoRoute, Resolver};
+use crate::resolve::{MxHost, NoRoute, Resolver, WITHOUT_MX};
 use crate::shaping::{Reasons, Rule, Rules, Shaping, Why, deciding};
 use std::sync::Arc;
 
@@ -83,6 +83,21 @@ impl Engine {
             }
         }
         read
+    }
+
+    /// Rows were cancelled at a provider that the rules of now don't name: nobody knows any more which they are. A host's name has a
+    /// dot, a provider's has none.
+    pub(super) fn say_who_is_gone(&self, cancelled: &[String]) {
+        let rules = self.gear.shaping.rules();
+        let names: Vec<_> = rules.iter().flat_map(|rules| rules.providers()).map(|rule| &*rule.name).collect();
+        let is_gone =
+            |name: &&String| !name.contains(['.', ':']) && *name != WITHOUT_MX && !names.contains(&name.as_str());
+        for provider in cancelled.iter().filter(is_gone) {
+            tracing::warn!(
+                provider,
+                "its rows were cancelled, and no shaping rule names it any more: they will be sent"
+            );
+        }
     }
 
     /// What an operator has paused or cancelled at a provider that is no more, stays so at each of its sites that rows were

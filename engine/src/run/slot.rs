@@ -159,7 +159,7 @@ impl OpenRun {
 
     /// Providers that its brakes have come to hold since they were last written down, and where to.
     pub(super) fn newly_held(&self) -> Option<(Arc<Record>, Vec<HeldProvider>)> {
-        let held = self.shared.settle.held();
+        let held = Some(self.shared.settle.held()).filter(|held| !held.is_empty())?;
         (held.len() > self.record.manifest().held_providers.len()).then(|| (self.record.clone(), held))
     }
 

@@ -232,28 +232,24 @@ impl Shares {
     }
 }
 
-/// The last answers.
+/// The last answers: which of all that came were bad. A million small sites cost no more than that they are there.
 #[derive(Default)]
 struct Window {
+    came: u64,
     /// The oldest first.
-    answers: VecDeque<Option<Signal>>,
+    bad: VecDeque<(u64, Signal)>,
     counts: [usize; Signal::ALL.len()],
 }
 
 impl Window {
     fn push(&mut self, answer: Option<Signal>) {
-        self.answers.push_back(answer);
-        self.count(answer, 1);
-        if self.answers.len() > WINDOW {
-            let oldest = self.answers.pop_front().flatten();
-            self.count(oldest, -1);
-        }
-    }
-
-    fn count(&mut self, answer: Option<Signal>, by: isize) {
+        self.came += 1;
         if let Some(signal) = answer {
-            let count = &mut self.counts[signal as usize];
-            *count = count.saturating_add_signed(by);
+            self.bad.push_back((self.came, signal));
+            self.counts[signal as usize] += 1;
+        }
+        while let Some((_, signal)) = self.bad.pop_front_if(|(number, _)| *number + WINDOW as u64 <= self.came) {
+            self.counts[signal as usize] -= 1;
         }
     }
 
@@ -265,7 +261,7 @@ impl Window {
         (count > FEW && count as f64 > limit * WINDOW as f64).then(|| {
             format!(
                 "{count} of the last {} answers {what}, which passes {limited_by} ({} %)",
-                self.answers.len(),
+                self.came.min(WINDOW as u64),
                 limit * 100.0
             )
         })
@@ -373,6 +369,21 @@ mod tests {
         verdict.class = Class::Reputation;
         (0..51).for_each(|_| shares.note(&verdict, via(1), NOW));
         assert!(shares.has_stopped(), "51 of the first 51");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_window_is_the_last_answers(
+            answers in proptest::collection::vec(proptest::sample::select(vec![
+                None, None, None, Some(Signal::Unknown), Some(Signal::Blocked),
+            ]), 0..3000),
+        ) {
+            let mut window = Window::default();
+            answers.iter().for_each(|answer| window.push(*answer));
+            let last = &answers[answers.len().saturating_sub(WINDOW)..];
+            let counts = Signal::ALL.map(|signal| last.iter().filter(|answer| **answer == Some(signal)).count());
+            proptest::prop_assert_eq!(window.counts, counts);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::rules::{Rule, Rules};
 use super::spec::{Spec, Written};
 use super::terms::{CLASSES, Rate, ReplyPattern};
 use crate::mail::{Class, Mistake, instead_of, line_of};
+use crate::resolve::WITHOUT_MX;
 use std::path::Path;
 use toml::Spanned;
 
@@ -64,7 +65,11 @@ fn rule(text: Text<'_>, table: &RuleTable, default: &Spec, earlier: &[Rule]) -> 
     };
     let (at, name) = (name.span().start, name.get_ref());
     let plain = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
-    if name.is_empty() || name.len() > 40 || !name.bytes().all(plain) || name == crate::metrics::OTHER {
+    if name.is_empty()
+        || name.len() > 40
+        || !name.bytes().all(plain)
+        || [crate::metrics::OTHER, WITHOUT_MX].contains(&name.as_str())
+    {
         let hint = "lower-case letters, digits and hyphens, like \"microsoft-365\"; no dots, so that it is never taken for a host";
         return Err(text.mistake(at, format!("\"{name}\" can't be a provider's name")).hint(hint));
     }

@@ -257,9 +257,36 @@ fn the_rules_that_are_built_in_name_whom_they_mean() {
         assert_eq!(provider(&rules, "d.test", &[(10, host)]), expected, "{host}");
     }
     let strangers = ["notgoogle.com", "google.com.test", "mx.example", "mail.outlook.com"];
-    strangers.map(|host| assert_eq!(provider(&rules, "d.test", &[(10, host)]), "none", "{host}"));
+    for host in strangers {
+        assert_eq!(provider(&rules, "d.test", &[(10, host)]), "none", "{host}");
+    }
     let shape = Shaping::new(rules, None, BOUNDS).shape("gmail.com", &hosts(&[(5, "gmail-smtp-in.l.google.com")]));
     assert_eq!((shape.terms.connections, shape.terms.messages_per_connection), (5, 50));
+}
+
+/// Whose word a term is, if it is the file's: its line, and where that has it from.
+fn sources(reasons: &Reasons) -> Vec<(usize, Option<String>)> {
+    let Reasons { connections, first_window, messages_per_connection, rates, connection_rate } = reasons;
+    let by = [&connections.by, &first_window.by, &messages_per_connection.by, &rates.by, &connection_rate.by];
+    let line = |by: &By| match by {
+        By::Line(line, source) => Some((*line, source.clone())),
+        By::Limits | By::Connections | By::Nobody => None,
+    };
+    by.into_iter().filter_map(line).collect()
+}
+
+#[test]
+fn every_number_that_is_built_in_says_where_it_comes_from() {
+    let rules = Rules::built_in();
+    let default = sources(&rules.reasons(None, false, Bounds::NONE));
+    assert_eq!(default.len(), 4, "all but a rate of connections");
+    // By hand, so that [default] does not speak for the rule.
+    let of_rule = |rule| sources(&rules.reasons(Some(rule), true, Bounds::NONE));
+    let all: Vec<_> = rules.providers().iter().flat_map(of_rule).chain(default).collect();
+    assert!(all.len() > 40, "{all:?}");
+    for (line, source) in all {
+        assert!(source.is_some_and(|source| source.len() > 10), "no source for line {line}");
+    }
 }
 
 #[test]
@@ -295,6 +322,16 @@ fn a_file_that_is_read_again_takes_effect_only_if_it_is_good() {
 }
 
 proptest! {
+    #[test]
+    fn no_text_breaks_the_reader(text in "[\\PC\n]{0,200}", from in 0usize..20_000, length in 0usize..200) {
+        Rules::parse(Path::new("shaping.toml"), &text).ok();
+        let cut = |(at, octet): (usize, char)| (at < from || at >= from + length).then_some(octet);
+        let damaged: String = BUILT_IN.chars().enumerate().filter_map(cut).collect();
+        if let Err(error) = Rules::parse(Path::new("shaping.toml"), &damaged) {
+            prop_assert!(error.to_string().starts_with("shaping.toml"), "{}", error);
+        }
+    }
+
     /// Whatever rules there are, a host falls under the one with the longest suffix that it ends in by whole labels.
     #[test]
     fn the_longest_suffix_decides(

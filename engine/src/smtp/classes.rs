@@ -60,8 +60,7 @@ enum When {
     /// Where it can be about the recipient's address. Elsewhere a filter behind the server says so, of an address that the server
     /// itself took: that is its policy.
     Address,
-    /// Where it is surely about the recipient's address; else it is policy. RFC 5321 section 4.2.3 has one phrase for mailboxes that
-    /// aren't there and for what a rule of the server's refuses.
+    /// Where it is surely about the recipient's address.
     Recipient,
 }
 
@@ -141,7 +140,7 @@ impl Said {
         match row.when {
             When::Always => Some(row.says),
             When::Transient => (self.code / 100 == 4).then_some(row.says),
-            When::Recipient => Some(if of_recipient { row.says } else { Says::Row(Class::Policy) }),
+            When::Recipient => of_recipient.then_some(row.says),
             When::Address => {
                 let untold = self.step.is_none() && self.enhanced.is_none();
                 Some(if of_recipient || untold { row.says } else { Says::Row(Class::Policy) })
@@ -255,8 +254,9 @@ impl Words {
 fn stands(literal: &str, text: &str, start: usize) -> bool {
     let begins = literal.starts_with(|first: char| first.is_ascii_alphabetic());
     let short = literal.len() <= 4 && literal.ends_with(|last: char| last.is_ascii_alphabetic());
-    let (before, behind) = (&text[..start], &text[start + literal.len()..]);
-    !(begins && before.ends_with(char::is_alphabetic)) && !(short && behind.starts_with(char::is_alphabetic))
+    let goes_before = begins && text[..start].ends_with(char::is_alphabetic);
+    let goes_on = short && text[start + literal.len()..].starts_with(char::is_alphabetic);
+    !goes_before && !goes_on
 }
 
 /// Which literals occur, and where.
@@ -407,6 +407,10 @@ mod tests {
             (Step::Mail, "530 5.7.0 Must issue a STARTTLS command first", Class::Tls, Action::Code),
             (Step::Rcpt, "556 5.1.10 Recipient address has null MX", Class::Domain, Action::Code),
             (Step::Rcpt, "550", Class::MailboxUnknown, Action::Code),
+            (Step::Rcpt, "550 <a@b.example> does not exist", Class::MailboxUnknown, Action::Code),
+            (Step::Content, "553 b.example does not exist", Class::Domain, Action::Code),
+            (Step::Content, "550 Requested action not taken: mailbox unavailable", Class::Policy, Action::Code),
+            (Step::Rcpt, "450 Requested action not taken: mailbox unavailable", Class::Infrastructure, Action::Code),
             (Step::Content, "554 Transaction failed", Class::Infrastructure, Action::Code),
             (Step::Content, "500", Class::Protocol, Action::Code),
             (Step::Content, "554", Class::Unknown, Action::Code),
@@ -449,6 +453,26 @@ mod tests {
         let line = |before: usize| format!("554 {}greylisted", "x ".repeat(before));
         assert_eq!(found(Step::Content, &line(400)).class, Class::Greylist);
         assert_eq!(found(Step::Content, &line(600)).class, Class::Unknown);
+    }
+
+    #[test]
+    fn the_operators_table_says_the_same() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/OPERATIONS.md");
+        let text = std::fs::read_to_string(path).expect("it is there");
+        let section = text.split("\n## What refusals are about\n").nth(1).expect("a section");
+        let section = section.split("\n## ").next().expect("its end");
+        let mut listed = Vec::new();
+        for row in section.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<_> = row.split(" | ").collect();
+            for word in cells[0].split('`').skip(1).step_by(2) {
+                let class = Class::ALL.into_iter().find(|class| class.word() == word).expect("a class");
+                let acts = |of_us| Finding { class, of_us }.action(Step::Rcpt) != Action::Code;
+                assert_eq!(acts(true) || acts(false), !cells[2].starts_with("as the code says"), "{word}");
+                listed.push(class);
+            }
+        }
+        listed.sort_unstable();
+        assert_eq!(listed, Class::ALL);
     }
 
     /// A word that can't decide because an earlier one is part of it would be dead; one that is not plain would never be found.

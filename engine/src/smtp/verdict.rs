@@ -184,12 +184,19 @@ impl IoFault {
 
 /// What `reply` to `step` means. Positive replies only have a meaning after the final dot; before it the conversation goes on.
 pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
-    let found = if reply.is_positive() { Finding::NONE } else { classes::of_reply(step, reply) };
+    let refuses = reply.is_transient() || reply.is_permanent();
+    let found = if refuses { classes::of_reply(step, reply) } else { Finding::NONE };
     let (fate, scope, reason) = match (step, reply.code) {
         // RFC 5321 section 3.8: 421 may come at any time and closes the session; before the greeting it is the site's word.
         (Step::Greeting | Step::Ehlo | Step::Helo, 421) => (Fate::Deferred, Scope::Site, "service_unavailable"),
         (Step::Greeting | Step::Ehlo | Step::Helo | Step::StartTls, _) => {
             (Fate::Deferred, Scope::Site, "session_refused")
+        }
+        // RFC 5321 section 4.1.4: out of step. The fault is in the conversation, not in the message.
+        (_, 503) => (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE),
+        // RFC 5321 section 4.2.4: a command that it does not know. It must know these, so it heard something else.
+        (Step::Mail | Step::Rcpt | Step::Data | Step::Chunk, 500 | 502) => {
+            (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE)
         }
         // Said to all of us and meant for all of us, in the middle of a message: nothing of it is the row's.
         (Step::Mail | Step::Rcpt | Step::Data | Step::Content | Step::Chunk, _)
@@ -198,12 +205,6 @@ pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
             (Fate::Deferred, Scope::Pace, "")
         }
         (_, 421) => (Fate::Deferred, Scope::Session, "service_unavailable"),
-        // RFC 5321 section 4.1.4: out of step. The fault is in the conversation, not in the message.
-        (_, 503) => (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE),
-        // RFC 5321 section 4.2.4: a command that it does not know. It must know these, so it heard something else.
-        (Step::Mail | Step::Rcpt | Step::Data | Step::Chunk, 500 | 502) => {
-            (Fate::Deferred, Scope::Session, OUT_OF_SEQUENCE)
-        }
         // RFC 3207 section 4: the server demands TLS or (RFC 4954) authentication of us, not of this message.
         (_, 530) => (Fate::Deferred, Scope::Site, "session_refused"),
         // RFC 4954 section 6: 454 for now, 535 and the rest until somebody mends it. Never a fault of the message.
@@ -416,6 +417,13 @@ mod tests {
             assert_eq!((verdict.fate, verdict.scope, verdict.reason), (fate, scope, reason), "{} {line}", step.word());
         }
         assert_eq!(of_reply(Step::Greeting, &text(421, "too many connections")).class, Class::Rate);
+        let odd = of_reply(Step::Content, &text(354, "rate limit"));
+        assert_eq!((odd.fate, odd.class), (Fate::InDoubt, Class::Unknown), "nothing was refused");
+        assert_eq!(
+            of_reply(Step::Rcpt, &text(503, "too many messages")).scope,
+            Scope::Session,
+            "out of step, whatever"
+        );
     }
 
     #[test]
