@@ -124,7 +124,8 @@ mod tests {
         let ours: IpAddr = "192.0.2.10".parse().expect("an address");
         let other: IpAddr = "192.0.2.11".parse().expect("an address");
         let (out, pool) = ("out.acme.example", "pool-10.isp.example");
-        let cases: [(&str, &[&str], &[&str], &[IpAddr], &[Misgiving]); 8] = [
+        type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [IpAddr], &'a [Misgiving]);
+        let cases: [Case<'_>; 8] = [
             ("all is well", &[out], &[out], &[ours], &[]),
             ("one of two names", &[pool, out], &[out], &[ours], &[]),
             ("in capitals", &["OUT.acme.example"], &["OUT.acme.example"], &[ours], &[]),
