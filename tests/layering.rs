@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 4] = [
 
 /// Words build on words; policies are found by the DNS; rules look at MX hosts; the embedded MX speaks of
 /// rates as rules do; a shard routes and settles; a run is planned.
-const WITHIN: [(&str, &str); 17] = [
+const WITHIN: [(&str, &str); 18] = [
     ("mail", "clock"),
     ("condition", "clock"),
     ("run", "control"),
@@ -22,6 +22,7 @@ const WITHIN: [(&str, &str); 17] = [
     ("metrics", "mail"),
     ("secret", "mail"),
     ("sandbox", "shaping"),
+    ("smtp", "shaping"),
     ("shaping", "resolve"),
     ("sts", "resolve"),
     ("probe", "route"),

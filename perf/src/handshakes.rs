@@ -68,6 +68,7 @@ async fn round(sandbox: &Sandbox, way: Way, sessions: u64) -> Result<Round, Box<
         looked_at: false,
         careful: false,
         access: Access::default(),
+        replies: [].into(),
     };
     let timeouts = Timeouts { connect: Duration::from_secs(10), command: None };
     let (mut resumed, before) = (0_u64, cpu());

@@ -197,6 +197,7 @@ impl Prober {
             looked_at: false,
             careful: false,
             avoid_tls: false,
+            replies: route.replies.clone(),
             access: Access { login: None, ..route.access.clone() },
         };
         let mut refusal = None;

@@ -173,9 +173,21 @@ impl Group {
         None
     }
 
-    /// Whether a lane of it waits for a session.
+    /// Whether a lane of it waits for a session, and has something to send. Those that have sent it meanwhile wait no longer.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.wanting.borrow().is_empty()
+        let mut wanting = self.wanting.borrow_mut();
+        for line in wanting.values_mut() {
+            while let Some(first) = line.front() {
+                let lane = first.lane.upgrade();
+                if lane.as_ref().is_some_and(|lane| !lane.state.borrow().is_empty()) {
+                    break;
+                }
+                lane.iter().for_each(|lane| lane.wants_session.set(false));
+                line.pop_front();
+            }
+        }
+        wanting.retain(|_, line| !line.is_empty());
+        !wanting.is_empty()
     }
 
     /// Whether a session of `lane` that has carried so many messages ends for the sake of others: the window has become smaller, or

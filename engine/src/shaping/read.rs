@@ -4,7 +4,7 @@ use super::file::{RatesValue, ReplyTable, RuleTable, ShapingFile};
 use super::names::names;
 use super::rules::{Rule, Rules};
 use super::spec::{Spec, Written};
-use super::terms::{CLASSES, Rate, ReplyPattern};
+use super::terms::{Rate, ReplyPattern};
 use crate::mail::{Class, Mistake, instead_of, line_of};
 use crate::resolve::WITHOUT_MX;
 use std::path::Path;
@@ -214,8 +214,8 @@ fn replies(text: Text<'_>, tables: &[ReplyTable]) -> Result<Vec<ReplyPattern>, M
 }
 
 fn meant(text: Text<'_>, word: &Spanned<String>) -> Result<Class, Mistake> {
-    CLASSES.iter().find(|(known, _)| known == word.get_ref()).map(|(_, class)| *class).ok_or_else(|| {
-        let words = CLASSES.map(|(word, _)| word);
+    Class::ALL.into_iter().find(|class| class.word() == word.get_ref()).ok_or_else(|| {
+        let words = Class::ALL.map(Class::word);
         let what = format!("\"{}\" is no class of replies", word.get_ref());
         text.mistake(word.span().start, what).hint(instead_of(word.get_ref(), &words))
     })

@@ -84,9 +84,15 @@ pub struct ReplyPattern {
 }
 
 impl ReplyPattern {
+    /// One that no file holds.
+    #[cfg(test)]
+    pub(crate) fn of(text: &str, class: Class) -> ReplyPattern {
+        ReplyPattern { text: text.into(), class, line: 1 }
+    }
+
     /// The word of its class.
     pub fn word(&self) -> &'static str {
-        CLASSES.iter().find(|(_, class)| *class == self.class).map_or("unknown", |(word, _)| word)
+        self.class.word()
     }
 
     /// The text that is looked for, in lower case.
@@ -100,26 +106,6 @@ impl ReplyPattern {
         reply.as_bytes().windows(wanted.len()).any(|octets| octets.eq_ignore_ascii_case(wanted))
     }
 }
-
-/// The words of classes.
-pub(super) const CLASSES: [(&str, Class); 16] = [
-    ("mailbox_unknown", Class::MailboxUnknown),
-    ("mailbox_full", Class::MailboxFull),
-    ("mailbox_closed", Class::MailboxClosed),
-    ("policy", Class::Policy),
-    ("spam_block", Class::SpamBlock),
-    ("reputation", Class::Reputation),
-    ("rate", Class::Rate),
-    ("authentication", Class::Authentication),
-    ("content", Class::Content),
-    ("too_large", Class::TooLarge),
-    ("greylist", Class::Greylist),
-    ("tls", Class::Tls),
-    ("infrastructure", Class::Infrastructure),
-    ("domain", Class::Domain),
-    ("protocol", Class::Protocol),
-    ("unknown", Class::Unknown),
-];
 
 /// What `patterns` say of a reply: the first that matches.
 pub fn class_of(patterns: &[ReplyPattern], reply: &str) -> Option<Class> {

@@ -27,6 +27,7 @@ mod notices;
 
 use super::Step;
 use crate::mail::{Class, Enhanced, Reply};
+use crate::shaping::{self, ReplyPattern};
 use aho_corasick::AhoCorasick;
 use std::sync::LazyLock;
 
@@ -100,10 +101,14 @@ impl Finding {
     }
 }
 
-/// What `reply`, which refuses, is about.
-pub(super) fn of_reply(step: Step, reply: &Reply) -> Finding {
+/// What `reply`, which refuses, is about; `words` are those of the provider that said it, and go before all others. Whoever wrote
+/// them down as a rate or a bad name means us.
+pub(super) fn of_reply(step: Step, reply: &Reply, words: &[ReplyPattern]) -> Finding {
     if step == Step::Auth {
         return Finding { class: Class::Policy, of_us: true };
+    }
+    if let Some(class) = shaping::class_of(words, &reply.text()) {
+        return Finding { class, of_us: matches!(class, Class::Rate | Class::Reputation) };
     }
     let lines = reply.lines.iter().map(String::as_str);
     Said { step: Some(step), code: reply.code, enhanced: reply.enhanced }.of(&plain(lines))
@@ -288,7 +293,7 @@ mod tests {
     fn found(step: Step, line: &str) -> Finding {
         let mut parser = crate::smtp::ReplyParser::default();
         parser.feed(format!("{line}\r\n").as_bytes());
-        of_reply(step, &parser.take().expect("well made").expect("whole"))
+        of_reply(step, &parser.take().expect("well made").expect("whole"), &[])
     }
 
     #[test]
@@ -505,7 +510,7 @@ mod tests {
         fn any_text(text in "\\PC{0,300}", code in 400_u16..600) {
             let reply = Reply { code, enhanced: None, lines: vec![text] };
             for step in [Step::Greeting, Step::Mail, Step::Rcpt, Step::Content] {
-                let _ = of_reply(step, &reply);
+                let _ = of_reply(step, &reply, &[]);
             }
         }
     }

@@ -177,7 +177,7 @@ impl Machine {
             return self.close();
         }
         if reply.code == 421 {
-            return self.end(verdict::of_reply(step, reply));
+            return self.end(verdict::of_reply(step, reply, &self.policy.replies));
         }
         match step {
             // On our way out nothing else matters.
@@ -186,7 +186,7 @@ impl Machine {
             Step::Mail | Step::Rcpt | Step::Data => self.in_transaction(step, reply),
             Step::Content | Step::Chunk => self.after_content(step, reply),
             Step::Rset if reply.is_positive() => self.go_on(),
-            Step::Rset => self.end(verdict::of_reply(step, reply)),
+            Step::Rset => self.end(verdict::of_reply(step, reply, &self.policy.replies)),
             Step::Quit => self.close(),
         }
     }

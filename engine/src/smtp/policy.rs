@@ -2,6 +2,8 @@
 
 use super::Access;
 use crate::mail::{Demand, MxTrust, Tlsa};
+use crate::shaping::ReplyPattern;
+use std::sync::Arc;
 
 /// What a session is opened for.
 #[derive(Clone, Debug)]
@@ -22,4 +24,6 @@ pub struct Policy {
     pub careful: bool,
     /// What the server asks of us.
     pub access: Access,
+    /// What it means by words of its own.
+    pub replies: Arc<[ReplyPattern]>,
 }

@@ -3,6 +3,7 @@
 use super::Step;
 use super::classes::{self, Action, Finding};
 use crate::mail::{Class, Enhanced, Reply, TlsFault};
+use crate::shaping::ReplyPattern;
 
 /// What becomes of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,10 +183,11 @@ impl IoFault {
     }
 }
 
-/// What `reply` to `step` means. Positive replies only have a meaning after the final dot; before it the conversation goes on.
-pub(super) fn of_reply(step: Step, reply: &Reply) -> Verdict {
+/// What `reply` to `step` means, said by a server with `words` of its own. Positive replies only have a meaning after the final
+/// dot; before it the conversation goes on.
+pub(super) fn of_reply(step: Step, reply: &Reply, words: &[ReplyPattern]) -> Verdict {
     let refuses = reply.is_transient() || reply.is_permanent();
-    let found = if refuses { classes::of_reply(step, reply) } else { Finding::NONE };
+    let found = if refuses { classes::of_reply(step, reply, words) } else { Finding::NONE };
     let (fate, scope, reason) = match (step, reply.code) {
         // RFC 5321 section 3.8: 421 may come at any time and closes the session; before the greeting it is the site's word.
         (Step::Greeting | Step::Ehlo | Step::Helo, 421) => (Fate::Deferred, Scope::Site, "service_unavailable"),
@@ -296,8 +298,8 @@ fn is_about_requiretls(reply: &Reply) -> bool {
 
 /// What `reply` to `step` of a smarthost means. What it says of us (our sender, our right to relay: 5.7.0 and 5.7.1 to a
 /// recipient) is about our configuration: no message is at fault, and all of them wait for the operator.
-pub(super) fn of_relay(step: Step, reply: &Reply) -> Verdict {
-    let verdict = of_reply(step, reply);
+pub(super) fn of_relay(step: Step, reply: &Reply, words: &[ReplyPattern]) -> Verdict {
+    let verdict = of_reply(step, reply, words);
     match step {
         _ if verdict.scope == Scope::Pace => verdict,
         Step::Mail if is_about_sender(reply) => Verdict { fate: Fate::Deferred, scope: Scope::Site, ..verdict },
@@ -392,7 +394,7 @@ mod tests {
             (Step::Chunk, 354, Fate::InDoubt, Scope::Session),
         ];
         for (step, code, fate, scope) in cases {
-            let verdict = of_reply(step, &reply(code));
+            let verdict = of_reply(step, &reply(code), &[]);
             assert_eq!((verdict.fate, verdict.scope), (fate, scope), "{} {code}", step.word());
         }
     }
@@ -413,24 +415,35 @@ mod tests {
             (Step::Rcpt, 550, "no such user", Fate::Bounced, Scope::Message, ""),
         ];
         for (step, code, line, fate, scope, reason) in cases {
-            let verdict = of_reply(step, &text(code, line));
+            let verdict = of_reply(step, &text(code, line), &[]);
             assert_eq!((verdict.fate, verdict.scope, verdict.reason), (fate, scope, reason), "{} {line}", step.word());
         }
-        assert_eq!(of_reply(Step::Greeting, &text(421, "too many connections")).class, Class::Rate);
-        let odd = of_reply(Step::Content, &text(354, "rate limit"));
+        assert_eq!(of_reply(Step::Greeting, &text(421, "too many connections"), &[]).class, Class::Rate);
+        let odd = of_reply(Step::Content, &text(354, "rate limit"), &[]);
         assert_eq!((odd.fate, odd.class), (Fate::InDoubt, Class::Unknown), "nothing was refused");
         assert_eq!(
-            of_reply(Step::Rcpt, &text(503, "too many messages")).scope,
+            of_reply(Step::Rcpt, &text(503, "too many messages"), &[]).scope,
             Scope::Session,
             "out of step, whatever"
         );
     }
 
     #[test]
+    fn a_provider_s_own_words_go_before_all_others() {
+        let words = [ReplyPattern::of("[tss99]", Class::Rate), ReplyPattern::of("[own1]", Class::MailboxFull)];
+        let refusal = |line: &str| Reply { lines: vec![line.to_owned()], ..reply(550) };
+        let slow = of_reply(Step::Rcpt, &refusal("User unknown [TSS99]"), &words);
+        assert_eq!((slow.fate, slow.scope, slow.class), (Fate::Deferred, Scope::Pace, Class::Rate));
+        let full = of_reply(Step::Rcpt, &refusal("User unknown [OWN1]"), &words);
+        assert_eq!((full.fate, full.scope, full.class), (Fate::Bounced, Scope::Message, Class::MailboxFull));
+        assert_eq!(of_reply(Step::Rcpt, &refusal("User unknown [TSS99]"), &[]).class, Class::MailboxUnknown);
+    }
+
+    #[test]
     fn what_can_not_be_passed_on_over_tls_bounces_alone() {
         let refusal = Reply { enhanced: Some(Enhanced(5, 7, 30)), ..reply(550) };
         for step in [Step::Mail, Step::Rcpt, Step::Data, Step::Content, Step::Chunk] {
-            for verdict in [of_reply(step, &refusal), of_relay(step, &refusal)] {
+            for verdict in [of_reply(step, &refusal, &[]), of_relay(step, &refusal, &[])] {
                 let found = (verdict.fate, verdict.scope, verdict.reason);
                 assert_eq!(found, (Fate::Bounced, Scope::Message, "requiretls_unsupported"), "{}", step.word());
             }
@@ -448,7 +461,7 @@ mod tests {
             (Step::Content, 1, Fate::Delivered),
         ];
         for (step, subject, fate) in cases {
-            assert_eq!(of_reply(step, &about(subject)).fate, fate, "{} 2.{subject}.5", step.word());
+            assert_eq!(of_reply(step, &about(subject), &[]).fate, fate, "{} 2.{subject}.5", step.word());
         }
     }
 

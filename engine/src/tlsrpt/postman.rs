@@ -212,6 +212,7 @@ impl Postman {
             looked_at: false,
             careful: false,
             access,
+            replies: [].into(),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Machine {
             Step::StartTls if self.policy.demand.level() == Level::Opportunistic => self.settle_for_clear(),
             Step::StartTls => self.tls_failed(TlsFault::StartTlsRefused),
             Step::Auth => self.in_exchange(reply),
-            _ => self.end(verdict::of_reply(step, reply)),
+            _ => self.end(verdict::of_reply(step, reply, &self.policy.replies)),
         }
     }
 
@@ -97,7 +97,7 @@ impl Machine {
                 self.enter(State::Idle);
             }
             235 => self.end(verdict::of_auth("auth_broken")),
-            _ => self.end(verdict::of_reply(Step::Auth, reply)),
+            _ => self.end(verdict::of_reply(Step::Auth, reply, &[])),
         }
     }
 

@@ -13,7 +13,17 @@ fn machine(level: Level) -> Machine {
 fn policy(demand: Demand, access: Access) -> Policy {
     let (tlsa, mx_trust) = (Tlsa::Absent, MxTrust::Plain);
     let (avoid_tls, looked_at, careful) = (false, false, false);
-    Policy { ehlo: "us.example".into(), demand, tlsa, mx_trust, avoid_tls, looked_at, careful, access }
+    Policy {
+        ehlo: "us.example".into(),
+        demand,
+        tlsa,
+        mx_trust,
+        avoid_tls,
+        looked_at,
+        careful,
+        access,
+        replies: [].into(),
+    }
 }
 
 /// What a handshake would have proven.
@@ -177,7 +187,7 @@ fn what_a_relay_says_of_one_message_ends_that_message() {
         (Step::Rcpt, "550 5.1.1 no such user\r\n", Fate::Bounced, Scope::Message, ""),
     ];
     for (step, text, fate, scope, reason) in cases {
-        let verdict = verdict::of_relay(step, &reply(text));
+        let verdict = verdict::of_relay(step, &reply(text), &[]);
         assert_eq!((verdict.fate, verdict.scope, verdict.reason), (fate, scope, reason), "{text}");
     }
 }
@@ -186,7 +196,7 @@ fn what_a_relay_says_of_one_message_ends_that_message() {
 fn what_a_relay_says_of_our_pace_is_no_configuration() {
     for text in ["550 5.7.1 too many messages, slow down\r\n", "451 4.7.1 rate limit\r\n"] {
         for step in [Step::Mail, Step::Rcpt, Step::Content] {
-            let verdict = verdict::of_relay(step, &reply(text));
+            let verdict = verdict::of_relay(step, &reply(text), &[]);
             assert_eq!((verdict.fate, verdict.scope), (Fate::Deferred, Scope::Pace), "{} {text}", step.word());
         }
     }

@@ -139,8 +139,9 @@ impl Machine {
     pub(super) fn in_transaction(&mut self, step: Step, reply: &Reply) {
         let accepted = if step == Step::Data { reply.code == 354 } else { reply.is_positive() };
         if !accepted && self.refused.is_none() {
-            let relays = self.policy.access.relays;
-            let verdict = if relays { verdict::of_relay(step, reply) } else { verdict::of_reply(step, reply) };
+            let (relays, words) = (self.policy.access.relays, &self.policy.replies);
+            let verdict =
+                if relays { verdict::of_relay(step, reply, words) } else { verdict::of_reply(step, reply, words) };
             // Of one ahead a server that lost its step may say anything. What it says for good must be said again, to a session
             // where nothing else can be meant.
             let unsure = self.ahead.is_some() && verdict.fate == Fate::Bounced;
@@ -171,7 +172,7 @@ impl Machine {
         if self.refused.is_some() {
             return self.end_refused();
         }
-        let verdict = verdict::of_reply(step, reply);
+        let verdict = verdict::of_reply(step, reply, &self.policy.replies);
         if verdict.scope.ends_session() {
             return self.end(verdict);
         }
