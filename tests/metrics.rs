@@ -89,7 +89,7 @@ fn prometheus_and_the_report_agree() {
     let (desk, _mx, port) =
         desk(&["--latency", "20ms", "--bounce", "5"], "linger = \"30s\"\n[limits]\nconnections_per_provider = 5\n");
     let prometheus = Prometheus::start(&format!("127.0.0.1:{port}"));
-    let campaign = desk.small(2000, "");
+    let campaign = desk.small(2000, "[brakes]\nunknown = 0.5\n");
     let mut run = desk.spawn(&["send", &campaign, "--json"]);
     let mut line = String::new();
     BufReader::new(run.stdout.take().expect("piped")).read_line(&mut line).expect("its last line");

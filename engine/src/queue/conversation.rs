@@ -19,6 +19,8 @@ use crate::warmup::Ticket;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// How long a lane that could not open a session more is left with those that it has.
+const CAP_HOLDS: Duration = Duration::from_secs(60);
 /// A server that hears MAIL says something sooner than this.
 const SILENCE: Duration = Duration::from_secs(5);
 /// How often a session asks whether the engine may send again.
@@ -311,21 +313,28 @@ fn heard(owner: &Owner, lane: &Lane, verdict: &Verdict) {
     }
 }
 
-/// No session could be opened. While others are open or still opening, the site only takes no more of them, whatever it said
-/// to this one; the last to fail knows that nobody gets through.
+/// No session could be opened. A site that says that there are too many gives its group a smaller window. Else, while others of
+/// the lane are open or still opening, it is left with those; the last to fail knows that nobody gets through.
 fn refused(owner: &Rc<Owner>, lane: &Rc<Lane>, verdict: Verdict, avoided_tls: bool) {
+    let now = owner.deps.clock.now();
     let mut state = lane.state.borrow_mut();
     if lane.route.borrow().demand.level() == Level::Opportunistic && verdict.is_tls() && !avoided_tls {
-        state.go_without_tls(owner.deps.clock.now());
-        return;
+        return state.go_without_tls(now);
     }
-    drop(state);
-    let now = owner.deps.clock.now();
-    if lane.group.sessions() > 1 {
+    let others = state.sessions - 1;
+    if verdict.code == Some(421) && lane.group.sessions() > 1 {
         lane.group.refused(Refusal::Connection, now);
-        owner.deps.metrics.providers.refused(lane.route.borrow().name(), "connection");
+        return owner.deps.metrics.providers.refused(lane.route.borrow().name(), "connection");
+    }
+    if others > 0 {
+        state.session_cap = Some((others, now.after(CAP_HOLDS)));
         return;
     }
-    lane.group.failed(now);
+    state.session_cap = None;
+    drop(state);
+    // One site of many says nothing of its provider.
+    if lane.group.sessions() == 1 {
+        lane.group.failed(now);
+    }
     owner.suspend(lane, verdict);
 }

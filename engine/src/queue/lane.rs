@@ -62,6 +62,8 @@ pub(super) struct State {
     pub(super) sessions: usize,
     /// Sessions with a message on the wire.
     pub(super) busy: usize,
+    /// How many sessions it had when one more could not be opened, and until when it is left at that.
+    pub(super) session_cap: Option<(usize, Timestamp)>,
     /// Suspensions in a row.
     pub(super) failures: u32,
     /// Why nothing is sent, and until when.
@@ -210,6 +212,7 @@ impl State {
             depth: DEPTH,
             sessions: 0,
             busy: 0,
+            session_cap: None,
             failures: 0,
             suspended: None,
             avoid_tls: None,
@@ -225,6 +228,14 @@ impl State {
             self.suspended = None;
         }
         self.suspended.clone()
+    }
+
+    /// How many sessions it may have at `now`, as far as its own troubles go.
+    pub(super) fn most_sessions(&self, now: Timestamp) -> usize {
+        match self.session_cap {
+            Some((most, until)) if now < until => most,
+            _ => usize::MAX,
+        }
     }
 
     /// Whether a connection to `address` failed a short while ago.
@@ -296,7 +307,10 @@ impl State {
     pub(super) fn is_forgettable(&self, now: Timestamp) -> bool {
         let idle = self.is_empty() && self.sessions == 0;
         let nothing_learned = self.failures == 0 && self.suspended.is_none() && !self.avoids_tls(now);
-        idle && nothing_learned && !self.is_careful(now) && self.troubled.values().all(|until| *until <= now)
+        idle && nothing_learned
+            && self.most_sessions(now) == usize::MAX
+            && !self.is_careful(now)
+            && self.troubled.values().all(|until| *until <= now)
     }
 
     /// Calls `each` with domain and route of the first `most` rows that wait in memory for a session.

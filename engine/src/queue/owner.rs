@@ -141,7 +141,7 @@ impl Owner {
         self.render_ahead(lane, now);
         let mut state = lane.state.borrow_mut();
         let idle = state.sessions - state.busy;
-        if state.ready.len() <= idle || !lane.group.may_begin_soon(now) {
+        if state.ready.len() <= idle || state.sessions >= state.most_sessions(now) || !lane.group.may_begin_soon(now) {
             return;
         }
         if !lane.group.has_room(now) {
