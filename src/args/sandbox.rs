@@ -64,7 +64,7 @@ pub struct Sandbox {
     #[command(flatten)]
     pub taken: Taken,
 
-    /// Limits that change: a file of [[limits]] with from (like "60s" after the start) and the names of these options, each
+    /// Limits that change: a TOML file of tables named limits, with from (like "60s" after the start) and the names of these options, each
     /// holding by itself until the next one's time; read anew when it is replaced
     #[arg(long, value_name = "FILE", conflicts_with = "taken")]
     pub limits: Option<PathBuf>,
