@@ -4,11 +4,15 @@
 //! new standing is in the WAL; if the store refuses, the run is told to stop and the row stays where recovery finds it.
 
 mod brake;
+mod counters;
+mod due;
 mod shares;
 
 pub use brake::{Brake, FEW_DROPS};
 pub use shares::{Limits, Shares};
 
+use self::counters::Counters;
+use self::due::Due;
 use crate::clock::{Clock, Timestamp};
 use crate::mail::{Addressee, Kind, Outcome, Row, RunId};
 use crate::metrics::{Metrics, Queue, Stage};
@@ -47,28 +51,6 @@ pub struct Via<'a> {
     pub session: Option<u64>,
 }
 
-/// When a deferred row is due.
-#[derive(Clone, Copy, Debug)]
-enum Due {
-    /// After its own back-off.
-    InTurn,
-    /// After its own back-off, and not before this.
-    NotBefore(Timestamp),
-    /// At this time.
-    At(Timestamp),
-}
-
-impl Due {
-    /// The time, where its own back-off would end at `next`.
-    fn after(self, next: Timestamp) -> Timestamp {
-        match self {
-            Due::InTurn => next,
-            Due::NotBefore(until) => next.max(until),
-            Due::At(until) => until,
-        }
-    }
-}
-
 /// The accounts of one run. Shared by the reader, the retry thread and all shards.
 pub struct Settle {
     store: Arc<Store>,
@@ -85,15 +67,6 @@ pub struct Settle {
     brake: Option<Brake>,
     shares: Option<Shares>,
     fault: Mutex<Option<String>>,
-}
-
-/// Live counts; `in_hand` are rows in the engine: in memory, or in the backlog of a lane.
-#[derive(Default)]
-struct Counters {
-    read: AtomicU64,
-    ended: [AtomicU64; Kind::ALL.len()],
-    deferred: AtomicU64,
-    in_hand: AtomicU64,
 }
 
 impl Settle {
@@ -410,12 +383,6 @@ impl Drop for Settle {
     fn drop(&mut self) {
         let deferred = *self.counters.deferred.get_mut();
         self.metrics.rows(Queue::Deferred).sub(i64::try_from(deferred).unwrap_or(i64::MAX));
-    }
-}
-
-impl Counters {
-    fn ended(&self, kind: Kind) -> &AtomicU64 {
-        &self.ended[usize::from(kind.number()) - 1]
     }
 }
 

@@ -30,28 +30,30 @@ pub(super) async fn days(case: Rc<Case>) {
     }
 }
 
+/// A server that refuses nothing.
+const TAKES_EVERYTHING: Temper = Temper {
+    refuse: 0,
+    turn_away: 0,
+    mishap: 0,
+    bounce: 0,
+    greylist: 0,
+    sessions: 100,
+    pace: None,
+    pipelining: true,
+    chunking: true,
+    forget: 0,
+    stutter: 0,
+    ehlo: true,
+    slow: 50,
+};
+
 /// One site that takes everything, one domain, one run.
 fn plan(rows: usize, sources: usize, caps: &[u32]) -> Plan {
-    let temper = Temper {
-        refuse: 0,
-        turn_away: 0,
-        mishap: 0,
-        bounce: 0,
-        greylist: 0,
-        sessions: 100,
-        pace: None,
-        pipelining: true,
-        chunking: true,
-        forget: 0,
-        stutter: 0,
-        ehlo: true,
-        slow: 50,
-    };
     let host = |site: usize| Host {
         name: format!("mx.site{site}.example"),
         preference: 10,
         addresses: vec![format!("10.{site}.0.1:25").parse().expect("an address")],
-        temper,
+        temper: TAKES_EVERYTHING,
     };
     let domain = |site: usize| Domain {
         name: format!("d{site}.example"),
