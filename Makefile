@@ -31,7 +31,7 @@ instructions: setup ## instructions and allocations a message, stage by stage (v
 	@benches/instructions.sh "$$(cargo build --quiet --locked --workspace --bench instructions --message-format json | \
 		sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p')" $(STAGES)
 
-perf: build ## WHAT=speed, peers, rehearsal, durability, throttled, handshakes, wire, reservations, shaping, pace or sites (see perf/README.md); appends to perf/results
+perf: build ## WHAT=speed, peers, rehearsal, durability, throttled, handshakes, wire, reservations, shaping, pace, drop or sites (see perf/README.md); appends to perf/results
 	$(CARGO_TARGET_DIR)/debug/perf --what $(WHAT) --rows $(ROWS) --format $(FORMAT) --runs $(RUNS) --pinned $(PINNED) \
 		--connections $(CONNECTIONS) --letter $(LETTER) $(if $(MODE),--mode $(MODE)) $(if $(PEERS),--peers $(PEERS)) $(if $(RTT),--rtt $(RTT)) --sealpost $(SEALPOST)
 

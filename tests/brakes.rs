@@ -2,7 +2,10 @@
 
 use crate::support::process::until;
 use crate::support::receivers::{get, signal};
-use crate::support::{Desk, Mx, free_port};
+use crate::support::{Authority, Desk, Mx, Peer, free_port};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 fn number(counts: &serde_json::Value, name: &str) -> u64 {
     counts[name].as_u64().unwrap_or_else(|| panic!("{name} in {counts}"))
@@ -114,4 +117,86 @@ fn one_bad_provider_waits_for_a_person_and_the_others_go_on() {
     assert_eq!(number(&run, "delivered") + number(&run, "bounced"), 3140, "{run}");
     assert_eq!(run["held"], serde_json::json!([]), "{run}");
     signal(serve.id(), "TERM");
+}
+
+/// Half of the addresses are unknown; the brakes alone would let fifty go out to them.
+#[test]
+fn a_canary_that_is_not_well_holds_its_provider() {
+    let desk = Desk::new();
+    let mx = Mx::named(&desk, "mx", "127.0.0.1:0", &["--bounce", "50"]);
+    one_server(&desk, &mx, "");
+    let campaign = desk.blast("bird", list(400), "[brakes]\ncanary = 20\n");
+    let (code, counts) = desk.send(&campaign);
+    let tried = number(&counts, "delivered") + number(&counts, "bounced");
+    assert!(code == 4 && number(&counts, "bounced") >= 5 && tried <= 20, "{counts}");
+    let why = counts["braked"].as_str().expect("said");
+    let said =
+        "answers to its canary of 20 rows were for addresses that are not there, which passes [brakes] unknown (5 %)";
+    assert!(why.starts_with("at 127.0.0.1") && why.ends_with(said), "{why}");
+    // Who has seen it of one provider has not seen it of the run, and is asked once more.
+    resume(&desk, "bird");
+    assert_eq!(desk.send(&campaign).0, 4);
+    resume(&desk, "bird");
+    let (code, counts) = desk.send(&campaign);
+    assert_eq!((code, number(&counts, "delivered") + number(&counts, "bounced")), (0, 400), "{counts}");
+}
+
+/// Fifty rows over ten connections to a server that says nothing to a message until it may.
+#[test]
+fn the_rest_wait_for_the_canary_and_follow_when_it_is_well() {
+    let speaks = Arc::new(AtomicBool::new(false));
+    let may = speaks.clone();
+    let peer = Peer::start(move |_, line| {
+        line.greet(&["PIPELINING"]);
+        line.take_each(|_| {
+            while !may.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            "250 2.0.0 taken"
+        });
+    });
+    let (desk, campaign) = in_clear(&peer, "[brakes]\ncanary = 1\n");
+    let engine = desk.spawn(&["send", &campaign, "--json"]);
+    until("the canary", || contents(&peer) == 1);
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(contents(&peer), 1, "the rest wait");
+    speaks.store(true, Ordering::SeqCst);
+    let ran = crate::attach::ended(engine);
+    assert_eq!((ran.code, &ran.json()["delivered"]), (0, &50.into()), "{ran:?}");
+    assert_eq!(contents(&peer), 50);
+}
+
+/// Greylisted, a canary has said nothing yet.
+#[test]
+fn a_canary_that_was_greylisted_is_waited_for_and_goes_first() {
+    let times = Arc::new(AtomicUsize::new(0));
+    let seen = times.clone();
+    let peer = Peer::start(move |_, line| {
+        line.greet(&["PIPELINING"]);
+        line.take_each(|_| match seen.fetch_add(1, Ordering::SeqCst) {
+            0..4 => "451 4.7.1 greylisted, come again",
+            _ => "250 2.0.0 taken",
+        });
+    });
+    let (desk, campaign) = in_clear(&peer, "[brakes]\ncanary = 4\n");
+    let (code, counts) = desk.send(&campaign);
+    assert_eq!((code, number(&counts, "delivered")), (0, 50), "{counts}");
+    let report = desk.sealpost(&["report", &campaign, "--json"]).json();
+    assert_eq!(report["delivered_by_attempts"], serde_json::json!({"1": 46, "2": 4}), "{report}");
+    assert_eq!(times.load(Ordering::SeqCst), 54);
+}
+
+/// Fifty rows for `peer`, over as many as ten connections.
+fn in_clear(peer: &Peer, more: &str) -> (Desk, String) {
+    let desk = Desk::new();
+    Authority::new().write(&desk.path("ca.pem"));
+    desk.machine(peer.port, "[retry]\nfirst = \"2s\"\nlongest = \"2s\"\n[limits]\nconnections_per_provider = 10\n");
+    let clear = "[transport]\ntls = \"opportunistic\"\nexclusive = false\nphi_in_clear = true\n";
+    let campaign = desk.small(50, &format!("{clear}{more}"));
+    (desk, campaign)
+}
+
+/// Messages whose content was announced to it.
+fn contents(peer: &Peer) -> usize {
+    peer.said().iter().filter(|line| line.starts_with("DATA")).count()
 }

@@ -4,12 +4,16 @@
 //! new standing is in the WAL; if the store refuses, the run is told to stop and the row stays where recovery finds it.
 
 mod brake;
+mod canary;
 mod counters;
 mod due;
 mod shares;
+mod window;
 
 pub use brake::{Brake, FEW_DROPS};
-pub use shares::{Limits, Shares};
+pub use canary::{Canary, Flight};
+pub use shares::Shares;
+pub use window::Limits;
 
 use self::counters::Counters;
 use self::due::Due;
@@ -183,13 +187,13 @@ impl Settle {
 
     /// Settles a row after an attempt.
     pub fn settle(&self, mut row: Row, verdict: &Verdict, via: Via<'_>) {
+        let (now, tried) = (self.clock.now(), row.attempts > 0);
         row.attempts += 1;
-        let now = self.clock.now();
         if verdict.is_refusal() {
             self.metrics.refused(verdict.class);
         }
         if let Some(shares) = &self.shares {
-            shares.note(verdict, via, now);
+            shares.note(verdict, tried, via, now);
         }
         let end = |kind| self.end(&row, outcome(kind, now, &row, verdict, via));
         match verdict.fate {
@@ -237,6 +241,11 @@ impl Settle {
     /// The same of those for one provider.
     pub fn holds(&self, provider: u64) -> bool {
         self.shares.as_ref().is_some_and(|shares| shares.holds(provider))
+    }
+
+    /// The rows that go ahead of all others for this provider, where the campaign wants that.
+    pub fn canary(&self, provider: u64) -> Option<Arc<Canary>> {
+        self.shares.as_ref().and_then(|shares| shares.canary(provider))
     }
 
     /// The providers at which rows wait for a person.

@@ -5,6 +5,7 @@
 
 mod bench;
 mod desk;
+mod drop;
 mod durability;
 mod flame;
 mod generate;
@@ -161,6 +162,8 @@ enum What {
     Shaping,
     /// Two sites that refuse what is too much; `--rows` are seconds.
     Pace,
+    /// A site whose limit falls to a tenth for ten minutes: 25 minutes.
+    Drop,
     /// The same messages to 10, 100, 1,000 and 10,000 sites.
     Sites,
 }
@@ -205,6 +208,7 @@ fn run(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
         What::Reservations => reservations_in(args, &folder),
         What::Shaping => shaping_in(args),
         What::Pace => pace_in(args, &folder),
+        What::Drop => drop_in(args, &folder),
         What::Sites => sites_in(args, &folder),
         What::Speed | What::Peers | What::Signatures => judge_in(args, &folder),
     };
@@ -300,6 +304,13 @@ fn shaping_in(args: &Args) -> Result<PathBuf, Box<dyn std::error::Error>> {
 fn pace_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let table = pace::measure(&args.sealpost, folder, args.rows)?;
     write_down(args, "pace", &format!("Two sites that refuse what is too much, two runs of {} s", args.rows), &table)
+}
+
+fn drop_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(&args.results)?;
+    let picture = args.results.join(format!("drop-{}.svg", commit()));
+    let table = drop::measure(&args.sealpost, folder, &picture)?;
+    write_down(args, "drop", "A site whose limit falls to a tenth for ten minutes", &table)
 }
 
 fn sites_in(args: &Args, folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {

@@ -9,8 +9,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
-use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A site, what it is told to be, and how many messages a second it can take.
 struct Site {
@@ -23,6 +23,9 @@ const SITES: [Site; 2] = [
     Site { name: "five connections", options: &["--most-connections", "5", "--latency", "100ms"], limit: 50 },
     Site { name: "twenty a second", options: &["--rate", "20/s"], limit: 20 },
 ];
+
+/// A rate of the rules, in messages a second.
+const CONFIGURED: u64 = 20;
 
 /// From here on it is steady, in seconds since the first message of a run.
 const STEADY: u64 = 60;
@@ -63,7 +66,64 @@ pub fn measure(sealpost: &Path, folder: &Path, seconds: u64) -> Result<String, B
         }
         verdicts += &verdict(site, &runs)?;
     }
+    verdicts += &configured(sealpost, &folder.join("configured"), seconds)?;
     Ok(format!("{text}\n{verdicts}"))
+}
+
+/// Eight sites of one provider, for which the rules say so many a second, and three campaigns at once for so many seconds: the
+/// most that any sliding minute saw.
+fn configured(sealpost: &Path, folder: &Path, seconds: u64) -> Result<String, Box<dyn Error>> {
+    let desk = Desk::new(sealpost, folder)?;
+    let sink = Sink::start(Command::new(sealpost), folder, "site", &["--course"])?;
+    std::fs::write(
+        folder.join("shaping.toml"),
+        format!("[[provider]]\nname = \"big\"\nmx = [\"big.example\"]\nconnections = 10\nrate = \"{CONFIGURED}/s\"\n"),
+    )?;
+    let route =
+        |site| format!("\"d{site}.example\" = {{ host = \"mx{site}.big.example\", address = \"{}\" }}\n", sink.address);
+    let routes: String = (0..8).map(route).collect();
+    desk.machine(&format!(
+        "[shaping]\nfile = \"shaping.toml\"\n[dns.static]\n{routes}[tls]\nroots = [\"site.pem\"]\n"
+    ))?;
+    let mut engine = desk.command(&["serve"]).stdout(Stdio::null()).spawn()?;
+    let sent = three_at_once(&desk, seconds * CONFIGURED / 3);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&engine), rustix::process::Signal::TERM)?;
+    engine.wait()?;
+    sent?;
+    let totals: Value = serde_json::from_str(&sink.last_line()?)?;
+    let most = |span: &str| totals["course"][span]["offered"].as_u64().ok_or(format!("no {span} in the course"));
+    let (second, minute) = (most("most_a_second")?, most("most_a_minute")?);
+    let bar = 61 * CONFIGURED;
+    Ok(format!(
+        "- {CONFIGURED} a second by the rules, three campaigns, eight sites: {minute} in the busiest of all sliding minutes (bar {bar}: \
+         a minute and a burst), {second} in the busiest second: **{}**\n",
+        if minute <= bar { "pass" } else { "fail" }
+    ))
+}
+
+/// Three campaigns of so many rows, by the engine at work.
+fn three_at_once(desk: &Desk, rows: u64) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
+    while desk.asked(&["status", "--json"]).is_ok_and(|status| status["engine"] != "running") {
+        if begun.elapsed() > Duration::from_secs(20) {
+            return Err("no engine began".into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let campaign =
+        |name: &str| desk.campaign(name, (0..rows).map(|row| format!("{name}{row}@d{}.example", row % 8)), "");
+    let campaigns = ["a", "b", "c"].into_iter().map(campaign).collect::<Result<Vec<_>, _>>()?;
+    std::thread::scope(|scope| {
+        let send = |campaign: &String| desk.asked(&["send", campaign, "--json"]).map_err(|error| error.to_string());
+        let senders: Vec<_> = campaigns.iter().map(|campaign| scope.spawn(move || send(campaign))).collect();
+        for sender in senders {
+            let counts = sender.join().map_err(|_| "a thread panicked")??;
+            if counts["delivered"].as_u64() != Some(rows) {
+                return Err(format!("not everything was delivered: {counts}").into());
+            }
+        }
+        Ok(())
+    })
 }
 
 fn verdict(site: &Site, [first, second]: &[Run; 2]) -> Result<String, std::fmt::Error> {

@@ -110,22 +110,41 @@ impl Line {
 
     /// Takes every message until the client leaves.
     pub fn take_everything(&mut self) {
+        self.take_each(|_| "250 2.0.0 taken");
+    }
+
+    /// Answers every message, by its number on this connection from 0, until the client leaves.
+    pub fn take_each(&mut self, mut answer: impl FnMut(usize) -> &'static str) {
+        for number in 0.. {
+            if !self.take_one(|| answer(number)) {
+                return;
+            }
+        }
+    }
+
+    /// Answers one message; whether the client is still there.
+    fn take_one(&mut self, answer: impl FnOnce() -> &'static str) -> bool {
         loop {
             let said = self.hear();
             match said.get(..4).unwrap_or_default() {
                 "BDAT" => {
                     self.chunk(&said);
-                    self.say("250 2.0.0 taken\r\n");
+                    break;
                 }
                 "DATA" => {
                     self.say("354 go on\r\n");
                     self.content();
-                    self.say("250 2.0.0 taken\r\n");
+                    break;
                 }
-                "QUIT" => return self.say("221 bye\r\n"),
-                "" => return,
+                "QUIT" => {
+                    self.say("221 bye\r\n");
+                    return false;
+                }
+                "" => return false,
                 _ => self.say("250 2.0.0 fine\r\n"),
             }
         }
+        self.say(&format!("{}\r\n", answer()));
+        true
     }
 }

@@ -1,7 +1,7 @@
 //! A campaign file, checked and resolved; its templates are read here and compiled by `render`.
 
 use super::Error;
-use super::campaign_file::{BrakeWord, CampaignFile, InputTable, OnDoubtWord, Paths, TransportTable};
+use super::campaign_file::{BrakeWord, CampaignFile, CanaryWord, InputTable, OnDoubtWord, Paths, TransportTable};
 use crate::mail::{Demand, Level};
 use crate::render::MessagePlan;
 use crate::settle::Limits;
@@ -110,6 +110,7 @@ impl Campaign {
             brakes: Limits {
                 unknown: reader.brake("[brakes] unknown", &file.brakes.unknown)?,
                 blocked: reader.brake("[brakes] blocked", &file.brakes.blocked)?,
+                canary: reader.canary(&file.brakes.canary)?,
             },
         })
     }
@@ -191,6 +192,16 @@ impl Reader<'_> {
             _ => Err(self
                 .fail(share, format!("{name} must be a share from 0 up to 1, or \"off\""))
                 .hint("0.1 stops the run when more than a tenth of its last rows came to that")),
+        }
+    }
+
+    fn canary(&self, rows: &Spanned<CanaryWord>) -> Result<Option<u32>, Error> {
+        match rows.get_ref() {
+            CanaryWord::Rows(rows @ 1..=1000) => Ok(u32::try_from(*rows).ok()),
+            CanaryWord::Word(word) if word == "off" => Ok(None),
+            _ => Err(self
+                .fail(rows, "[brakes] canary must be from 1 to 1000 rows, or \"off\"")
+                .hint("100 sends a provider's first hundred rows, and its others once these were answered well")),
         }
     }
 

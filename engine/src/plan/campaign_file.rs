@@ -123,12 +123,15 @@ pub struct BrakesTable {
     pub unknown: Spanned<BrakeWord>,
     /// The same of refusals for what we are or send.
     pub blocked: Spanned<BrakeWord>,
+    /// How many rows for each provider go ahead of its others; `off` for none.
+    pub canary: Spanned<CanaryWord>,
 }
 
 impl Default for BrakesTable {
     fn default() -> Self {
         let usual = || Spanned::new(0..0, BrakeWord::Share(0.05));
-        BrakesTable { unknown: usual(), blocked: usual() }
+        let canary = Spanned::new(0..0, CanaryWord::Word("off".into()));
+        BrakesTable { unknown: usual(), blocked: usual(), canary }
     }
 }
 
@@ -138,6 +141,16 @@ impl Default for BrakesTable {
 pub enum BrakeWord {
     /// A share, from 0 up to 1.
     Share(f64),
+    /// `off`.
+    Word(String),
+}
+
+/// `canary`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum CanaryWord {
+    /// So many rows.
+    Rows(i64),
     /// `off`.
     Word(String),
 }

@@ -118,12 +118,13 @@ impl Lane {
     }
 
     fn line_of(&self, job: Job, put: impl Fn(&mut Line, Job)) {
-        // While it waits others may use its ticket.
-        let job = Job { ticket: None, ..job };
+        // While it waits others may use its ticket, and go ahead in its place.
+        let job = Job { ticket: None, flight: None, ..job };
         let lines = &mut self.state.borrow_mut().lines;
         let known = lines.iter().position(|line| line.run.id == job.run.id);
         let index = known.unwrap_or_else(|| {
-            lines.push(Line::new(job.run.clone(), place(&self.key)));
+            let canary = job.run.settle.canary(self.key.0.0);
+            lines.push(Line::new(job.run.clone(), place(&self.key)).behind(canary));
             lines.len() - 1
         });
         put(&mut lines[index], job);
@@ -147,7 +148,7 @@ impl Lane {
     /// The row whose turn it is.
     pub(super) fn next_row(&self) -> Option<Job> {
         let mut state = self.state.borrow_mut();
-        let job = next_turn(&mut state.lines)?.pop(&self.route.borrow(), &self.source)?;
+        let job = next_turn(&mut state.lines)?.pop_ahead(&self.route.borrow(), &self.source)?;
         state.turns += 1;
         Some(Job { turn: state.turns, ..job })
     }

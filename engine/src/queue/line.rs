@@ -3,6 +3,7 @@
 
 use super::{Job, Run};
 use crate::route::Route;
+use crate::settle::Canary;
 use crate::smtp::Source;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct Line {
     credit: i64,
     /// How many of its rows the run counts among those that wait for tomorrow.
     tomorrow: u64,
+    /// What goes ahead of the run's other rows for the provider.
+    canary: Option<Arc<Canary>>,
 }
 
 /// Rows written to the store, or read back, at once; few in a simulation, whose rows are few.
@@ -30,7 +33,14 @@ const CHUNK: usize = if cfg!(test) { 4 } else { 64 };
 
 impl Line {
     pub(crate) fn new(run: Arc<Run>, place: u64) -> Line {
-        Line { run, front: VecDeque::new(), spilled: 0, last_turn: 0, back: Vec::new(), place, credit: 0, tomorrow: 0 }
+        let (front, back) = (VecDeque::new(), Vec::new());
+        Line { run, front, spilled: 0, last_turn: 0, back, place, credit: 0, tomorrow: 0, canary: None }
+    }
+
+    /// The same, of which some rows go ahead.
+    pub(super) fn behind(mut self, canary: Option<Arc<Canary>>) -> Line {
+        self.canary = canary;
+        self
     }
 
     /// Rows that wait here, wherever they are.
@@ -58,8 +68,11 @@ impl Line {
         self.run.tomorrow.fetch_sub(std::mem::replace(&mut self.tomorrow, rows), Ordering::SeqCst);
     }
 
-    /// Takes a row in as the last.
+    /// Takes a row in as the last; one that went ahead and comes back, as the first.
     pub(crate) fn push(&mut self, job: Job) {
+        if job.row.attempts > 0 && self.awaits_canary() {
+            return self.front.push_front(job);
+        }
         if self.spilled == 0 {
             self.front.push_back(job);
             return;
@@ -125,7 +138,7 @@ impl Line {
                 self.spilled = self.spilled.saturating_sub(1);
                 let place = self.run.room.squeeze_in();
                 let (route, source, run) = (route.clone(), source.clone(), self.run.clone());
-                self.front.push_back(Job { row, route, source, run, place, turn: 0, ticket: None });
+                self.front.push_back(Job { row, route, source, run, place, turn: 0, ticket: None, flight: None });
             }
         }
         if self.spilled == 0 {
@@ -145,9 +158,25 @@ impl Line {
         self.front.drain(..).chain(self.back.drain(..)).collect()
     }
 
-    /// A run paused or leaving has no turn.
+    /// A run paused or leaving has no turn, nor has a row that waits for those ahead.
     pub(super) fn has_turn(&self) -> bool {
-        !self.is_empty() && self.run.goes_on()
+        !self.is_empty() && self.run.goes_on() && (!self.awaits_canary() || self.is_ahead())
+    }
+
+    fn awaits_canary(&self) -> bool {
+        self.canary.as_ref().is_some_and(|canary| canary.is_awaited())
+    }
+
+    /// Whether the first row goes ahead: it did before, or there is room.
+    fn is_ahead(&self) -> bool {
+        let came_back = self.front.front().is_some_and(|job| job.row.attempts > 0);
+        came_back || self.canary.as_ref().is_none_or(|canary| canary.has_room(self.run.settle.now()))
+    }
+
+    /// The row whose turn it is; while others wait for it, it knows that.
+    pub(super) fn pop_ahead(&mut self, route: &Arc<Route>, source: &Arc<Source>) -> Option<Job> {
+        let job = self.pop(route, source)?;
+        Some(Job { flight: self.canary.as_ref().and_then(Canary::fly), ..job })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::render::Unrenderable;
 use crate::resolve::Resolver;
 use crate::retry::Retry;
 use crate::route::Route;
+use crate::settle::Flight;
 use crate::sign::Signing;
 use crate::smtp::{Connector, Dial, Source};
 use crate::standing::TlsStanding;
@@ -41,6 +42,8 @@ pub struct Job {
     pub turn: u64,
     /// What it took of its source's allowance when it had its turn, where that warms up.
     pub ticket: Option<Ticket>,
+    /// That others wait for what it comes to, once it has had its turn.
+    pub flight: Option<Flight>,
 }
 
 impl Job {

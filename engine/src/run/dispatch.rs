@@ -237,8 +237,16 @@ impl Dispatch {
                 let shard = &self.shards[route.shard(self.shards.len())];
                 let source = self.source(&row);
                 let place = self.run.room.enter().await;
-                let job =
-                    Job { row, route: route.clone(), source, run: self.run.clone(), place, turn: 0, ticket: None };
+                let job = Job {
+                    row,
+                    route: route.clone(),
+                    source,
+                    run: self.run.clone(),
+                    place,
+                    turn: 0,
+                    ticket: None,
+                    flight: None,
+                };
                 if shard.send(job).await.is_err() {
                     self.run.settle.let_go();
                 }

@@ -45,7 +45,7 @@ pub fn rehearsal(
     durability: Durability,
 ) -> Result<Rehearsal, Error> {
     // What the embedded MX refuses is made up.
-    campaign.brakes = Limits { unknown: None, blocked: None };
+    campaign.brakes = Limits { unknown: None, blocked: None, canary: None };
     let internal = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
     let ledger = Arc::new(Ledger::new(None, None).map_err(|error| internal(&error))?);
     let sandbox = Sandbox::start((Ipv4Addr::LOCALHOST, 0).into(), recipe, ledger).map_err(|error| internal(&error))?;

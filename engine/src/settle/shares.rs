@@ -23,40 +23,21 @@
 //! | the run | once the last answers to all its rows pass | the run: state *braked* |
 //! | a provider | once the last answers of that provider pass, and those of the run don't | the run's rows there wait; the run ends as *braked* when all others have ended |
 //!
+//! A provider whose canary is out passes earlier: see [`super::canary`].
+//!
 //! *open* → *stopped*, never back: a person resumes the run, and what that person has seen is not looked at again.
 
 use super::Via;
+use super::canary::{self, Canary};
+use super::window::{self, Limits, Signal, WINDOW, Window};
 use crate::clock::Timestamp;
-use crate::mail::{Class, Kind, RunId};
-use crate::smtp::{Fate, Verdict};
+use crate::mail::{Kind, RunId};
+use crate::smtp::Verdict;
 use crate::store::{Braked, DropCause, Error, HeldProvider, Store};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// How many answers a window holds.
-pub const WINDOW: usize = 1000;
-/// So many answers of one signal never stop anything: below, a share says nothing.
-pub const FEW: usize = 50;
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Signal {
-    /// A mailbox or domain that is not there: bought, old or misread lists have many.
-    Unknown,
-    /// Taken for spam, distrusted, or not authenticated.
-    Blocked,
-}
-
-/// The shares above which it stops; none where it does not look.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
-    /// Of unknown mailboxes.
-    pub unknown: Option<f64>,
-    /// Of blocks.
-    pub blocked: Option<f64>,
-}
+use std::sync::{Arc, Mutex};
 
 /// The brakes of one run.
 pub struct Shares {
@@ -72,46 +53,25 @@ pub struct Shares {
 #[derive(Default)]
 struct State {
     of_run: Window,
-    of_providers: BTreeMap<u64, Window>,
+    of_providers: BTreeMap<u64, OfProvider>,
     stopped: Option<Braked>,
     held: Vec<HeldProvider>,
 }
 
-impl Signal {
-    const ALL: [Signal; 2] = [Signal::Unknown, Signal::Blocked];
-
-    /// What a refusal of this class counts as.
-    pub fn of(class: Class) -> Option<Signal> {
-        match class {
-            _ if class.is_hard() => Some(Signal::Unknown),
-            _ if class.is_block() => Some(Signal::Blocked),
-            _ => None,
-        }
-    }
-
-    /// The closed label of what a person confirms.
-    fn reason(self, of_provider: bool) -> &'static str {
-        match (self, of_provider) {
-            (Signal::Unknown, false) => "unknown_of_run",
-            (Signal::Unknown, true) => "unknown_of_provider",
-            (Signal::Blocked, false) => "blocked_of_run",
-            (Signal::Blocked, true) => "blocked_of_provider",
-        }
-    }
-
-    fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Signal::Unknown => ("were for addresses that are not there", "[brakes] unknown"),
-            Signal::Blocked => ("were refused for what we are or send", "[brakes] blocked"),
-        }
-    }
+/// What is known of a provider.
+#[derive(Default)]
+struct OfProvider {
+    window: Window,
+    /// What goes ahead of its other rows.
+    canary: Option<Arc<Canary>>,
 }
 
-impl Limits {
-    fn of(&self, signal: Signal) -> Option<f64> {
-        match signal {
-            Signal::Unknown => self.unknown,
-            Signal::Blocked => self.blocked,
+impl OfProvider {
+    /// Why it passes `limit`, if it does.
+    fn passes(&self, signal: Signal, limit: f64) -> Option<String> {
+        match &self.canary {
+            Some(canary) if canary.is_awaited() => self.window.passes_of_canary(signal, limit, canary.rows()),
+            _ => self.window.passes(signal, limit),
         }
     }
 }
@@ -149,32 +109,40 @@ impl Shares {
         Ok(self)
     }
 
-    /// A server answered a row.
-    pub(super) fn note(&self, verdict: &Verdict, via: Via<'_>, now: Timestamp) {
-        let signal = Signal::of(verdict.class);
-        let counts = match verdict.fate {
-            Fate::Delivered => return self.count(None, via, now),
-            Fate::Bounced => verdict.code.is_some(),
-            Fate::Deferred => verdict.code.is_some() && signal == Some(Signal::Blocked),
-            Fate::Dropped | Fate::InDoubt => false,
-        };
-        if counts {
+    /// The rows that go ahead of all others for this provider, where the campaign wants that.
+    pub(super) fn canary(&self, provider: u64) -> Option<Arc<Canary>> {
+        let rows = self.limits.canary?;
+        let mut state = self.state.lock().expect("no holder panics");
+        let canary = &mut state.of_providers.entry(provider).or_default().canary;
+        Some(canary.get_or_insert_with(|| Arc::new(Canary::new(rows))).clone())
+    }
+
+    /// An attempt at a row came to this verdict; it had been `tried` before.
+    pub(super) fn note(&self, verdict: &Verdict, tried: bool, via: Via<'_>, now: Timestamp) {
+        let answer = window::answer(verdict);
+        if let Some(signal) = answer {
             self.count(signal, via, now);
+        }
+        if self.limits.canary.is_some() {
+            let says = answer.is_some() || canary::is_there(verdict);
+            if let Some(canary) = self.canary(via.provider).filter(|canary| canary.is_awaited()) {
+                canary.note(says, verdict, tried, via.host, now);
+            }
         }
     }
 
     fn count(&self, signal: Option<Signal>, via: Via<'_>, now: Timestamp) {
         let mut state = self.state.lock().expect("no holder panics");
         state.of_run.push(signal);
-        state.of_providers.entry(via.provider).or_default().push(signal);
+        state.of_providers.entry(via.provider).or_default().window.push(signal);
         let Some(signal) = signal.filter(|_| state.stopped.is_none()) else { return };
-        let passed = |window: &Window| self.limits.of(signal).and_then(|limit| window.passes(signal, limit));
+        let Some(limit) = self.limits.of(signal) else { return };
         let cause = |provider, host: &str| DropCause {
             provider,
             host: host.to_owned(),
             reason: signal.reason(provider != 0).to_owned(),
         };
-        if let Some(why) = passed(&state.of_run).filter(|_| !self.is_confirmed(&cause(0, ""))) {
+        if let Some(why) = state.of_run.passes(signal, limit).filter(|_| !self.is_confirmed(&cause(0, ""))) {
             tracing::error!(why, "open -> braked: the run stops");
             let held: Vec<_> = state.held.iter().map(|held| held.cause.clone()).collect();
             let causes = std::iter::once(cause(0, "")).chain(held).collect();
@@ -188,7 +156,7 @@ impl Shares {
         if held || self.is_confirmed(&of_provider) || self.is_confirmed(&cause(0, "")) {
             return;
         }
-        if let Some(why) = state.of_providers.get(&via.provider).and_then(passed) {
+        if let Some(why) = state.of_providers.get(&via.provider).and_then(|of| of.passes(signal, limit)) {
             tracing::error!(provider = via.host, why, "open -> held: the run's rows there wait");
             state.held.push(HeldProvider { at: now, why: format!("at {}: {why}", via.host), cause: of_provider });
             self.holds.store(true, Ordering::SeqCst);
@@ -233,45 +201,11 @@ impl Shares {
     }
 }
 
-/// The last answers: which of all that came were bad. A million small sites cost no more than that they are there.
-#[derive(Default)]
-struct Window {
-    came: u64,
-    /// The oldest first.
-    bad: VecDeque<(u64, Signal)>,
-    counts: [usize; Signal::ALL.len()],
-}
-
-impl Window {
-    fn push(&mut self, answer: Option<Signal>) {
-        self.came += 1;
-        if let Some(signal) = answer {
-            self.bad.push_back((self.came, signal));
-            self.counts[signal as usize] += 1;
-        }
-        while let Some((_, signal)) = self.bad.pop_front_if(|(number, _)| *number + WINDOW as u64 <= self.came) {
-            self.counts[signal as usize] -= 1;
-        }
-    }
-
-    /// Why it passes `limit`, if it does.
-    #[expect(clippy::cast_precision_loss, reason = "a share of a thousand")]
-    fn passes(&self, signal: Signal, limit: f64) -> Option<String> {
-        let count = self.counts[signal as usize];
-        let (what, limited_by) = signal.words();
-        (count > FEW && count as f64 > limit * WINDOW as f64).then(|| {
-            format!(
-                "{count} of the last {} answers {what}, which passes {limited_by} ({} %)",
-                self.came.min(WINDOW as u64),
-                limit * 100.0
-            )
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::Class;
+    use crate::smtp::Fate;
     use rand_like::Dice;
 
     /// Small numbers of good luck, the same for the same seed (Vigna's SplitMix64).
@@ -288,11 +222,17 @@ mod tests {
         }
     }
 
-    const LIMITS: Limits = Limits { unknown: Some(0.05), blocked: Some(0.05) };
+    const LIMITS: Limits = Limits { unknown: Some(0.05), blocked: Some(0.05), canary: None };
     const NOW: Timestamp = Timestamp(7);
 
     fn via(provider: u64) -> Via<'static> {
         Via { provider, host: "mx.p.example", session: None }
+    }
+
+    fn delivered() -> Verdict {
+        let mut verdict = crate::smtp::of_address("x", true);
+        verdict.fate = Fate::Delivered;
+        verdict
     }
 
     fn shares() -> Shares {
@@ -330,6 +270,33 @@ mod tests {
     }
 
     #[test]
+    fn a_canary_is_held_by_three_more_than_its_share() {
+        for (rows, held_by) in [(20, 5), (100, 9), (1000, 54)] {
+            let shares = Shares::new(Limits { canary: Some(rows), ..LIMITS }, Vec::new(), Vec::new());
+            let canary = shares.canary(1).expect("it has one");
+            let mut bad = delivered();
+            (bad.fate, bad.class, bad.code) = (Fate::Bounced, Class::MailboxUnknown, Some(550));
+            let tried = (1..).find(|_| {
+                shares.note(&bad, false, via(1), NOW);
+                // Fifty-one are enough for the run.
+                shares.holds(1) || shares.has_stopped()
+            });
+            assert_eq!(tried, Some(held_by.min(51)), "{rows} rows");
+            assert!(canary.is_awaited() && shares.braked(true).is_some());
+        }
+    }
+
+    #[test]
+    fn a_provider_whose_canary_came_back_well_is_held_as_ever() {
+        let shares = Shares::new(Limits { canary: Some(20), ..LIMITS }, Vec::new(), Vec::new());
+        let canary = shares.canary(1).expect("it has one");
+        (0..20).for_each(|_| shares.note(&delivered(), false, via(1), NOW));
+        assert!(!canary.is_awaited());
+        let answered = answered(&shares, &mut Dice(1), 100, Signal::Unknown, 1000, 1);
+        assert_eq!(answered, 51);
+    }
+
+    #[test]
     fn one_bad_provider_in_a_good_run_is_held_by_itself() {
         let (shares, mut dice) = (shares(), Dice(1));
         for _ in 0..2000 {
@@ -364,32 +331,17 @@ mod tests {
         let mut verdict = crate::smtp::of_address("connection_lost", true);
         for class in [Class::Greylist, Class::Unknown, Class::MailboxUnknown, Class::Rate] {
             (verdict.class, verdict.code) = (class, Some(450));
-            (0..1000).for_each(|_| shares.note(&verdict, via(1), NOW));
+            (0..1000).for_each(|_| shares.note(&verdict, false, via(1), NOW));
         }
         assert!(!shares.has_stopped());
         verdict.class = Class::Reputation;
-        (0..51).for_each(|_| shares.note(&verdict, via(1), NOW));
+        (0..51).for_each(|_| shares.note(&verdict, false, via(1), NOW));
         assert!(shares.has_stopped(), "51 of the first 51");
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_window_is_the_last_answers(
-            answers in proptest::collection::vec(proptest::sample::select(vec![
-                None, None, None, Some(Signal::Unknown), Some(Signal::Blocked),
-            ]), 0..3000),
-        ) {
-            let mut window = Window::default();
-            answers.iter().for_each(|answer| window.push(*answer));
-            let last = &answers[answers.len().saturating_sub(WINDOW)..];
-            let counts = Signal::ALL.map(|signal| last.iter().filter(|answer| **answer == Some(signal)).count());
-            proptest::prop_assert_eq!(window.counts, counts);
-        }
     }
 
     #[test]
     fn without_limits_nothing_stops() {
-        let shares = Shares::new(Limits { unknown: None, blocked: None }, Vec::new(), Vec::new());
+        let shares = Shares::new(Limits { unknown: None, blocked: None, canary: None }, Vec::new(), Vec::new());
         answered(&shares, &mut Dice(1), 1000, Signal::Unknown, 1000, 1);
         answered(&shares, &mut Dice(1), 1000, Signal::Blocked, 1000, 1);
         assert!(!shares.has_stopped() && shares.held().is_empty());

@@ -16,4 +16,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use chart::draw;
+pub use score::change;
 pub use table::measure;
+pub use world::Second;

@@ -11,6 +11,13 @@ pub struct Score {
     pub throughput: f64,
     /// Refused in the first minute.
     pub first_minute: u32,
+    /// Where its limit changes.
+    pub change: Change,
+}
+
+/// How a pace follows a limit that falls and rises again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change {
     /// Seconds from the fall of a limit until no more than a fiftieth is refused, and from its rise until 95 % of it are used.
     pub down: Option<usize>,
     pub back: Option<usize>,
@@ -33,12 +40,18 @@ pub fn score(receiver: &Receiver, seconds: &[Second]) -> Score {
         ..Score::default()
     };
     if let [fall, rise] = receiver.change[..] {
-        let (fall, rise) = (second(fall.at_seconds), second(rise.at_seconds));
-        score.down = seconds[fall..rise].windows(30).position(|ahead| share(ahead) <= FOLLOWED);
-        score.back = seconds[rise..].windows(10).position(|ahead| used(ahead) >= BACK);
-        score.second_wave = seconds[rise..].iter().take(300).map(|second| second.refused).sum();
+        score.change = change(seconds, second(fall.at_seconds), second(rise.at_seconds));
     }
     score
+}
+
+/// Judges how a limit was followed that fell and rose at these seconds.
+pub fn change(seconds: &[Second], fall: usize, rise: usize) -> Change {
+    Change {
+        down: seconds[fall..rise].windows(30).position(|ahead| share(ahead) <= FOLLOWED),
+        back: seconds[rise..].windows(10).position(|ahead| used(ahead) >= BACK),
+        second_wave: seconds[rise..].iter().take(300).map(|second| second.refused).sum(),
+    }
 }
 
 fn share(seconds: &[Second]) -> f64 {

@@ -106,9 +106,13 @@ fn line(scores: &[Score], next: u32) -> String {
         Some(all) => all.into_iter().max().unwrap_or_default().to_string(),
         None => "never".to_owned(),
     };
-    let changes = scores.iter().any(|score| score.down.is_some() || score.back.is_some());
+    let changes = scores.iter().any(|score| score.change.down.is_some() || score.change.back.is_some());
     let (down, back, wave) = if changes {
-        (seconds(|score| score.down), seconds(|score| score.back), most(|score| score.second_wave.into()).to_string())
+        (
+            seconds(|score| score.change.down),
+            seconds(|score| score.change.back),
+            most(|score| score.change.second_wave.into()).to_string(),
+        )
     } else {
         Default::default()
     };

@@ -61,9 +61,9 @@ fn a_limit_that_falls_to_a_tenth_is_followed_down_and_back() {
     {
         let receiver = receiver(name);
         for (seed, score) in SEEDS.zip(ours(&receiver)) {
-            let followed =
-                score.down.is_some_and(|seconds| seconds <= 20) && score.back.is_some_and(|seconds| seconds <= 240);
-            assert!(followed && score.second_wave <= wave, "{name}, seed {seed}: {score:?}");
+            let followed = score.change.down.is_some_and(|seconds| seconds <= 20)
+                && score.change.back.is_some_and(|seconds| seconds <= 240);
+            assert!(followed && score.change.second_wave <= wave, "{name}, seed {seed}: {score:?}");
         }
     }
 }

@@ -99,6 +99,7 @@ impl Live {
             place,
             turn: 0,
             ticket: None,
+            flight: None,
         });
         Ok(())
     }

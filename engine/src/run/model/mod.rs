@@ -121,7 +121,7 @@ fn line_of(rig: &rig::Rig, store: &Arc<Store>) -> (Arc<Run>, Line) {
         let row = Row { ordinal, to, fields, attempts: 0, first_attempt: None, doubted: false, origin };
         run.settle.take_in_hand();
         let (route, source, place) = (rig.route.clone(), rig.source.clone(), run.room.squeeze_in());
-        line.push(Job { row, route, source, run: run.clone(), place, turn: 0, ticket: None });
+        line.push(Job { row, route, source, run: run.clone(), place, turn: 0, ticket: None, flight: None });
     }
     (run, line)
 }
