@@ -39,7 +39,7 @@ impl Ahead {
         if !may_begin(owner, lane) {
             return None;
         }
-        let Taken::Message(job, message) = next_ready(owner, lane, Turn::NotHad) else { return None };
+        let (job, message) = next_ready(owner, lane, Turn::NotHad).ok()?;
         let letter = Letter::new(job, message);
         leaving.open_ahead(&letter.envelope, &letter.job.route.demand);
         let Letter { job, message, envelope } = letter;
@@ -95,12 +95,12 @@ pub(super) enum Found {
 /// The first ready message of a run that goes on, for a session that sends it now.
 pub(super) fn take_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Found {
     match next_ready(owner, lane, turn) {
-        Taken::Message(job, message) => {
+        Ok((job, message)) => {
             leaves_ready(owner, &message);
             Found::Letter(Box::new(Letter::new(job, message)))
         }
-        Taken::NoToken => Found::NoToken,
-        Taken::Nothing => Found::Nothing,
+        Err(Lacks::Token) => Found::NoToken,
+        Err(Lacks::Message) => Found::Nothing,
     }
 }
 
@@ -121,29 +121,29 @@ pub(super) fn may_begin(owner: &Owner, lane: &Lane) -> bool {
     *owner.deps.stop.borrow() == Stop::No && owner.may_send(lane)
 }
 
-enum Taken {
-    Message(Job, Message),
-    NoToken,
-    Nothing,
+/// Why nothing can be begun.
+enum Lacks {
+    Token,
+    Message,
 }
 
 /// The first of a run that goes on, its token spent; it still counts as ready.
-fn next_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Taken {
+fn next_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Result<(Job, Message), Lacks> {
     if lane.state.borrow().ready.is_empty() {
-        return Taken::Nothing;
+        return Err(Lacks::Message);
     }
     let now = owner.deps.clock.now();
     if !lane.group.take(turn, now) {
-        return Taken::NoToken;
+        return Err(Lacks::Token);
     }
     loop {
         let Some((job, message)) = lane.state.borrow_mut().ready.pop_front() else { break };
         if let Some((job, message)) = if_it_goes_on(owner, lane, job, message) {
-            return Taken::Message(job, message);
+            return Ok((job, message));
         }
     }
     lane.group.give_back(now);
-    Taken::Nothing
+    Err(Lacks::Message)
 }
 
 /// A ready message, unless its run is paused, or it was made yesterday and today's allowance is used, and it goes back to its
