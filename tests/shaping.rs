@@ -225,3 +225,25 @@ fn a_provider_that_is_paused_stays_so_when_its_rule_is_gone() {
     assert_eq!(desk.sealpost(&["cancel", "--run", desk.run_of("small")["run"].as_str().expect("a name")]).code, 0);
     assert!(engine.wait().expect("it ends").success());
 }
+
+/// All rows wait at one provider when its rule changes: none is routed any more.
+#[test]
+fn what_waits_goes_by_the_rules_that_were_read_again() {
+    let desk = Desk::new();
+    let mx = Mx::start(&desk, &[]);
+    let rate = |rate: &str| {
+        let rule = format!("[[provider]]\nname = \"partner\"\nsites = [\"127.0.0.1\"]\nrate = \"{rate}\"\n");
+        desk.write("shaping.toml", rule.as_bytes());
+    };
+    rate("1/h");
+    desk.machine(mx.port, "[shaping]\nfile = \"shaping.toml\"\n");
+    let campaign = desk.small(60, "");
+    let (mut engine, said) = engine(&desk, &["send", &campaign]);
+    until("a message", || desk.status()["runs"][0]["delivered"] == 1);
+    until("all other rows", || desk.run_of("small")["waiting"] == 59);
+    rate("100/s");
+    signal(engine.id(), "HUP");
+    said.wait_for("shaping rules were read again: ");
+    assert!(engine.wait().expect("it ends").success());
+    assert_eq!(mx.totals()["accepted"], 60);
+}

@@ -4,7 +4,7 @@
 
 use crate::mail::{Demand, Level, MxTrust, TlsFault};
 use crate::resolve::{Mx, MxHost, NoRoute, Place, Resolver, Security};
-use crate::shaping::{Bounds, ReplyPattern, Shape, Shaping, Terms};
+use crate::shaping::{Bounds, Shape, Shaping};
 use crate::smtp::Access;
 use crate::sts::{Freshness, Mode, Standing, Sts};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,7 +30,7 @@ impl ProviderId {
 }
 
 /// Where a domain's messages go. Shared by all its rows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// Whose route it is.
     pub domain: Arc<str>,
@@ -40,12 +40,8 @@ pub struct Route {
     pub site: SiteId,
     /// Who shares its limits.
     pub provider: ProviderId,
-    /// The name that a shaping rule gives the provider.
-    pub group: Option<Arc<str>>,
-    /// How fast the provider may be sent to.
-    pub terms: Arc<Terms>,
-    /// What the provider's replies mean, where it has words of its own.
-    pub replies: Arc<[ReplyPattern]>,
+    /// What the shaping rules make of it: the provider's name, how fast it may be sent to, what its replies mean.
+    pub shape: Shape,
     /// Its hosts, best first.
     pub hosts: Vec<MxHost>,
     /// What must hold before MAIL FROM.
@@ -128,7 +124,7 @@ impl Route {
 
     /// The name that operators and metrics know its provider by: its rule's, else its best host's.
     pub fn name(&self) -> &str {
-        self.group.as_deref().unwrap_or_else(|| self.host())
+        self.shape.group.as_deref().unwrap_or_else(|| self.host())
     }
 
     /// Its best host's name, by which logs tell the sites of a provider apart.
@@ -320,10 +316,10 @@ impl Router {
         let floor = Demand::new(self.floors.get(domain).copied().unwrap_or(Level::Opportunistic));
         let demand = self.demand.raise(&proven).raise(&asked).raise(&floor);
         let class = Class { word, ..Class::of(domain, &hosts, &demand, mx_trust) };
-        let Shape { group, terms, replies } = self.shaping.shape(domain, &hosts);
-        let provider = group.as_deref().map_or(ProviderId(site.0), ProviderId::named);
+        let shape = self.shaping.shape(domain, &hosts);
+        let provider = shape.group.as_deref().map_or(ProviderId(site.0), ProviderId::named);
         let (domain, standing) = (domain.into(), standing.clone());
-        Route { domain, standing, site, provider, group, terms, replies, hosts, demand, mx_trust, word, class, access }
+        Route { domain, standing, site, provider, shape, hosts, demand, mx_trust, word, class, access }
     }
 }
 
@@ -550,10 +546,13 @@ mod tests {
         let routes =
             ["a.large.example", "b.large.example", "c.example", "d.example"].map(|domain| ask(&router, domain));
         let [a, b, c, d] = routes.map(|route| route.expect("a route"));
-        assert!(a.provider == b.provider && a.site != b.site && Arc::ptr_eq(&a.terms, &b.terms), "{a:?} {b:?}");
+        assert!(
+            a.provider == b.provider && a.site != b.site && Arc::ptr_eq(&a.shape.terms, &b.shape.terms),
+            "{a:?} {b:?}"
+        );
         assert!(a.provider != c.provider && c.provider != d.provider, "who is in no rule is by itself");
         assert_eq!((a.name(), a.host(), c.name()), ("large", "mx0.a.large.example", "mx2.c.example"));
-        assert_eq!((a.terms.connections, c.terms.connections), (4, 20));
+        assert_eq!((a.shape.terms.connections, c.shape.terms.connections), (4, 20));
         for shards in 1..20 {
             assert_eq!(a.shard(shards), b.shard(shards), "one owner of its limits");
         }

@@ -197,7 +197,7 @@ impl Prober {
             looked_at: false,
             careful: false,
             avoid_tls: false,
-            replies: route.replies.clone(),
+            replies: route.shape.replies.clone(),
             access: Access { login: None, ..route.access.clone() },
         };
         let mut refusal = None;

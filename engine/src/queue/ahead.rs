@@ -82,26 +82,18 @@ impl Drop for Ahead {
     }
 }
 
-/// What a session that wants a message finds.
-pub(super) enum Found {
-    /// One, and its token is spent.
-    Letter(Box<Letter>),
-    /// One, but no token, or others wait for it.
-    NoToken,
-    /// None.
-    Nothing,
+/// Why nothing can be begun.
+pub(super) enum Lacks {
+    /// Messages are there, but no token, or others wait for it.
+    Token,
+    Message,
 }
 
-/// The first ready message of a run that goes on, for a session that sends it now.
-pub(super) fn take_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Found {
-    match next_ready(owner, lane, turn) {
-        Ok((job, message)) => {
-            leaves_ready(owner, &message);
-            Found::Letter(Box::new(Letter::new(job, message)))
-        }
-        Err(Lacks::Token) => Found::NoToken,
-        Err(Lacks::Message) => Found::Nothing,
-    }
+/// The first ready message of a run that goes on, for a session that sends it now; its token is spent.
+pub(super) fn take_ready(owner: &Owner, lane: &Lane, turn: Turn) -> Result<Letter, Lacks> {
+    let (job, message) = next_ready(owner, lane, turn)?;
+    leaves_ready(owner, &message);
+    Ok(Letter::new(job, message))
 }
 
 /// A message that was begun in vain: the server has not said a word of it.
@@ -119,12 +111,6 @@ pub(super) fn give_back(owner: &Owner, lane: &Lane, letter: Letter) {
 /// Whether another message may be begun in `lane`.
 pub(super) fn may_begin(owner: &Owner, lane: &Lane) -> bool {
     *owner.deps.stop.borrow() == Stop::No && owner.may_send(lane)
-}
-
-/// Why nothing can be begun.
-enum Lacks {
-    Token,
-    Message,
 }
 
 /// The first of a run that goes on, its token spent; it still counts as ready.

@@ -136,7 +136,7 @@ impl Attempt<'_> {
             looked_at: reporting::looks(self.owner, &self.route),
             careful: self.lane.state.borrow().is_careful(self.owner.deps.clock.now()),
             access: self.route.access.clone(),
-            replies: self.route.replies.clone(),
+            replies: self.route.shape.replies.clone(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The life of one session: open it, send ready messages over it, close it.
 
 use super::Job;
-use super::ahead::{Ahead, Found, Letter, give_back, may_begin, take_ready};
+use super::ahead::{Ahead, Lacks, Letter, give_back, may_begin, take_ready};
 use super::attempt::open;
 use super::gauges;
 use super::group::Turn;
@@ -127,9 +127,9 @@ async fn next_letter(
     // What was refused leaves a reply due, which need not be waited for.
     if opened.session.takes_more()
         && may_begin(owner, lane)
-        && let Found::Letter(letter) = take_ready(owner, lane, Turn::NotHad)
+        && let Ok(letter) = take_ready(owner, lane, Turn::NotHad)
     {
-        return Ok(Some(*letter));
+        return Ok(Some(letter));
     }
     lane.state.borrow_mut().busy += 1;
     let rested = tokio::select! {
@@ -254,13 +254,13 @@ async fn next_ready(owner: &Rc<Owner>, lane: &Rc<Lane>) -> Letter {
             continue;
         }
         match take_ready(owner, lane, std::mem::replace(&mut turn, Turn::NotHad)) {
-            Found::Letter(letter) => return *letter,
-            Found::NoToken => {
+            Ok(letter) => return letter,
+            Err(Lacks::Token) => {
                 lane.group.turn(owner).await;
                 turn = Turn::Had;
                 continue;
             }
-            Found::Nothing => {}
+            Err(Lacks::Message) => {}
         }
         lane.state.borrow_mut().starved();
         // What was ready may have gone back to its line, because its run was paused: another's rows take its place.

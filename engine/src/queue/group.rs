@@ -9,7 +9,7 @@ use super::owner::Owner;
 use crate::clock::Timestamp;
 use crate::metrics::{Metrics, Pace};
 use crate::route::ProviderId;
-use crate::shaping::Terms;
+use crate::shaping::{Shape, Terms};
 use crate::store::PaceRecord;
 use crate::throttle::{Learned, Refusal, Throttle};
 use std::cell::{Cell, RefCell};
@@ -27,6 +27,8 @@ pub(super) struct Group {
     /// The provider's, for people.
     name: String,
     terms: RefCell<Arc<Terms>>,
+    /// Of which edition of the shaping rules these are.
+    edition: Cell<u64>,
     throttle: RefCell<Throttle>,
     /// Sessions of all its lanes, from connect to close.
     sessions: Cell<usize>,
@@ -66,11 +68,12 @@ const FAIR_SHARE: u32 = 20;
 
 impl Group {
     fn new(job: &Job, learned: Option<Learned>, now: Timestamp) -> Group {
-        let terms = job.route.terms.clone();
+        let terms = job.route.shape.terms.clone();
         let throttle = Throttle::new(terms.clone(), learned.clone(), now);
         Group {
             name: job.route.name().to_owned(),
             terms: RefCell::new(terms),
+            edition: Cell::new(job.route.shape.edition),
             throttle: RefCell::new(throttle),
             sessions: Cell::new(0),
             busy: Cell::new(0),
@@ -84,9 +87,10 @@ impl Group {
         }
     }
 
-    /// Rules may have been read anew: the newest row's route says what holds.
-    pub(super) fn heed(&self, terms: &Arc<Terms>, now: Timestamp) {
-        if !Arc::ptr_eq(&self.terms.borrow(), terms) {
+    /// Rules may have been read anew: their newest edition holds.
+    pub(super) fn heed(&self, Shape { edition, terms, .. }: &Shape, now: Timestamp) {
+        if *edition >= self.edition.get() && !Arc::ptr_eq(&self.terms.borrow(), terms) {
+            self.edition.set(*edition);
             self.throttle.borrow_mut().set_terms(terms.clone(), now);
             self.terms.replace(terms.clone());
         }

@@ -26,7 +26,7 @@ pub(super) type LaneKey = (ProviderId, SiteId, Arc<str>, Class, bool);
 /// One lane. All its fields belong to its shard's thread.
 pub(super) struct Lane {
     pub(super) key: LaneKey,
-    /// The newest that a row brought: hosts and their order are the same in all.
+    /// The newest that a row brought, or that newer rules make of that: hosts and their order are the same in all.
     pub(super) route: RefCell<Arc<Route>>,
     pub(super) source: Arc<Source>,
     /// What the source may send the provider today, where it warms up.
@@ -105,6 +105,14 @@ impl Lane {
     /// The same, whose source may send only so much.
     pub(super) fn within(self, allowance: Option<Arc<Allowance>>) -> Lane {
         Lane { allowance, ..self }
+    }
+
+    /// Goes by this route from now on, unless it was made by older rules.
+    pub(super) fn heed(&self, route: &Arc<Route>, now: Timestamp) {
+        self.group.heed(&route.shape, now);
+        if route.shape.edition >= self.route.borrow().shape.edition {
+            self.route.replace(route.clone());
+        }
     }
 
     /// Takes a row in as the last of its run.

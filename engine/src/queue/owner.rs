@@ -91,8 +91,7 @@ impl Owner {
             self.lanes.borrow_mut().insert(key, lane.clone());
             lane
         });
-        lane.group.heed(&job.route.terms, now);
-        lane.route.replace(job.route.clone());
+        lane.heed(&job.route, now);
         self.held.set(self.held.get() + 1);
         self.gauges.backlog.inc();
         lane.push(job);

@@ -13,6 +13,7 @@ use crate::resolve::Resolver;
 use crate::retry::Retry;
 use crate::route::Route;
 use crate::settle::Flight;
+use crate::shaping::Shaping;
 use crate::sign::Signing;
 use crate::smtp::{Connector, Dial, Source};
 use crate::standing::TlsStanding;
@@ -79,6 +80,8 @@ pub enum Stop {
 /// What every shard is given.
 #[derive(Clone)]
 pub struct Deps {
+    /// The shaping rules, for what waits when they are read again.
+    pub shaping: Arc<Shaping>,
     /// Finds the addresses of MX hosts.
     pub resolver: Arc<dyn Resolver>,
     /// Makes TLS connections.

@@ -6,7 +6,7 @@ use super::run::Run;
 use super::shard::Job;
 use crate::clock::Timestamp;
 use crate::mail::RunId;
-use crate::route::ProviderId;
+use crate::route::{ProviderId, Route};
 use crate::settle::Via;
 use crate::smtp::{Fate, Verdict};
 use std::collections::BTreeSet;
@@ -33,9 +33,10 @@ impl Owner {
         self.lanes.borrow().values().cloned().collect()
     }
 
-    /// An operator ordered something, or a run leaves.
+    /// An operator ordered something, shaping rules were read again, or a run leaves.
     pub(super) fn obey(self: &Rc<Self>) {
         for lane in self.all_lanes() {
+            self.reshape(&lane);
             let leaving = leaving(&lane.state.borrow(), lane.route.borrow().provider);
             for run in leaving {
                 self.part_with(&lane, run);
@@ -44,6 +45,18 @@ impl Owner {
             lane.bell.notify_waiters();
         }
         self.breaking_off.notify_waiters();
+    }
+
+    /// What waits goes by the rules of now. Only where another rule named its provider it goes on by that: others share it.
+    fn reshape(&self, lane: &Lane) {
+        let route = lane.route.borrow().clone();
+        if route.shape.edition == self.deps.shaping.edition() {
+            return;
+        }
+        let shape = self.deps.shaping.shape(&route.domain, &route.hosts);
+        if route.shape.group.is_none() || shape.group == route.shape.group {
+            lane.heed(&Arc::new(Route { shape, ..Route::clone(&route) }), self.deps.clock.now());
+        }
     }
 
     /// Looks after what no event looks after: rooms that are full, suspensions that are over.

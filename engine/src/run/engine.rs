@@ -91,6 +91,7 @@ impl Engine {
         let (book, reports) = reporting(&gear, &connector, &store, &stopped)?.unzip();
         let threads = pool(cpus())?;
         let deps = Deps {
+            shaping: gear.shaping.clone(),
             resolver: gear.resolver.clone(),
             connector,
             standing: standing.clone(),

@@ -62,8 +62,8 @@ pub fn explain<'a>(
 }
 
 impl Engine {
-    /// Reads the shaping rules again. Routes are made anew by them; what is in memory goes out by the old ones. On an error the
-    /// old rules stay. `None` where they are built in.
+    /// Reads the shaping rules again. What is routed from now on goes by them, and what waits, unless it was another rule's. On an
+    /// error the old rules stay. `None` where they are built in.
     ///
     /// # Errors
     /// The first mistake in the file, with its line.

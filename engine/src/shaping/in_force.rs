@@ -82,7 +82,7 @@ impl Shaping {
 
 impl InForce {
     fn new(edition: u64, rules: Option<Arc<Rules>>, bounds: Bounds) -> InForce {
-        let unruled = |terms: Terms| Shape { group: None, terms: Arc::new(terms), replies: Arc::new([]) };
+        let unruled = |terms: Terms| Shape { edition, group: None, terms: Arc::new(terms), replies: Arc::new([]) };
         let by_hand = unruled(Terms::within(bounds));
         let Some(known) = &rules else {
             return InForce { edition, rules, stranger: by_hand.clone(), by_hand, of_rules: Vec::new() };
@@ -90,6 +90,7 @@ impl InForce {
         let stranger = unruled(known.reasons(None, false, bounds).terms());
         let of_rule = |rule: &Rule| {
             [false, true].map(|by_hand| Shape {
+                edition,
                 group: Some(rule.name.clone()),
                 terms: Arc::new(known.reasons(Some(rule), by_hand, bounds).terms()),
                 replies: rule.replies.clone(),

@@ -115,6 +115,8 @@ pub fn class_of(patterns: &[ReplyPattern], reply: &str) -> Option<Class> {
 /// What the rules make of a destination.
 #[derive(Clone, Debug)]
 pub struct Shape {
+    /// Of which edition of the rules.
+    pub edition: u64,
     /// The provider that a rule makes it part of.
     pub group: Option<Arc<str>>,
     /// How fast it may be sent to.

@@ -10,7 +10,7 @@ use crate::resolve::{MxHost, Place};
 use crate::route::{Class, ProviderId, Route, SiteId, Word};
 use crate::secret::{MasterKey, TokenKey};
 use crate::settle::Settle;
-use crate::shaping::{Bounds, Terms};
+use crate::shaping::{Bounds, Shaping};
 use crate::sign::Signer;
 use crate::smtp::{Access, Fate, Source, Verdict, of_address};
 use loader::Batch;
@@ -49,22 +49,9 @@ impl Rig {
         let class = Class::of("b.example", &hosts, &demand, mx_trust);
         let (site, provider, access) = (SiteId(1), ProviderId(1), Access::default());
         let (domain, standing) = ("model.example".into(), crate::sts::Standing::NoPolicy);
-        let (group, terms, replies) = (None, Arc::new(Terms::within(Bounds::NONE)), Arc::new([]) as Arc<[_]>);
-        let route = Route {
-            domain,
-            standing,
-            site,
-            provider,
-            group,
-            terms,
-            replies,
-            hosts,
-            demand,
-            mx_trust,
-            word: Word::None,
-            class,
-            access,
-        };
+        let shape = Shaping::none(Bounds::NONE).shape("model.example", &hosts);
+        let route =
+            Route { domain, standing, site, provider, shape, hosts, demand, mx_trust, word: Word::None, class, access };
         let source = Source { name: "a".into(), ehlo: "out.acme.example".into(), ipv4: None, ipv6: None };
         let of = |run: usize| &keys[run * ROWS as usize..(run + 1) * ROWS as usize];
         Rig {

@@ -115,6 +115,7 @@ fn deps(
     let warmups = Warmups { of: of.into_iter().collect(), zone: world.plan.zone };
     let warming = Arc::new(Warming::new(warmups, Arc::new(ledger)));
     Deps {
+        shaping: Arc::new(Shaping::none(world.plan.limits.bounds())),
         resolver: net.clone(),
         connector: CONNECTOR.clone(),
         standing: Arc::new(TlsStanding::new(store.clone(), Duration::from_secs(1800))),
