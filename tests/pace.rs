@@ -76,6 +76,11 @@ fn a_site_that_takes_five_connections_is_given_five() {
 fn a_site_that_takes_twenty_a_second_is_given_twenty() {
     let (desk, mx) = desk(&["--rate", "20/s"]);
     all_at_once(&desk, "twenty", 1, 800);
+    let explained = desk.sealpost(&["shaping", "explain", "mail.example", "--json"]).json();
+    let learned = explained["learned"].as_object().and_then(|sources| sources.values().next()).expect("something");
+    assert!(learned["ceiling"].as_f64().is_some_and(|ceiling| ceiling < 60.0), "{explained}");
+    let explained = desk.sealpost(&["shaping", "explain", "mail.example"]).stdout;
+    assert!(explained.contains("  learned   from ") && explained.contains(" messages a second"), "{explained}");
     let (course, steady) = hardly_refused(mx);
     // A pace once halved must come back: whatever the machine, twenty a second are easy.
     assert!(

@@ -6,6 +6,7 @@ pub mod drive;
 pub mod forecast;
 pub mod init;
 pub mod introduction;
+pub mod learned;
 pub mod letters;
 pub mod preview;
 pub mod rehearse;

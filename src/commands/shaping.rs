@@ -1,16 +1,21 @@
 //! `sealpost shaping`: the rules, and what they make of a domain.
 
+use super::learned;
 use crate::args::{Args, Shaping, ShapingCheck, ShapingExplain};
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
 use crate::stored;
+use engine::clock::{Clock, SystemClock};
 use engine::control::{Client, RulesView};
 use engine::mail::Address;
 use engine::plan::Machine;
+use engine::report::rfc3339;
 use engine::resolve::MxHost;
 use engine::run::rules::{Explanation, explain, rules};
 use engine::shaping::{BUILT_IN, By, Rates, Reasons, Rule, Rules, Term, Why};
+use engine::throttle::Learned;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// One of its commands.
 pub fn run(args: &Args, options: &Shaping) -> Result<u8, Failure> {
@@ -50,13 +55,23 @@ fn explain_domain(args: &Args, options: &ShapingExplain) -> Result<u8, Failure> 
     let rules = rules(&machine)?;
     let found = explain(&machine, &rules, &domain)?
         .map_err(|trouble| Failure::usage(format!("{domain}: {}", trouble.label()), None))?;
-    let page = Page { rules: &rules, domain, found, engine: of_engine(&machine) };
+    let learned = learned_of(&machine, &found)?;
+    let page = Page { rules: &rules, domain, found, learned, engine: of_engine(&machine) };
     if args.json {
         outln!("{}", page.json());
     } else {
         page.print();
     }
     Ok(SETTLED)
+}
+
+/// What each source has learned of the provider of these hosts.
+fn learned_of(machine: &Machine, found: &Explanation<'_>) -> Result<BTreeMap<String, Learned>, Failure> {
+    let name = found.rule.map(|rule| &*rule.name).or_else(|| found.hosts.first().map(MxHost::shown));
+    let state_dir = &machine.state_dir;
+    let (Some(name), Some((store, ..))) = (name, stored::observe(state_dir)?) else { return Ok(BTreeMap::new()) };
+    let lessons = learned::lessons(&store).map_err(|error| stored::unreadable(state_dir, error))?;
+    Ok(lessons.into_iter().filter_map(|(source, mut of)| Some((source, of.remove(name)?))).collect())
 }
 
 /// The rules of the engine that is at work here, if one is.
@@ -70,6 +85,8 @@ struct Page<'a> {
     rules: &'a Rules,
     domain: String,
     found: Explanation<'a>,
+    /// By source.
+    learned: BTreeMap<String, Learned>,
     engine: Option<RulesView>,
 }
 
@@ -87,6 +104,11 @@ impl Page<'_> {
         for (term, value, by) in terms(&self.found.reasons) {
             let line = format!("  {term:<24} {value:<12} {}", self.words(&by));
             outln!("{}", line.trim_end());
+        }
+        for (source, learned) in &self.learned {
+            let words = learned::words(learned, SystemClock.now());
+            let words = if words.is_empty() { "nothing that is less".into() } else { words.join(", ") };
+            outln!("  learned   from {source}: {words} (last written down {})", rfc3339(learned.at));
         }
         let rule = self.found.rule;
         for reply in rule.iter().flat_map(|rule| rule.replies.iter()) {
@@ -162,6 +184,7 @@ impl Page<'_> {
             "terms": terms(&self.found.reasons).into_iter().map(value).collect::<serde_json::Map<_, _>>(),
             "replies": replies.collect::<Vec<_>>(),
             "notes": notes(rule).into_iter().map(|(what, note)| (what.to_owned(), note.into())).collect::<serde_json::Map<_, _>>(),
+            "learned": self.learned.iter().map(|(source, it)| (source.clone(), learned::json(Some(it)))).collect::<serde_json::Map<_, _>>(),
             "engine_has_other_rules": self.engine.as_ref().map(|_| self.is_stale()),
         })
     }

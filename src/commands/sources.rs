@@ -1,7 +1,7 @@
 //! `sealpost sources`: our addresses, how each warms up, what it has sent whom today, and what it has learned of providers. Read
 //! from the configuration and the store, which an engine at work keeps up to date; only what is paused is the engine's to say.
 
-use super::status;
+use super::{learned, status};
 use crate::args::Args;
 use crate::failure::{Failure, SETTLED};
 use crate::output::outln;
@@ -81,10 +81,12 @@ fn known(machine: &Machine, store: &Store, today: Day) -> Result<Known, engine::
             provider.sent = provider.sent.max(Some(taken.messages));
         }
     }
-    store.scan_paces(|source, record| {
-        let provider = known.entry(source.to_owned()).or_default().entry(record.name).or_default();
-        provider.learned = serde_json::from_value(record.learned).ok();
-    })?;
+    for (source, lessons) in learned::lessons(store)? {
+        let of_source = known.entry(source).or_default();
+        for (provider, lesson) in lessons {
+            of_source.entry(provider).or_default().learned = Some(lesson);
+        }
+    }
     Ok(known)
 }
 
@@ -123,12 +125,9 @@ impl Standing<'_> {
             })
         });
         let provider = |(name, provider): (&String, &Provider)| {
-            let learned = provider.learned.as_ref();
-            json!({
-                "provider": name, "sent_today": provider.sent, "window": learned.and_then(|it| it.window),
-                "ceiling": learned.and_then(|it| it.ceiling), "held_until": learned.map(|it| rfc3339(it.held_until)),
-                "learned": learned.map(|it| rfc3339(it.at)),
-            })
+            let mut shown = learned::json(provider.learned.as_ref());
+            (shown["provider"], shown["sent_today"]) = (name.as_str().into(), provider.sent.into());
+            shown
         };
         json!({
             "name": &**name, "ehlo": ehlo, "ipv4": ipv4, "ipv6": ipv6, "paused": self.paused, "warmup": warmup,
@@ -141,13 +140,7 @@ impl Provider {
     /// What is known of it, where `cap` is today's.
     fn words(&self, cap: u32, now: Timestamp) -> String {
         let mut words: Vec<_> = self.sent.iter().map(|sent| format!("{sent} of {cap} today")).collect();
-        if let Some(learned) = &self.learned {
-            words.extend(learned.window.map(|window| format!("{window} sessions at once")));
-            words.extend(learned.ceiling.map(|ceiling| format!("{ceiling:.1} messages a second")));
-            if learned.held_until > now {
-                words.push(format!("nothing before {}", rfc3339(learned.held_until)));
-            }
-        }
+        words.extend(self.learned.iter().flat_map(|learned| learned::words(learned, now)));
         if words.is_empty() { "nothing held against us".into() } else { words.join(", ") }
     }
 }
