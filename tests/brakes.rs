@@ -102,6 +102,8 @@ fn one_bad_provider_waits_for_a_person_and_the_others_go_on() {
     until("the brake", || desk.run_of("half")["held"].as_array().is_some_and(|held| !held.is_empty()));
     assert!(get(port, "/metrics").contains("sealpost_held_providers 1\n"));
     assert_eq!(desk.run_of("half")["state"], "running");
+    let ran = desk.sealpost(&["resume", "--provider", "127.0.0.1"]);
+    assert!(ran.code == 2 && ran.stderr.contains("a brake holds the rows of run "), "{ran:?}");
     drop(sender);
     until("the end of the others", || desk.run_of("half")["state"] == "braked");
     let run = desk.run_of("half");

@@ -104,6 +104,11 @@ impl Commands for Engine {
                     controls.paused_providers.retain(|paused| !meant(paused));
                     was_paused = controls.paused_providers.len() < before;
                 });
+                if let Some(run) = self.holds(meant).filter(|_| !was_paused) {
+                    let what = format!("provider {name} is not paused: a brake holds the rows of run {run} there");
+                    let hint = format!("`sealpost status` says why; `sealpost resume --run {run}` lets them go on");
+                    return Err(Refusal { what, hint: Some(hint), code: 2 });
+                }
             }
             Target::Source(name) => self.order(|controls| was_paused = controls.paused_sources.remove(name)),
             Target::Run(run) => match self.with_run(run, resume) {
@@ -238,6 +243,15 @@ impl Engine {
     }
 
     /// Does something to an open run.
+    /// A run whose rows at such a provider wait for a person.
+    fn holds(&self, meant: impl Fn(&str) -> bool) -> Option<RunId> {
+        let holds = |slot: &Slot| match slot {
+            Slot::Open(open) => open.shared.settle.held().iter().any(|held| meant(&held.cause.host)),
+            _ => false,
+        };
+        self.runs().iter().find(|(_, slot)| holds(slot)).map(|(run, _)| *run)
+    }
+
     fn with_run<T>(&self, name: &str, work: impl FnOnce(&mut OpenRun) -> T) -> Result<T, Refusal> {
         let run = run_id(name)?;
         let mut runs = self.runs();
