@@ -109,6 +109,9 @@ struct Args {
 impl Args {
     /// What to type for the same again.
     fn command(&self, name: &str) -> String {
+        if self.what == What::Drop {
+            return format!("make perf WHAT={name}");
+        }
         let mut text = format!("make perf WHAT={name} ROWS={} RUNS={}", self.rows, self.runs);
         let mut add = |word: &str, value: String| text += &format!(" {word}={value}");
         if matches!(self.what, What::Speed | What::Peers) {
