@@ -162,6 +162,8 @@ fn the_rest_wait_for_the_canary_and_follow_when_it_is_well() {
     until("the canary", || contents(&peer) == 1);
     std::thread::sleep(Duration::from_millis(700));
     assert_eq!(contents(&peer), 1, "the rest wait");
+    let said = desk.sealpost(&["status"]).stdout;
+    assert!(said.contains("  rows wait for the canary at 127.0.0.1: 0 of 1 answered\n"), "{said}");
     speaks.store(true, Ordering::SeqCst);
     let ran = crate::attach::ended(engine);
     assert_eq!((ran.code, &ran.json()["delivered"]), (0, &50.into()), "{ran:?}");

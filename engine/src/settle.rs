@@ -244,8 +244,13 @@ impl Settle {
     }
 
     /// The rows that go ahead of all others for this provider, where the campaign wants that.
-    pub fn canary(&self, provider: u64) -> Option<Arc<Canary>> {
-        self.shares.as_ref().and_then(|shares| shares.canary(provider))
+    pub fn canary(&self, provider: u64, name: &str) -> Option<Arc<Canary>> {
+        self.shares.as_ref().and_then(|shares| shares.canary(provider, name))
+    }
+
+    /// The canaries that rows wait for, and how far each is.
+    pub fn canaries(&self) -> Vec<String> {
+        self.shares.as_ref().map(Shares::canaries).unwrap_or_default()
     }
 
     /// The providers at which rows wait for a person.

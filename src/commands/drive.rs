@@ -161,6 +161,7 @@ mod tests {
             recent: 0.0,
             cancelled_at: Vec::new(),
             held: Vec::new(),
+            canaries: Vec::new(),
             braked: None,
             phi_in_clear: false,
             tomorrow: 0,

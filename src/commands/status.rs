@@ -14,6 +14,9 @@ use engine::run::{Error, Holder, Lock, offline};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Canaries of a run that are named to people.
+const CANARIES: usize = 5;
+
 /// How the engine and every run of the state directory stand.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let state_dir = &super::machine(args)?.state_dir;
@@ -152,6 +155,7 @@ fn object(run: &RunView) -> Value {
     object.insert("tomorrow".into(), run.tomorrow.into());
     object.insert("braked".into(), run.braked.clone().into());
     object.insert("held".into(), json!(run.held));
+    object.insert("canaries".into(), json!(run.canaries));
     object.insert("phi_in_clear".into(), run.phi_in_clear.into());
     if let Some(refusal) = &run.failed {
         object.insert("failed".into(), refusal.what.clone().into());
@@ -177,6 +181,9 @@ fn about(run: &RunView) -> Vec<String> {
         .then(|| format!("  {} of them wait for tomorrow: their sources warm up (`sealpost sources`)", run.tomorrow));
     let braked = drive::brake_lines(run).into_iter().map(|line| format!("  {line}"));
     let held = run.held.iter().map(|why| format!("  held by its brake {why}"));
+    let more = run.canaries.len().saturating_sub(CANARIES);
+    let canaries = run.canaries.iter().take(CANARIES).map(|canary| format!("  rows wait for the canary at {canary}"));
+    let canaries = canaries.chain((more > 0).then(|| format!("  and at {more} other providers")));
     let clear = run.phi_in_clear.then(|| "  its PHI may leave in clear ([transport] phi_in_clear)".to_owned());
     [head, counts]
         .into_iter()
@@ -185,6 +192,7 @@ fn about(run: &RunView) -> Vec<String> {
         .chain(cancelled)
         .chain(braked)
         .chain(held)
+        .chain(canaries)
         .chain(broke)
         .chain(failed)
         .collect()

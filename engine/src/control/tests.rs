@@ -36,6 +36,7 @@ fn run_view() -> RunView {
         recent: 2.5,
         cancelled_at: vec![Target::Provider("mx.example".into())],
         held: vec!["at mx.b.example: 60 of the last 100 answers".into()],
+        canaries: vec!["mx.c.example: 3 of 20 answered".into()],
         braked: Some("60 of the last 100 rows were dropped".into()),
         phi_in_clear: true,
         tomorrow: 0,

@@ -95,6 +95,9 @@ pub struct RunView {
     /// Why brakes hold its rows at providers.
     #[serde(default)]
     pub held: Vec<String>,
+    /// Canaries that other rows wait for: the provider, and how far it is.
+    #[serde(default)]
+    pub canaries: Vec<String>,
     /// Whether its PHI may leave in clear.
     #[serde(default)]
     pub phi_in_clear: bool,
@@ -164,6 +167,7 @@ impl RunView {
             cancelled_at: cancelled_at(manifest),
             braked: manifest.braked.as_ref().filter(|_| state == RunState::Braked).map(|braked| braked.why.clone()),
             held: manifest.held_providers.iter().map(|held| held.why.clone()).collect(),
+            canaries: Vec::new(),
             phi_in_clear: manifest.phi_in_clear,
             tomorrow: 0,
         }

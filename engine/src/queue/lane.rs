@@ -131,7 +131,7 @@ impl Lane {
         let lines = &mut self.state.borrow_mut().lines;
         let known = lines.iter().position(|line| line.run.id == job.run.id);
         let index = known.unwrap_or_else(|| {
-            let canary = job.run.settle.canary(self.key.0.0);
+            let canary = job.run.settle.canary(self.key.0.0, job.route.name());
             lines.push(Line::new(job.run.clone(), place(&self.key)).behind(canary));
             lines.len() - 1
         });

@@ -184,6 +184,7 @@ impl OpenRun {
         view.input_broke = broke;
         view.seconds = self.since.elapsed().as_secs_f64();
         view.delivered_now = tally.count(Kind::Delivered).saturating_sub(self.before.count(Kind::Delivered));
+        view.canaries = self.shared.settle.canaries();
         view.tomorrow = self.shared.tomorrow.load(Ordering::SeqCst);
         view.recent = self.recent.per_second(now, tally.count(Kind::Delivered));
         view

@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// What goes ahead at one provider.
 #[derive(Debug)]
 pub struct Canary {
+    /// The provider's name.
+    provider: String,
     rows: u32,
     awaited: AtomicBool,
     state: Mutex<State>,
@@ -61,8 +63,8 @@ pub(super) fn is_there(verdict: &Verdict) -> bool {
 }
 
 impl Canary {
-    pub(super) fn new(rows: u32) -> Canary {
-        Canary { rows, awaited: AtomicBool::new(rows > 0), state: Mutex::default() }
+    pub(super) fn new(provider: &str, rows: u32) -> Canary {
+        Canary { provider: provider.to_owned(), rows, awaited: AtomicBool::new(rows > 0), state: Mutex::default() }
     }
 
     /// How many rows go ahead.
@@ -85,9 +87,16 @@ impl Canary {
         let ahead = u64::from(state.out) + u64::from(state.answered) + state.silent.len() as u64;
         let room = ahead < u64::from(self.rows);
         if !room && !std::mem::replace(&mut state.keeps_waiting, true) {
-            tracing::info!(rows = self.rows, "the canary of a provider is out; its other rows wait for it");
+            tracing::info!(provider = self.provider, rows = self.rows, "the canary is out; the other rows wait for it");
         }
         room
+    }
+
+    /// Where rows wait for it, and how far it is.
+    pub(super) fn standing(&self) -> Option<String> {
+        let state = self.state.lock().expect("no holder panics");
+        let waits = state.keeps_waiting && self.is_awaited();
+        waits.then(|| format!("{}: {} of {} answered", self.provider, state.answered, self.rows))
     }
 
     /// A row has its turn. `None`: nobody waits for it.
@@ -100,7 +109,7 @@ impl Canary {
     }
 
     /// An attempt at a row, which had been `tried` before, came to this verdict, which `says` something or does not.
-    pub(super) fn note(&self, says: bool, verdict: &Verdict, tried: bool, host: &str, now: Timestamp) {
+    pub(super) fn note(&self, says: bool, verdict: &Verdict, tried: bool, now: Timestamp) {
         let mut state = self.state.lock().expect("no holder panics");
         if tried {
             state.silent.pop_front();
@@ -108,8 +117,9 @@ impl Canary {
         if says {
             state.answered += 1;
             if state.answered == self.rows {
-                let (rows, waited) = (self.rows, state.keeps_waiting);
-                tracing::info!(provider = host, rows, waited, "awaited -> answered: the canary is back");
+                if state.keeps_waiting {
+                    tracing::info!(provider = self.provider, rows = self.rows, "awaited -> answered: the rest follow");
+                }
                 self.awaited.store(false, Ordering::SeqCst);
             }
         } else if verdict.fate == Fate::Deferred {
@@ -142,15 +152,16 @@ mod tests {
     fn came_back(canary: &Canary, flight: Option<Flight>, fate: Fate, class: Class, tried: bool) {
         let verdict = verdict(fate, class);
         let says = super::super::window::answer(&verdict).is_some() || is_there(&verdict);
-        canary.note(says, &verdict, tried, "mx.example", NOW);
+        canary.note(says, &verdict, tried, NOW);
         drop(flight);
     }
 
     #[test]
     fn as_many_rows_as_it_has_are_out_and_the_rest_follow_when_all_were_answered() {
-        let canary = Arc::new(Canary::new(3));
+        let canary = Arc::new(Canary::new("p", 3));
         let mut flights: Vec<_> = (0..3).map(|_| canary.fly()).collect();
-        assert!(!canary.has_room(NOW));
+        assert!(canary.standing().is_none() && !canary.has_room(NOW));
+        assert_eq!(canary.standing().as_deref(), Some("p: 0 of 3 answered"));
         flights.pop();
         assert!(canary.has_room(NOW), "one came back untried");
         flights.push(canary.fly());
@@ -161,11 +172,12 @@ mod tests {
             came_back(&canary, flight, fate, class, false);
         }
         assert!(!canary.is_awaited() && canary.has_room(NOW) && canary.fly().is_none());
+        assert!(canary.standing().is_none());
     }
 
     #[test]
     fn a_row_that_said_nothing_keeps_its_place_until_it_is_tried_again_or_for_an_hour() {
-        let canary = Arc::new(Canary::new(1));
+        let canary = Arc::new(Canary::new("p", 1));
         came_back(&canary, canary.fly(), Fate::Deferred, Class::Greylist, false);
         assert!(!canary.has_room(NOW) && !canary.has_room(NOW.after(PATIENCE)));
         came_back(&canary, canary.fly(), Fate::Deferred, Class::Infrastructure, true);
@@ -177,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_row_that_was_dropped_or_is_in_doubt_makes_room() {
-        let canary = Arc::new(Canary::new(1));
+        let canary = Arc::new(Canary::new("p", 1));
         for fate in [Fate::Dropped, Fate::InDoubt] {
             came_back(&canary, canary.fly(), fate, Class::Tls, false);
             assert!(canary.is_awaited() && canary.has_room(NOW));

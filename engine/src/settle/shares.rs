@@ -110,11 +110,20 @@ impl Shares {
     }
 
     /// The rows that go ahead of all others for this provider, where the campaign wants that.
-    pub(super) fn canary(&self, provider: u64) -> Option<Arc<Canary>> {
+    pub(super) fn canary(&self, provider: u64, name: &str) -> Option<Arc<Canary>> {
         let rows = self.limits.canary?;
         let mut state = self.state.lock().expect("no holder panics");
         let canary = &mut state.of_providers.entry(provider).or_default().canary;
-        Some(canary.get_or_insert_with(|| Arc::new(Canary::new(rows))).clone())
+        Some(canary.get_or_insert_with(|| Arc::new(Canary::new(name, rows))).clone())
+    }
+
+    /// The canaries that rows wait for, and how far each is.
+    pub(super) fn canaries(&self) -> Vec<String> {
+        if self.limits.canary.is_none() {
+            return Vec::new();
+        }
+        let state = self.state.lock().expect("no holder panics");
+        state.of_providers.values().filter_map(|of| of.canary.as_ref()?.standing()).collect()
     }
 
     /// An attempt at a row came to this verdict; it had been `tried` before.
@@ -125,8 +134,8 @@ impl Shares {
         }
         if self.limits.canary.is_some() {
             let says = answer.is_some() || canary::is_there(verdict);
-            if let Some(canary) = self.canary(via.provider).filter(|canary| canary.is_awaited()) {
-                canary.note(says, verdict, tried, via.host, now);
+            if let Some(canary) = self.canary(via.provider, via.host).filter(|canary| canary.is_awaited()) {
+                canary.note(says, verdict, tried, now);
             }
         }
     }
@@ -273,7 +282,7 @@ mod tests {
     fn a_canary_is_held_by_three_more_than_its_share() {
         for (rows, held_by) in [(20, 5), (100, 9), (1000, 54)] {
             let shares = Shares::new(Limits { canary: Some(rows), ..LIMITS }, Vec::new(), Vec::new());
-            let canary = shares.canary(1).expect("it has one");
+            let canary = shares.canary(1, "p").expect("it has one");
             let mut bad = delivered();
             (bad.fate, bad.class, bad.code) = (Fate::Bounced, Class::MailboxUnknown, Some(550));
             let tried = (1..).find(|_| {
@@ -289,7 +298,7 @@ mod tests {
     #[test]
     fn a_provider_whose_canary_came_back_well_is_held_as_ever() {
         let shares = Shares::new(Limits { canary: Some(20), ..LIMITS }, Vec::new(), Vec::new());
-        let canary = shares.canary(1).expect("it has one");
+        let canary = shares.canary(1, "p").expect("it has one");
         (0..20).for_each(|_| shares.note(&delivered(), false, via(1), NOW));
         assert!(!canary.is_awaited());
         let answered = answered(&shares, &mut Dice(1), 100, Signal::Unknown, 1000, 1);
