@@ -330,6 +330,7 @@ impl Settle {
         // A first attempt ahead of us was dated by a clock that was wrong; it must not prolong the row's life.
         let first = row.first_attempt.map_or(now, |first| first.min(now));
         row.first_attempt = Some(first);
+        let was_tried = matches!(due, Due::InTurn);
         let luck = self.run.0 ^ row.ordinal.rotate_left(32) ^ u64::from(row.attempts);
         let next = self.rules.retry.next(now, first, self.rules.lifetime, row.attempts, luck);
         let Some(due) = next.map(|next| due.after(next).min(first.after(self.rules.lifetime))) else {
@@ -337,6 +338,9 @@ impl Settle {
             return self.end(&row, outcome(kind, now, &row, verdict, via));
         };
         row.doubted |= verdict.fate == Fate::InDoubt;
+        if let Some(shares) = self.shares.as_ref().filter(|_| was_tried) {
+            shares.comes_back(verdict, due, via);
+        }
         // Counted first: once it is written, the retry thread may take it up.
         self.counters.deferred.fetch_add(1, Ordering::SeqCst);
         if self.put(&row, &Change::Deferred { due, why: &verdict.why_it_waits() }) {

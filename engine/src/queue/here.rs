@@ -1,6 +1,7 @@
 //! A shard without a thread, for simulations where all is one.
 
 use super::lane::{Lane, State};
+use super::line::Line;
 use super::owner::Owner;
 use super::shard::{CHANNEL, Deps, Job, work};
 use std::collections::BTreeSet;
@@ -45,7 +46,7 @@ impl Glance {
             if state.suspension(now).is_some() || !owner.may_send(lane) || !lane.has_allowance(now) {
                 return false;
             }
-            let waits = state.lines.iter().any(|line| !line.is_empty() && line.run.goes_on());
+            let waits = state.lines.iter().any(Line::has_turn);
             let unmade = waits && state.ready.is_empty() && state.rendering == 0;
             let has_place = has_place && lane.group.may_connect(now);
             let unsent = state.ready.iter().any(|(job, _)| job.run.goes_on()) && state.sessions == 0 && has_place;

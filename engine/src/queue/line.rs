@@ -16,6 +16,9 @@ pub(crate) struct Line {
     /// Rows in the store, and the turn of the last one read back from there.
     spilled: u64,
     last_turn: u64,
+    /// Up to this turn nothing is read back from the store, whatever stands there: what was given out may be on a wire, and what
+    /// the last engine left the reader brings.
+    given: u64,
     /// Rows on their way to the store.
     back: Vec<Job>,
     /// Where the spilled ones lie.
@@ -34,7 +37,7 @@ const CHUNK: usize = if cfg!(test) { 4 } else { 64 };
 impl Line {
     pub(crate) fn new(run: Arc<Run>, place: u64) -> Line {
         let (front, back) = (VecDeque::new(), Vec::new());
-        Line { run, front, spilled: 0, last_turn: 0, back, place, credit: 0, tomorrow: 0, canary: None }
+        Line { run, front, spilled: 0, last_turn: 0, given: 0, back, place, credit: 0, tomorrow: 0, canary: None }
     }
 
     /// The same, of which some rows go ahead.
@@ -68,10 +71,10 @@ impl Line {
         self.run.tomorrow.fetch_sub(std::mem::replace(&mut self.tomorrow, rows), Ordering::SeqCst);
     }
 
-    /// Takes a row in as the last; one that went ahead and comes back, as the first.
+    /// Takes a row in as the last; one that was tried and is waited for, before those that wait.
     pub(crate) fn push(&mut self, job: Job) {
         if job.row.attempts > 0 && self.awaits_canary() {
-            return self.front.push_front(job);
+            return self.front.insert(self.tried(), job);
         }
         if self.spilled == 0 {
             self.front.push_back(job);
@@ -85,7 +88,14 @@ impl Line {
 
     /// Takes a row back that was first a moment ago.
     pub(crate) fn push_front(&mut self, job: Job) {
-        self.front.push_front(job);
+        let place = if job.row.attempts > 0 { 0 } else { self.tried() };
+        self.front.insert(place, job);
+    }
+
+    /// How many of the first rows were tried before, and go before all others while a canary is awaited.
+    fn tried(&self) -> usize {
+        let tried = || self.front.iter().take_while(|job| job.row.attempts > 0).count();
+        if self.awaits_canary() { tried() } else { 0 }
     }
 
     /// The row that came first. Those in the store find their way by `route` and `source`, which are the lane's.
@@ -93,15 +103,27 @@ impl Line {
         if self.front.is_empty() {
             self.refill(route, source);
         }
-        self.front.pop_front()
+        let job = self.front.pop_front()?;
+        self.given = self.given.max(self.turn_of(&job).unwrap_or(0));
+        Some(job)
+    }
+
+    /// A row's turn among those that stand in the store for this line.
+    fn turn_of(&self, job: &Job) -> Option<u64> {
+        job.row.origin.place().filter(|(place, _)| *place == self.place).map(|(_, turn)| turn)
     }
 
     /// Keeps the first `most` rows in memory and moves the others to the store.
     pub(crate) fn keep(&mut self, most: usize) {
         if self.spilled > 0 {
             self.spill_back();
+            if most == 0 {
+                self.unread();
+            }
             return;
         }
+        // What others wait for is not to be behind them.
+        let most = most.max(self.tried());
         // By the chunk, and all of it where nothing is to be sent.
         let slack = if most == 0 { 0 } else { CHUNK };
         if self.front.len() > most + slack {
@@ -115,6 +137,15 @@ impl Line {
         }
     }
 
+    /// Forgets rows that were read back from the store, where they still are, and were not given out yet.
+    fn unread(&mut self) {
+        while let Some(turn) = self.front.back().and_then(|job| self.turn_of(job)).filter(|turn| *turn > self.given) {
+            self.front.pop_back();
+            self.last_turn = turn - 1;
+            self.spilled += 1;
+        }
+    }
+
     /// Moves `back` to the store. A store that fails tells the run, which then leaves: until it does its rows stay here, where
     /// whoever counts them finds them.
     fn spill_back(&mut self) -> bool {
@@ -123,6 +154,7 @@ impl Line {
         if done {
             if self.spilled == 0 {
                 self.last_turn = before(&self.back).unwrap_or(self.last_turn);
+                self.given = self.given.max(self.last_turn);
             }
             self.spilled += self.back.len() as u64;
             self.back.clear();
@@ -160,7 +192,12 @@ impl Line {
 
     /// A run paused or leaving has no turn, nor has a row that waits for those ahead.
     pub(super) fn has_turn(&self) -> bool {
-        !self.is_empty() && self.run.goes_on() && (!self.awaits_canary() || self.is_ahead())
+        !self.is_empty() && self.run.goes_on() && !self.waits_for_canary()
+    }
+
+    /// Whether its rows wait for those ahead.
+    pub(super) fn waits_for_canary(&self) -> bool {
+        self.awaits_canary() && !self.is_ahead()
     }
 
     fn awaits_canary(&self) -> bool {
@@ -169,8 +206,7 @@ impl Line {
 
     /// Whether the first row goes ahead: it did before, or there is room.
     fn is_ahead(&self) -> bool {
-        let came_back = self.front.front().is_some_and(|job| job.row.attempts > 0);
-        came_back || self.canary.as_ref().is_none_or(|canary| canary.has_room(self.run.settle.now()))
+        self.tried() > 0 || self.canary.as_ref().is_none_or(|canary| canary.has_room(self.run.settle.now()))
     }
 
     /// The row whose turn it is; while others wait for it, it knows that.

@@ -95,7 +95,8 @@ impl Owner {
         let paused = self.is_paused(lane);
         let state = &mut *lane.state.borrow_mut();
         for line in state.lines.iter_mut().filter(|line| line.run.room.is_full()) {
-            if paused {
+            // What waits for a canary must leave room to the row that it waits for.
+            if paused || line.waits_for_canary() {
                 line.keep(0);
                 continue;
             }

@@ -16,9 +16,10 @@
 //! | what an attempt came to | the row |
 //! |---|---|
 //! | delivered, bounced, blocked, or the mailbox takes nothing now | was answered |
-//! | deferred otherwise: greylisted, no connection | has said nothing yet: it keeps its place until it is tried again, at most for [`PATIENCE`] |
-//! | dropped, in doubt, or not tried at all | makes room for another |
+//! | deferred otherwise: greylisted, no connection | has said nothing yet: it keeps its place until it is due again, and [`MARGIN`] longer |
+//! | dropped, in doubt, expired, or not tried at all | makes room for another |
 
+use super::window;
 use crate::clock::Timestamp;
 use crate::mail::Class;
 use crate::smtp::{Fate, Verdict};
@@ -27,9 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long a row that said nothing keeps its place: greylisting takes minutes. A row that never says a thing must not keep a
-/// million waiting.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// How long a row that is due may take to come back. One that went elsewhere meanwhile must not keep a million waiting.
+const MARGIN: Duration = Duration::from_secs(60);
 
 /// What goes ahead at one provider.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ struct State {
     /// On their way.
     out: u32,
     answered: u32,
-    /// When those that said nothing were tried, the longest ago first.
+    /// When those that said nothing are due again, in the order in which they were tried.
     silent: VecDeque<Timestamp>,
     /// Whether a row had to wait.
     keeps_waiting: bool,
@@ -56,10 +56,11 @@ struct State {
 #[derive(Debug)]
 pub struct Flight(Arc<Canary>);
 
-/// Whether a server said that the mailbox is there, though it takes nothing now.
-pub(super) fn is_there(verdict: &Verdict) -> bool {
+/// Whether a verdict says something of the list or of us: an answer, or that the mailbox is there, though it takes nothing now.
+pub(super) fn says(verdict: &Verdict) -> bool {
     let full = matches!(verdict.class, Class::MailboxFull | Class::MailboxClosed);
-    verdict.fate == Fate::Deferred && verdict.code.is_some() && full
+    let is_there = verdict.fate == Fate::Deferred && verdict.code.is_some() && full;
+    is_there || window::answer(verdict).is_some()
 }
 
 impl Canary {
@@ -83,7 +84,7 @@ impl Canary {
             return true;
         }
         let mut state = self.state.lock().expect("no holder panics");
-        while state.silent.pop_front_if(|tried| now.since(*tried) > PATIENCE).is_some() {}
+        state.silent.retain(|due| now <= due.after(MARGIN));
         let ahead = u64::from(state.out) + u64::from(state.answered) + state.silent.len() as u64;
         let room = ahead < u64::from(self.rows);
         if !room && !std::mem::replace(&mut state.keeps_waiting, true) {
@@ -108,8 +109,13 @@ impl Canary {
         Some(Flight(self.clone()))
     }
 
-    /// An attempt at a row, which had been `tried` before, came to this verdict, which `says` something or does not.
-    pub(super) fn note(&self, says: bool, verdict: &Verdict, tried: bool, now: Timestamp) {
+    /// A row said nothing, and is due again then.
+    pub(super) fn comes_back(&self, due: Timestamp) {
+        self.state.lock().expect("no holder panics").silent.push_back(due);
+    }
+
+    /// An attempt at a row, which had been `tried` before, came to a verdict that `says` something or does not.
+    pub(super) fn note(&self, says: bool, tried: bool) {
         let mut state = self.state.lock().expect("no holder panics");
         if tried {
             state.silent.pop_front();
@@ -122,8 +128,6 @@ impl Canary {
                 }
                 self.awaited.store(false, Ordering::SeqCst);
             }
-        } else if verdict.fate == Fate::Deferred {
-            state.silent.push_back(now);
         }
     }
 }
@@ -141,6 +145,7 @@ mod tests {
     use crate::smtp::of_address;
 
     const NOW: Timestamp = Timestamp(1_000_000);
+    const DUE: Duration = Duration::from_secs(900);
 
     fn verdict(fate: Fate, class: Class) -> Verdict {
         let mut verdict = of_address("x", true);
@@ -151,8 +156,10 @@ mod tests {
     /// What an attempt came to, and whether the row was tried before.
     fn came_back(canary: &Canary, flight: Option<Flight>, fate: Fate, class: Class, tried: bool) {
         let verdict = verdict(fate, class);
-        let says = super::super::window::answer(&verdict).is_some() || is_there(&verdict);
-        canary.note(says, &verdict, tried, NOW);
+        canary.note(says(&verdict), tried);
+        if fate == Fate::Deferred && !says(&verdict) {
+            canary.comes_back(NOW.after(DUE));
+        }
         drop(flight);
     }
 
@@ -176,13 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_said_nothing_keeps_its_place_until_it_is_tried_again_or_for_an_hour() {
+    fn a_row_that_said_nothing_keeps_its_place_until_it_is_due_and_a_minute_longer() {
         let canary = Arc::new(Canary::new("p", 1));
         came_back(&canary, canary.fly(), Fate::Deferred, Class::Greylist, false);
-        assert!(!canary.has_room(NOW) && !canary.has_room(NOW.after(PATIENCE)));
+        let late = NOW.after(DUE).after(MARGIN);
+        assert!(!canary.has_room(NOW) && !canary.has_room(late));
         came_back(&canary, canary.fly(), Fate::Deferred, Class::Infrastructure, true);
-        assert!(!canary.has_room(NOW.after(PATIENCE)));
-        assert!(canary.has_room(NOW.after(PATIENCE + Duration::from_millis(1))));
+        assert!(!canary.has_room(late));
+        assert!(canary.has_room(late.after(Duration::from_millis(1))));
         came_back(&canary, canary.fly(), Fate::Delivered, Class::Unknown, true);
         assert!(!canary.is_awaited());
     }

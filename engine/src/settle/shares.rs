@@ -6,7 +6,7 @@
 //! more, which bounce intake notes for rows long delivered. A window is the last [`WINDOW`] answers that say something of the list
 //! or of us: deliveries, bounces, and blocks whether for now or for good. Greylisting and the like are no answer yet.
 //!
-//! A window passes a limit once more than [`FEW`] of its answers are of one signal, and more than that share of a whole window:
+//! A window passes a limit once more than [`FEW`](window::FEW) of its answers are of one signal, and more than that share of a whole window:
 //! while it is not full, of as many as if it were. So a share of five in a hundred is 51 of at most 1,000. With a list of which
 //! the share p is unknown, the number in a window is binomial:
 //!
@@ -32,7 +32,7 @@ use super::canary::{self, Canary};
 use super::window::{self, Limits, Signal, WINDOW, Window};
 use crate::clock::Timestamp;
 use crate::mail::{Kind, RunId};
-use crate::smtp::Verdict;
+use crate::smtp::{Fate, Verdict};
 use crate::store::{Braked, DropCause, Error, HeldProvider, Store};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -128,16 +128,23 @@ impl Shares {
 
     /// An attempt at a row came to this verdict; it had been `tried` before.
     pub(super) fn note(&self, verdict: &Verdict, tried: bool, via: Via<'_>, now: Timestamp) {
-        let answer = window::answer(verdict);
-        if let Some(signal) = answer {
+        if let Some(signal) = window::answer(verdict) {
             self.count(signal, via, now);
         }
-        if self.limits.canary.is_some() {
-            let says = answer.is_some() || canary::is_there(verdict);
-            if let Some(canary) = self.canary(via.provider, via.host).filter(|canary| canary.is_awaited()) {
-                canary.note(says, verdict, tried, now);
-            }
+        if let Some(canary) = self.awaited(via) {
+            canary.note(canary::says(verdict), tried);
         }
+    }
+
+    /// A row that was tried came to this verdict, and is due again then.
+    pub(super) fn comes_back(&self, verdict: &Verdict, due: Timestamp, via: Via<'_>) {
+        if verdict.fate == Fate::Deferred && !canary::says(verdict) {
+            self.awaited(via).iter().for_each(|canary| canary.comes_back(due));
+        }
+    }
+
+    fn awaited(&self, via: Via<'_>) -> Option<Arc<Canary>> {
+        self.canary(via.provider, via.host).filter(|canary| canary.is_awaited())
     }
 
     fn count(&self, signal: Option<Signal>, via: Via<'_>, now: Timestamp) {
@@ -214,7 +221,6 @@ impl Shares {
 mod tests {
     use super::*;
     use crate::mail::Class;
-    use crate::smtp::Fate;
     use rand_like::Dice;
 
     /// Small numbers of good luck, the same for the same seed (Vigna's SplitMix64).

@@ -17,7 +17,7 @@ use crate::run::dispatch::Dispatch;
 use crate::run::engine::WIND_DOWN;
 use crate::run::ledger::StoreLedger;
 use crate::secret::{DataKey, TokenKey};
-use crate::settle::{Rules, Settle};
+use crate::settle::{Limits as Bounds, Rules, Settle, Shares};
 use crate::shaping::Shaping;
 use crate::sign::{Signer, Signing};
 use crate::smtp::{Access, Connector, Root, Source};
@@ -262,10 +262,12 @@ impl Case {
     fn run(&self, id: RunId, blast: &Blast, key: &Arc<DataKey>) -> Run {
         let rules =
             Rules { retry: self.world.plan.retry, lifetime: blast.lifetime, resend_doubt: blast.resend, marks: true };
+        let canaries =
+            Shares::new(Bounds { unknown: None, blocked: None, canary: blast.canary }, Vec::new(), Vec::new());
         let (store, key, clock, metrics) = (self.store.clone(), key.clone(), self.clock.clone(), self.metrics.clone());
         Run {
             id,
-            settle: Settle::new(store, id, key, clock, rules, metrics, &Tally::default()),
+            settle: Settle::new(store, id, key, clock, rules, metrics, &Tally::default()).watched_by(canaries),
             press: press(id),
             exclusive: false,
             weight: blast.weight,

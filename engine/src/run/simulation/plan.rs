@@ -109,6 +109,8 @@ pub(super) struct Blast {
     pub(super) resend: bool,
     pub(super) room: usize,
     pub(super) lifetime: Duration,
+    /// Rows that go ahead of each site's others, whatever they come to.
+    pub(super) canary: Option<u32>,
 }
 
 /// A reply that is later than this is not waited for.
@@ -276,5 +278,6 @@ fn a_blast(dice: &mut Dice, domains: usize) -> Blast {
         resend: dice.chance(300),
         room: dice.pick(&[1, 3, 8, 20, 100]),
         lifetime: dice.millis(20_000..120_000),
+        canary: dice.pick(&[None, None, Some(1), Some(4)]),
     }
 }

@@ -87,6 +87,7 @@ fn plan(rows: usize, sources: usize, caps: &[u32]) -> Plan {
             resend: false,
             room: 40,
             lifetime: Duration::from_secs(48 * 3600),
+            canary: None,
         }],
         orders: 0,
         stop: None,
