@@ -332,8 +332,8 @@ fn refused(owner: &Rc<Owner>, lane: &Rc<Lane>, verdict: Verdict, avoided_tls: bo
     }
     state.session_cap = None;
     drop(state);
-    // One site of many says nothing of its provider.
-    if lane.group.sessions() == 1 {
+    // One site of many says nothing of its provider, nor does what a domain demands of TLS: others there demand less.
+    if lane.group.sessions() == 1 && !verdict.is_tls() {
         lane.group.failed(now);
     }
     owner.suspend(lane, verdict);
