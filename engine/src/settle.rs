@@ -7,6 +7,7 @@ mod brake;
 mod canary;
 mod counters;
 mod due;
+mod halts;
 mod shares;
 mod window;
 
@@ -24,7 +25,7 @@ use crate::render::Unrenderable;
 use crate::retry::Retry;
 use crate::secret::DataKey;
 use crate::smtp::{Fate, Verdict};
-use crate::store::{Braked, Change, HeldProvider, Leave, SessionRecord, Store, Tally};
+use crate::store::{Change, Leave, SessionRecord, Store, Tally};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -220,48 +221,6 @@ impl Settle {
     pub fn hold(&self, row: Row, verdict: &Verdict, until: Timestamp, via: Via<'_>) {
         self.metrics.refused(verdict.class);
         self.defer(row, verdict, Due::At(until), via);
-    }
-
-    /// Asks the brake. What may not be dropped waits.
-    fn may_drop(&self, verdict: &Verdict, via: Via<'_>) -> bool {
-        let read = self.counters.read.load(Ordering::SeqCst);
-        self.brake.as_ref().is_none_or(|brake| brake.allows(via, verdict.reason, read, self.clock.now()))
-    }
-
-    /// Whether a brake has stopped the run.
-    pub fn is_braked(&self) -> bool {
-        self.stops_at_once() || self.brake.as_ref().is_some_and(Brake::is_braked)
-    }
-
-    /// Whether no message more may be begun: what servers answer to these rows costs us our name.
-    pub fn stops_at_once(&self) -> bool {
-        self.shares.as_ref().is_some_and(Shares::has_stopped)
-    }
-
-    /// The same of those for one provider.
-    pub fn holds(&self, provider: u64) -> bool {
-        self.shares.as_ref().is_some_and(|shares| shares.holds(provider))
-    }
-
-    /// The rows that go ahead of all others for this provider, where the campaign wants that.
-    pub fn canary(&self, provider: u64, name: &str) -> Option<Arc<Canary>> {
-        self.shares.as_ref().and_then(|shares| shares.canary(provider, name))
-    }
-
-    /// The canaries that rows wait for, and how far each is.
-    pub fn canaries(&self) -> Vec<String> {
-        self.shares.as_ref().map(Shares::canaries).unwrap_or_default()
-    }
-
-    /// The providers at which rows wait for a person.
-    pub fn held(&self) -> Vec<HeldProvider> {
-        self.shares.as_ref().map(Shares::held).unwrap_or_default()
-    }
-
-    /// Why it waits for a person, if so. A run that has nothing left but rows at held providers does.
-    pub fn braked(&self, only_held_left: bool) -> Option<Braked> {
-        let dropped = self.brake.as_ref().and_then(Brake::braked);
-        dropped.or_else(|| self.shares.as_ref().and_then(|shares| shares.braked(only_held_left)))
     }
 
     /// Settles a row whose domain could not be looked up for now.

@@ -87,7 +87,7 @@ pub fn run(mut command: Command, rows: u64, port: u16) -> Result<Measured, Box<d
         seconds: number("seconds")?,
         messages_per_second: number("messages_per_second")?,
         peak_mb: peak,
-        threads: by_kind(threads),
+        threads: by_kind(&threads),
         memory,
         first_delivery: first_delivery.unwrap_or(f64::NAN),
         stages,
@@ -105,10 +105,10 @@ pub fn last_line(child: &mut Child) -> Result<JoinHandle<String>, Box<dyn Error>
 }
 
 /// CPU seconds by kind of thread.
-pub fn by_kind(threads: BTreeMap<String, (String, f64)>) -> BTreeMap<String, f64> {
+pub fn by_kind(threads: &BTreeMap<String, (String, f64)>) -> BTreeMap<String, f64> {
     let mut by_kind = BTreeMap::new();
-    for (name, seconds) in threads.into_values() {
-        *by_kind.entry(name).or_default() += seconds;
+    for (name, seconds) in threads.values() {
+        *by_kind.entry(name.clone()).or_default() += seconds;
     }
     by_kind
 }

@@ -6,6 +6,7 @@ use crate::measure;
 use crate::mode::Mode;
 use crate::sink::{Counted, Totals};
 use crate::stages::{self, Stages};
+use crate::tenths::{Course, Mark};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::TcpListener;
@@ -39,8 +40,7 @@ pub struct Own {
     /// CPU seconds by kind of thread.
     pub threads: BTreeMap<String, f64>,
     pub stages: Stages,
-    /// Messages and CPU seconds, every so often.
-    pub course: Vec<(f64, f64)>,
+    pub course: Course,
 }
 
 impl Run {
@@ -98,8 +98,18 @@ pub fn run(bench: &Bench, mode: Mode, first: Option<u64>) -> Result<Run, Box<dyn
     let sink_before = sink.cpu()?;
     let counts = measure::last_line(&mut child)?;
     let process = PathBuf::from(format!("/proc/{}", child.id()));
-    let mut own = Own::default();
+    let mut own = Own { course: Course::of(f64_of(rows)), ..Own::default() };
     let (mut peak_mb, mut threads) = (0.0_f64, BTreeMap::new());
+    let mark_if_due = |course: &mut Course, threads: &_| {
+        let messages = f64_of(sink.sink.accepted()?);
+        if !course.is_due(messages) {
+            return Ok(());
+        }
+        let (sender, sink) = (group.cpu()?.total(), sink.cpu()?.total());
+        let signatures = stages::scrape(port)?.signatures;
+        course.mark(Mark { messages, sender, sink, signatures, threads: measure::by_kind(threads) });
+        Ok::<_, Box<dyn Error>>(())
+    };
     while !counts.is_finished() {
         if since.elapsed() > bench.patience() {
             return Err(format!("{}: not done after {:?}", mode.word(), bench.patience()).into());
@@ -107,15 +117,16 @@ pub fn run(bench: &Bench, mode: Mode, first: Option<u64>) -> Result<Run, Box<dyn
         std::thread::sleep(TICK);
         measure::read_threads(&process, &mut threads);
         peak_mb = peak_mb.max(measure::memory_of(&process, "VmHWM:").unwrap_or(0.0));
-        own.course.push((f64_of(sink.sink.accepted()?), group.cpu()?.total()));
+        mark_if_due(&mut own.course, &threads)?;
     }
+    mark_if_due(&mut own.course, &threads)?;
     let (sender, seconds) = (group.cpu()?, since.elapsed().as_secs_f64());
     let sink_cpu = sink.cpu()?.since(sink_before);
     own.switches = switches(&process);
     let counted = stages::scrape(port)?;
     own.signatures = counted.signatures * 1e6 / f64_of(rows);
     own.stages = counted.stages;
-    own.threads = measure::by_kind(threads);
+    own.threads = measure::by_kind(&threads);
     let counts = counts.join().map_err(|_| "the pipe's reader panicked")?;
     child.wait()?;
     check(&counts, rows)?;

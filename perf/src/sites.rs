@@ -153,7 +153,7 @@ fn run(
     if counts["delivered"].as_u64() != Some(rows) {
         return Err(format!("not every row was delivered: {counts}").into());
     }
-    let shards = measure::by_kind(threads).get("shard").copied().unwrap_or(f64::NAN);
+    let shards = measure::by_kind(&threads).get("shard").copied().unwrap_or(f64::NAN);
     let mut sessions = 0.0;
     for sink in sinks {
         sessions += Totals::in_clear(&sink.last_line()?)?.sessions;

@@ -149,19 +149,8 @@ fn details(own: &Own, bench: &Bench) -> Result<String, Box<dyn Error>> {
     for (stage, (seconds, count)) in &own.stages {
         writeln!(text, "| {stage} | {count:.0} | {:.1} |", seconds * 1e6 / rows)?;
     }
-    let parts = course(&own.course, rows);
-    let parts: Vec<String> = parts.iter().map(|cost| format!("{cost:.0}")).collect();
-    writeln!(text, "\nSender CPU a message by tenths of the last run, µs: {}.", parts.join(", "))?;
+    text += &own.course.table()?;
     Ok(text)
-}
-
-/// CPU µs a message in each tenth of a run.
-fn course(samples: &[(f64, f64)], rows: f64) -> Vec<f64> {
-    // The first sample at or past each tenth; before the first message the sender only starts.
-    let at = |tenth: u32| samples.iter().find(|(count, _)| *count >= (rows * f64::from(tenth) / 10.0).max(1.0));
-    let marks: Vec<_> = (0..=10).filter_map(at).collect();
-    let pairs = marks.windows(2).filter(|pair| pair[1].0 > pair[0].0);
-    pairs.map(|pair| (pair[1].1 - pair[0].1) * 1e6 / (pair[1].0 - pair[0].0)).collect()
 }
 
 fn profiled(profile: &Profile, measured: &[Run]) -> Result<String, Box<dyn Error>> {
@@ -187,14 +176,6 @@ fn profiled(profile: &Profile, measured: &[Run]) -> Result<String, Box<dyn Error
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_tenth_has_its_own_cost() {
-        let samples: Vec<(f64, f64)> = (0..=100).map(|at| (f64::from(at), f64::from(at) * 1e-4)).collect();
-        let parts = course(&samples, 100.0);
-        assert_eq!(parts.len(), 10);
-        assert!(parts.iter().all(|cost| (cost - 100.0).abs() < 1e-6), "{parts:?}");
-    }
 
     #[test]
     fn the_bar_is_passed_or_missed() {

@@ -1,7 +1,8 @@
 //! Every kind of peer, at every level, exclusive or not: the table, played by real servers in really signed zones.
 
+use super::case::{Case, End};
 use super::stage::{Stage, campaign, domain, listed};
-use super::table::{Case, End, cases, markdown};
+use super::table::{cases, markdown};
 use crate::support::{Desk, Ran, root};
 use serde_json::Value;
 use std::thread::scope;

@@ -1,10 +1,10 @@
 //! Servers for every peer of the table, with the DNS and the policies that tell of them.
 
+use super::case::{Case, Offer, Paper, Records, Sts, Zone};
 use super::papers::{Issuer, Papers};
 use super::policies::Policies;
 use super::receiver::{Seen, StartTls, listen};
 use super::stripper::strip;
-use super::table::{Case, Offer, Paper, Records, Sts, Zone};
 use crate::support::process::Work;
 use crate::support::receivers::cache;
 use crate::support::world::tlsa;

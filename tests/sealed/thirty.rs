@@ -1,7 +1,8 @@
 //! A blast to sites of all kinds, a third of which can't do what is demanded.
 
+use super::case::End;
 use super::stage::{Stage, campaign, domain, listed};
-use super::table::{End, VERIFIED, thirty};
+use super::table::{VERIFIED, thirty};
 use crate::support::Desk;
 use std::collections::BTreeMap;
 

@@ -1,16 +1,18 @@
 //! One seed: shards, routers, feeders, servers and an operator on one thread and simulated time, until everything rests.
 
+use super::feeders;
 use super::judge;
 use super::net::Net;
 use super::operator;
 use super::plan::{Blast, Plan};
+use super::shards::{Shards, lose_patience};
 use super::warmup::days;
 use super::world::{Facts, SimulatedClock, World};
 use crate::clock::{Clock, Day, Timestamp};
 use crate::condition::Conditions;
-use crate::mail::{Address, Demand, Fields, Level, Mailbox, Origin, Row, RunId};
+use crate::mail::{Demand, Level, Mailbox, RunId};
 use crate::metrics::{Config, Metrics, Queue};
-use crate::queue::{Clerk, Controls, Deps, Glance, Hold, Job, Left, Limits, Pool, Press, Room, Run, Stop, Sync, here};
+use crate::queue::{Clerk, Controls, Deps, Glance, Hold, Job, Left, Limits, Pool, Press, Room, Run, Stop, Sync};
 use crate::render::{MessagePlan, Renderer, Template, Wording};
 use crate::route::Router;
 use crate::run::dispatch::Dispatch;
@@ -77,7 +79,7 @@ pub(super) struct OneRun {
 const REST_WITHIN: Duration = Duration::from_secs(12 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const BRIEF: Duration = Duration::from_millis(20);
-const GLANCE: Duration = Duration::from_millis(250);
+pub(super) const GLANCE: Duration = Duration::from_millis(250);
 
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| {
     let made = rcgen::generate_simple_self_signed(["mx.example".to_owned()]).expect("a certificate");
@@ -143,23 +145,12 @@ fn warmup(plan: &Plan, now: Timestamp) -> Option<Warmup> {
 }
 
 async fn act(world: &Arc<World>, store: &Arc<Store>) {
-    let (mut stops, mut controls, mut glances) = (Vec::new(), Vec::new(), Vec::new());
     let turns = store.turns(0);
     let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::start());
     let (metrics, conditions) = (Arc::new(Metrics::new(Config { providers: 4 })), Arc::new(Conditions::default()));
     let net = Arc::new(Net::new(world.clone()));
     let deps = deps(world, store, &net, clock.clone(), metrics.clone(), conditions.clone());
-    let (jobs, shards): (Vec<_>, Vec<_>) = (0..world.plan.shards)
-        .map(|_| {
-            let (stop, stopped) = watch::channel(Stop::No);
-            let (orders, ordered) = watch::channel(Arc::new(Controls::default()));
-            stops.push(stop);
-            controls.push(orders);
-            let (jobs, glance, shard) = here(Deps { stop: stopped, controls: ordered, ..deps.clone() });
-            glances.push(glance);
-            (jobs, spawn_local(shard))
-        })
-        .unzip();
+    let Shards { jobs, stops, controls, glances, working } = Shards::start(world.plan.shards, &deps);
     let mut case = Case {
         world: world.clone(),
         store: store.clone(),
@@ -187,26 +178,14 @@ async fn act(world: &Arc<World>, store: &Arc<Store>) {
     }
     // Half of the time sooner than servers answer, so that messages are broken off.
     let patience = if world.plan.seed.is_multiple_of(2) { BRIEF } else { WIND_DOWN };
-    let in_the_end = spawn_local(async move {
-        sleep(patience).await;
-        stops.iter().for_each(|stop| {
-            _ = stop.send_if_modified(|stop| {
-                *stop != Stop::No && {
-                    *stop = Stop::AtOnce;
-                    true
-                }
-            })
-        });
-        // They are heard as long as somebody could speak.
-        std::future::pending::<()>().await;
-    });
+    let in_the_end = spawn_local(lose_patience(stops, patience));
     operator.abort();
     operator.await.ok();
     watcher.abort();
     sun.abort();
     sun.await.ok();
     case.runs.iter().for_each(|run| run.halt.set(true));
-    case.end(feeders, shards).await;
+    case.end(feeders, working).await;
     in_the_end.abort();
     let due: u64 = case.runs.iter().map(|run| run.due.get()).sum();
     world.reach("came back", due);
@@ -248,8 +227,8 @@ impl Case {
             stop: stopped,
         };
         vec![
-            spawn_local(read(self.world.clone(), run.clone(), number, blast, rows.clone())),
-            spawn_local(retry(run, rows)),
+            spawn_local(feeders::read(self.world.clone(), run.clone(), number, blast, rows.clone())),
+            spawn_local(feeders::retry(run, rows)),
             spawn_local(dispatch.work(inbox)),
         ]
     }
@@ -351,50 +330,6 @@ async fn watch(world: Arc<World>, glances: Vec<Glance>) {
             }
             *before = now;
         }
-    }
-}
-
-/// The reader's part: rows of the input, in batches.
-async fn read(world: Arc<World>, run: Rc<OneRun>, number: usize, blast: Blast, rows: mpsc::Sender<Row>) {
-    for (ordinal, domain) in (1..).zip(&blast.rows) {
-        if run.halt.get() {
-            return;
-        }
-        let to = format!("r{number}x{ordinal}@{}", world.plan.domains[*domain].name);
-        let row = Row {
-            ordinal,
-            to: Address::parse(&to).expect("an address"),
-            fields: Fields::default(),
-            attempts: 0,
-            first_attempt: None,
-            doubted: false,
-            origin: Origin::Input,
-        };
-        run.shared.settle.refuse(&[], ordinal);
-        run.shared.settle.take_in_hand();
-        pass_on(&run, row, &rows).await;
-    }
-    run.read_all.set(true);
-}
-
-/// The retry thread's part.
-async fn retry(run: Rc<OneRun>, rows: mpsc::Sender<Row>) {
-    while !run.halt.get() {
-        let due = if run.shared.hold.is_paused() { Vec::new() } else { run.shared.settle.take_due(8) };
-        let idle = due.is_empty();
-        run.due.set(run.due.get() + due.len() as u64);
-        for row in due {
-            pass_on(&run, row, &rows).await;
-        }
-        if idle {
-            sleep(GLANCE).await;
-        }
-    }
-}
-
-async fn pass_on(run: &OneRun, row: Row, rows: &mpsc::Sender<Row>) {
-    if rows.send(row).await.is_err() {
-        run.shared.settle.let_go();
     }
 }
 

@@ -11,11 +11,13 @@
 
 mod case;
 mod dice;
+mod feeders;
 mod judge;
 mod net;
 mod operator;
 mod plan;
 mod server;
+mod shards;
 mod warmup;
 mod world;
 

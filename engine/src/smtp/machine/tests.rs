@@ -4,6 +4,7 @@ use crate::smtp::{Access, Envelope, Fate, ReplyParser, Scope};
 use proptest::prelude::*;
 
 mod pipeline;
+mod whims;
 
 fn machine(level: Level) -> Machine {
     let demand = Demand::new(level);
