@@ -2,8 +2,11 @@
 
 use super::Family;
 use super::sent::expired;
-use rocksdb::compaction_filter::Decision;
+use crate::clock::Timestamp;
+use rocksdb::compaction_filter::{CompactionFilter, Decision};
+use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, Options};
+use std::ffi::CStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Data, index and filter blocks of all families together: the filters, of 10 bits a key, of thirty million reservations.
@@ -26,6 +29,11 @@ pub const OPEN_FILES: u16 = 128;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     /// Memtables over all families: by default each may hold 128 MB before it writes, which a million outcomes would fill.
+    /// Half of it is for reservations: their keys come in no order, so that what they cost goes by how often a memtable of
+    /// them is written and merged with those before. The others' keys ascend.
+    ///
+    /// Measured (`make perf WHAT=reservations`, RocksDB's threads, tenth million of keys): 4.6 µs a key in memtables of 6 MB,
+    /// which is what they got of 32 MB shared with all, 1.1 µs in those of 32 MB.
     pub(super) memtables: usize,
     /// WAL files, which are what a start after a crash has to read.
     wal: u64,
@@ -37,11 +45,16 @@ pub(super) struct Sizes {
 const MB: u64 = 1 << 20;
 
 impl Sizes {
+    /// What a memtable of this family may take.
+    fn memtable(&self, family: Family) -> usize {
+        self.memtables / if family == Family::Sent { 2 } else { 6 }
+    }
+
     /// Sizes for a file system of `total` octets. Below a gigabyte a compaction must not take a tenth of it.
     pub(super) fn of(total: u64) -> Sizes {
-        let memtables = (total / 8).clamp(4 * MB, 32 * MB);
+        let memtables = (total / 8).clamp(4 * MB, 64 * MB);
         let (file, level) = if total < 1024 * MB { (2 * MB, 8 * MB) } else { (64 * MB, 256 * MB) };
-        let memtables = usize::try_from(memtables).expect("at most 32 MB");
+        let memtables = usize::try_from(memtables).expect("at most 64 MB");
         Sizes { memtables, wal: (total / 8).clamp(8 * MB, 256 * MB), file, level }
     }
 }
@@ -67,17 +80,14 @@ pub(super) fn families(sizes: &Sizes, sent_kept: Duration) -> Vec<ColumnFamilyDe
         options.set_compression_type(rocksdb::DBCompressionType::None);
         options.set_block_based_table_factory(&blocks(&cache));
         // A memtable takes memory an eighth of this at a time, in each family.
-        options.set_write_buffer_size(sizes.memtables / 2);
+        options.set_write_buffer_size(sizes.memtable(family));
         options.set_target_file_size_base(sizes.file);
         options.set_max_bytes_for_level_base(sizes.level);
         if family == Family::Sent {
             // Most keys that are asked for are new: a filter of a tenth of the memtable spares looking for them in it.
             options.set_memtable_whole_key_filtering(true);
             options.set_memtable_prefix_bloom_ratio(0.1);
-            let clock = Steady::new();
-            options.set_compaction_filter("retention", move |_, _, value| {
-                if expired(value, clock.now(), sent_kept) { Decision::Remove } else { Decision::Keep }
-            });
+            options.set_compaction_filter_factory(Retention { kept: sent_kept, clock: Steady::new() });
         }
         ColumnFamilyDescriptor::new(family.name(), options)
     };
@@ -99,6 +109,42 @@ fn blocks(cache: &Cache) -> BlockBasedOptions {
     blocks
 }
 
+/// Lets reservations vanish that are older than `kept`. The time is read once a compaction: it passes millions of them.
+struct Retention {
+    kept: Duration,
+    clock: Steady,
+}
+
+/// The same, at one time.
+struct RetentionAt {
+    kept: Duration,
+    now: Timestamp,
+}
+
+const RETENTION: &CStr = c"retention";
+
+impl CompactionFilterFactory for Retention {
+    type Filter = RetentionAt;
+
+    fn create(&mut self, _: CompactionFilterContext) -> RetentionAt {
+        RetentionAt { kept: self.kept, now: self.clock.now() }
+    }
+
+    fn name(&self) -> &CStr {
+        RETENTION
+    }
+}
+
+impl CompactionFilter for RetentionAt {
+    fn filter(&mut self, _: u32, _: &[u8], value: &[u8]) -> Decision {
+        if expired(value, self.now, self.kept) { Decision::Remove } else { Decision::Keep }
+    }
+
+    fn name(&self) -> &CStr {
+        RETENTION
+    }
+}
+
 /// The time since the store was opened, on top of the time then: a clock set forward while we run must not make
 /// reservations vanish.
 struct Steady(SystemTime, Instant);
@@ -108,8 +154,8 @@ impl Steady {
         Steady(SystemTime::now(), Instant::now())
     }
 
-    fn now(&self) -> crate::clock::Timestamp {
+    fn now(&self) -> Timestamp {
         let since = (self.0 + self.1.elapsed()).duration_since(UNIX_EPOCH).unwrap_or_default();
-        crate::clock::Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }
